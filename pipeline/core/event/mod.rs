@@ -1,0 +1,81 @@
+//! Events as they come in (contract, section 2): one file per type, and how bytes become an event or a rejection.
+
+mod ad_cost;
+mod call;
+mod deal;
+mod decode;
+mod erase;
+mod lease;
+mod text;
+mod visit;
+
+pub use ad_cost::AdCost;
+pub use call::{
+    Call, CallNote, CallRecord, CallStatus, CallTag, Direction, HangupBy, Outcome, Segment, Speaker, TagOrigin,
+    Transcript,
+};
+pub use deal::Deal;
+pub use decode::{Rejected, decode};
+pub use erase::Erase;
+pub use lease::{LeaseGranted, LeaseReleased, LeaseRenewed};
+pub use text::Text;
+pub use visit::{Heartbeat, PageView, WebEvent};
+
+use crate::settings::Settings;
+use crate::time::Time;
+
+/// One event: a CloudEvents 1.0 envelope and its data. `account` + `source` + `id` name it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event<'a> {
+    pub account: Text<'a>,
+    pub source: Text<'a>,
+    pub id: Text<'a>,
+    /// When it happened.
+    pub time: Time,
+    /// When the collector took it in; `time` where the event does not say.
+    pub recorded: Time,
+    pub body: Body<'a>,
+}
+
+/// What happened: one variant per event type.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body<'a> {
+    PageView(PageView<'a>),
+    WebEvent(WebEvent<'a>),
+    Heartbeat(Heartbeat<'a>),
+    LeaseGranted(LeaseGranted<'a>),
+    LeaseRenewed(LeaseRenewed<'a>),
+    LeaseReleased(LeaseReleased<'a>),
+    Call(Call<'a>),
+    CallRecord(CallRecord<'a>),
+    CallTag(CallTag<'a>),
+    CallNote(CallNote<'a>),
+    Transcript(Transcript<'a>),
+    Deal(Deal<'a>),
+    AdCost(AdCost<'a>),
+    AccountSettings(Box<Settings>),
+    Erase(Erase<'a>),
+}
+
+impl Body<'_> {
+    /// The event's `type`.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Body::PageView(_) => "page_view",
+            Body::WebEvent(_) => "web_event",
+            Body::Heartbeat(_) => "heartbeat",
+            Body::LeaseGranted(_) => "lease_granted",
+            Body::LeaseRenewed(_) => "lease_renewed",
+            Body::LeaseReleased(_) => "lease_released",
+            Body::Call(_) => "call",
+            Body::CallRecord(_) => "call_record",
+            Body::CallTag(_) => "call_tag",
+            Body::CallNote(_) => "call_note",
+            Body::Transcript(_) => "transcript",
+            Body::Deal(_) => "deal",
+            Body::AdCost(_) => "ad_cost",
+            Body::AccountSettings(_) => "account_settings",
+            Body::Erase(_) => "erase",
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! callweave's decisions, as pure code: no I/O, no clock, no randomness.
+//!
+//! The way of an event through this crate: [`event`] decodes bytes into an [`event::Event`] (or a [`event::Rejected`]),
+//! [`source`] says where a page view came from, [`settings`] hold what the account has decided, and [`join`] keeps
+//! the state that turns events into [`row`]s and [`moment`]s.
+
+pub mod event;
+pub mod id;
+pub mod join;
+pub mod limits;
+pub mod moment;
+pub mod phone;
+pub mod row;
+pub mod settings;
+pub mod source;
+pub mod time;

@@ -1,0 +1,54 @@
+//! What subscribers are told, and when (contract, section 6).
+
+use std::sync::Arc;
+
+use crate::row::{CallRow, Str};
+use crate::time::Time;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MomentKind {
+    CallStarted,
+    CallAnswered,
+    CallTransferred,
+    CallEnded,
+    CallMissed,
+    CallAttributed,
+    CallRecorded,
+    CallTagged,
+    CallTranscribed,
+    DealChanged,
+    PoolExhausted,
+}
+
+impl MomentKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            MomentKind::CallStarted => "call.started",
+            MomentKind::CallAnswered => "call.answered",
+            MomentKind::CallTransferred => "call.transferred",
+            MomentKind::CallEnded => "call.ended",
+            MomentKind::CallMissed => "call.missed",
+            MomentKind::CallAttributed => "call.attributed",
+            MomentKind::CallRecorded => "call.recorded",
+            MomentKind::CallTagged => "call.tagged",
+            MomentKind::CallTranscribed => "call.transcribed",
+            MomentKind::DealChanged => "deal.changed",
+            MomentKind::PoolExhausted => "pool.exhausted",
+        }
+    }
+}
+
+/// One moment. `moment_id` is the same whenever the same log is read again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moment {
+    pub moment_id: Str,
+    pub kind: MomentKind,
+    pub account: Str,
+    /// When it happened, by the event that told it.
+    pub at: Time,
+    /// The call as far as it is known; nothing for moments of deals without a call, and of pools.
+    pub call: Option<Arc<CallRow>>,
+    pub call_id: Option<Str>,
+    pub deal_id: Option<Str>,
+    pub pool: Option<Str>,
+}

@@ -1,0 +1,200 @@
+//! An account's settings (contract, section 3), checked whole: every mistake is reported at once.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::phone::Phone;
+use crate::time::Date;
+
+/// An account's whole settings. What is absent has the default that stands with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Settings {
+    /// IANA name; `UTC` if absent.
+    pub timezone: String,
+    /// ISO 4217; `USD` if absent.
+    pub currency: String,
+    /// A call is qualified from this many seconds of talk on.
+    pub target_seconds: f64,
+    /// A caller who hangs up within this many seconds left during the greeting.
+    pub greeting_seconds: f64,
+    pub sales_cycle_days: f64,
+    pub session_timeout_minutes: f64,
+    pub attribution_window_hours: f64,
+    /// How long a decision waits for events that come late, in event time.
+    pub lateness_seconds: f64,
+    /// A live call that stays silent for this long is written as it is.
+    pub call_timeout_minutes: f64,
+    /// Local opening hours by weekday (`mon` … `sun`); absent: always open.
+    pub business_hours: Option<BTreeMap<Weekday, Vec<(LocalTime, LocalTime)>>>,
+    /// Local dates on which the business is closed.
+    pub holidays: Vec<Date>,
+    pub numbers: Vec<Number>,
+    pub pools: Vec<Pool>,
+    /// First match wins.
+    pub routes: Vec<Route>,
+    pub tag_rules: Vec<TagRule>,
+    /// Number or extension to name.
+    pub agents: BTreeMap<String, String>,
+    /// Rows older than this are deleted; absent: kept for good.
+    pub retention_days: Option<u32>,
+    pub ip_precision: IpPrecision,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Weekday {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// A local time of day in minutes from midnight, written `09:00`; `24:00` is the midnight that ends the day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LocalTime(pub u16);
+
+/// How much of a visitor's address is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum IpPrecision {
+    /// The address as it came.
+    #[default]
+    Full,
+    /// The network: 24 bits of IPv4, 48 bits of IPv6; the rest is zero.
+    Network,
+    /// Nothing.
+    None,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Number {
+    pub number: Phone,
+    pub kind: NumberKind,
+    pub pool: Option<String>,
+    /// A phone number or a SIP URI.
+    pub forward_to: Option<String>,
+    pub label: Option<String>,
+    pub source: Option<String>,
+    pub medium: Option<String>,
+    pub campaign: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NumberKind {
+    Static,
+    Pool,
+    Overflow,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pool {
+    pub name: String,
+    pub site: Option<String>,
+    pub hold_minutes: f64,
+    pub cooldown_minutes: f64,
+    /// How many digits an extension has; absent: the pool uses none.
+    pub extensions: Option<u8>,
+    pub on_exhausted: OnExhausted,
+    pub overflow_number: Option<Phone>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExhausted {
+    #[default]
+    Overflow,
+    Share,
+}
+
+/// Conditions that must all hold (an absent one always does; text may hold `*` for anything), and what is shown then.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Route {
+    pub source: Option<String>,
+    pub medium: Option<String>,
+    pub campaign: Option<String>,
+    pub referrer_host: Option<String>,
+    /// Names and values of the landing page's URL parameters.
+    pub url_parameters: Option<BTreeMap<String, String>>,
+    pub landing_path: Option<String>,
+    pub country: Option<String>,
+    pub region: Option<String>,
+    pub city: Option<String>,
+    pub language: Option<String>,
+    pub device: Option<String>,
+    /// The pool to lease from …
+    pub pool: Option<String>,
+    /// … or the static number to show.
+    pub number: Option<Phone>,
+}
+
+/// Tags a call whose row meets the conditions.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct TagRule {
+    pub category: String,
+    pub outcome: Option<String>,
+    pub tracking_number: Option<Phone>,
+    pub source: Option<String>,
+    pub min_talk_seconds: Option<f64>,
+    /// A word of the transcript, in any case.
+    pub transcript_contains: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            timezone: "UTC".into(),
+            currency: "USD".into(),
+            target_seconds: 30.0,
+            greeting_seconds: 10.0,
+            sales_cycle_days: 7.0,
+            session_timeout_minutes: 30.0,
+            attribution_window_hours: 72.0,
+            lateness_seconds: 60.0,
+            call_timeout_minutes: 240.0,
+            business_hours: None,
+            holidays: Vec::new(),
+            numbers: Vec::new(),
+            pools: Vec::new(),
+            routes: Vec::new(),
+            tag_rules: Vec::new(),
+            agents: BTreeMap::new(),
+            retention_days: None,
+            ip_precision: IpPrecision::default(),
+        }
+    }
+}
+
+impl Serialize for LocalTime {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let _ = serializer;
+        unimplemented!()
+    }
+}
+
+impl<'de> Deserialize<'de> for LocalTime {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<LocalTime, D::Error> {
+        let _ = deserializer;
+        unimplemented!()
+    }
+}
+
+impl JsonSchema for LocalTime {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "LocalTime".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^([01][0-9]|2[0-4]):[0-5][0-9]$" })
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+}
