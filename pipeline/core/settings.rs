@@ -198,3 +198,25 @@ impl JsonSchema for LocalTime {
         true
     }
 }
+
+/// TEMPORARY until the settings branch is merged.
+pub struct Rules {
+    pub settings: Settings,
+}
+impl Rules {
+    pub fn new(settings: Settings) -> Rules {
+        Rules { settings }
+    }
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+    pub fn number(&self, number: Phone) -> Option<&Number> {
+        self.settings.numbers.iter().find(|it| it.number == number)
+    }
+    pub fn pool(&self, name: &str) -> Option<&Pool> {
+        self.settings.pools.iter().find(|it| it.name == name)
+    }
+    pub fn in_business_hours(&self, _: crate::time::Time) -> bool {
+        true
+    }
+}
