@@ -332,7 +332,7 @@ pub fn bad() -> Vec<(&'static str, Value, &'static str, &'static str, bool)> {
         (
             "account_settings",
             json!({ "business_hours": { "monday": [] } }),
-            "data.business_hours",
+            "data.business_hours.monday",
             "\"monday\" is not one of mon, tue",
             true,
         ),
