@@ -130,8 +130,8 @@ fn candidate(lease: &Lease, call: &Call, calls: &[Call], facts: &[Fact], visits:
     let visitor = visitor_of(lease, visits);
     let active = lease.active_at(call.start);
     let clicked = clicked(&lease.holder, call, facts, visits);
-    let is_visitors = |other: &&Lease| visitor_of(other, visits) == visitor;
-    let may_have_been = |call: &Call| candidates(call, visits).iter().any(|lease| is_visitors(&lease));
+    let is_visitors = |other: &Lease| visitor_of(other, visits) == visitor;
+    let may_have_been = |call: &Call| candidates(call, visits).iter().any(|lease| is_visitors(lease));
     let known_caller = call.caller() != "anonymous" && earlier(call, calls).into_iter().any(may_have_been);
 
     let mut methods = BTreeSet::from([base_method(call, active)]);

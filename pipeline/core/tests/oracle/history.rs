@@ -48,7 +48,7 @@ impl Size {
         accounts: 2,
         visitors: 4,
         pool_numbers: 3,
-        callers: 4,
+        callers: 3,
         calls: 20,
         visits: 6,
         days: 12,

@@ -47,7 +47,8 @@ fn a_record_tells_the_times_and_the_latest_event_the_members() {
 #[test]
 fn outcomes() {
     let caller = json!({"hangup_by": "caller"});
-    let cases: Vec<(&[(&str, &str)], Value, Value)> = vec![
+    type Steps = &'static [(&'static str, &'static str)];
+    let cases: Vec<(Steps, Value, Value)> = vec![
         (&[("00", "started"), ("05", "answered"), ("09", "ended")], json!({"outcome": "busy"}), json!("busy")),
         (&[("00", "started"), ("05", "answered"), ("06", "voicemail"), ("09", "ended")], json!({}), json!("answered")),
         (&[("00", "started"), ("05", "voicemail"), ("09", "ended")], caller.clone(), json!("voicemail")),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::read::rfc3339;
 use super::accounts::{OVERFLOW, STATIC, STATIC_WITHOUT_SOURCE, UNKNOWN};
-use super::maker::{EXTENSIONS, Maker, Rules};
+use super::maker::{EXTENSIONS, Held, Maker, Rules};
 use super::{DAY, HOUR, MINUTE, SECOND};
 
 const OUTCOMES: [&str; 9] = [
@@ -35,9 +35,14 @@ impl Maker<'_> {
         let mut earlier = Vec::new();
         for n in 0..self.rng.random_range(1..=self.size.calls) {
             let rules = self.a_rule();
-            let start = self.call_start(rules, &earlier);
+            let held = self.held.clone();
+            let held = (!held.is_empty() && self.chance(0.6)).then(|| self.pick(&held));
+            let start = match &held {
+                Some(held) => self.call_to(held, rules),
+                None => self.call_start(rules, &earlier),
+            };
             earlier.push(start);
-            let course = self.course(&format!("c{n}"), start, rules);
+            let course = self.course(&format!("c{n}"), start, rules, held);
             match self.rng.random_range(0..10) {
                 0..=5 => self.tell_progress(&course),
                 6 | 7 => self.tell_record(&course),
@@ -48,6 +53,13 @@ impl Maker<'_> {
             }
             self.say_more(&course);
         }
+    }
+
+    /// When a call to a number that was leased starts.
+    fn call_to(&mut self, held: &Held, rules: Rules) -> i64 {
+        let shortly = self.rng.random_range(0..30 * MINUTE);
+        let offset = self.pick(&[0, 0, shortly, shortly, rules.window]);
+        self.around(held.at + offset)
     }
 
     /// Mostly an instant at which a rule turns: the end of a lease, of the window, of an earlier call's sales cycle.
@@ -66,9 +78,10 @@ impl Maker<'_> {
         }
     }
 
-    fn parties(&mut self) -> (&'static str, String, String) {
+    fn parties(&mut self, held: Option<&Held>) -> (&'static str, String, String) {
         let callers = self.rng.random_range(0..self.size.callers);
-        let direction = self.pick(&["inbound", "inbound", "inbound", "inbound", "callback", "outbound"]);
+        let direction =
+            self.pick(&["inbound", "inbound", "inbound", "inbound", "inbound", "inbound", "callback", "outbound"]);
         let caller = if direction != "outbound" && self.chance(0.15) {
             "anonymous".to_owned()
         } else {
@@ -77,16 +90,21 @@ impl Maker<'_> {
         let numbers = self.pool_numbers.clone();
         let of_pool = self.pick(&numbers).number;
         let other = self.pick(&[STATIC, STATIC_WITHOUT_SOURCE, OVERFLOW, UNKNOWN]);
-        let number = if self.chance(0.8) { of_pool } else { other.to_owned() };
+        let number = match held {
+            Some(held) => held.number.clone(),
+            None if self.chance(0.6) => of_pool,
+            None => other.to_owned(),
+        };
         if direction == "outbound" { (direction, number, caller) } else { (direction, caller, number) }
     }
 
-    fn course(&mut self, call_id: &str, start: i64, rules: Rules) -> Course {
-        let (direction, from, to) = self.parties();
+    fn course(&mut self, call_id: &str, start: i64, rules: Rules, held: Option<Held>) -> Course {
+        let (direction, from, to) = self.parties(held.as_ref());
         let mut base = json!({"call_id": call_id, "direction": direction, "from": from, "to": to});
-        let with_extensions = self.pool_numbers.iter().any(|n| n.extensions && (n.number == to));
-        if self.chance(if with_extensions { 0.7 } else { 0.05 }) {
-            base["extension"] = json!(self.pick(&EXTENSIONS));
+        match held.and_then(|held| held.extension) {
+            Some(extension) if self.chance(0.6) => base["extension"] = json!(extension),
+            _ if self.chance(0.1) => base["extension"] = json!(self.pick(&EXTENSIONS)),
+            _ => {}
         }
         let mut steps = Vec::new();
         if self.chance(0.25) {
@@ -96,7 +114,7 @@ impl Maker<'_> {
             steps.push((start + self.pick(&[0, SECOND, 2 * SECOND + 5]), "ringing"));
         }
         let wait = self.rng.random_range(2..40) * SECOND;
-        let answered = self.chance(0.55).then_some(start + wait);
+        let answered = self.chance(0.65).then_some(start + wait);
         if answered.is_none() && self.chance(0.25) {
             steps.push((start + wait, "voicemail"));
         }

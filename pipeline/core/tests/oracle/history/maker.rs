@@ -20,7 +20,16 @@ pub struct Maker<'r> {
     pub leases: usize,
     /// Instants at which something begins or ends: others happen there too, or a microsecond beside.
     pub instants: Vec<i64>,
+    /// Instants at which a lease begins, is renewed, or ends.
+    pub held: Vec<Held>,
     events: Vec<(i64, Value)>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Held {
+    pub at: i64,
+    pub number: String,
+    pub extension: Option<&'static str>,
 }
 
 /// The lengths of one settings event that boundaries are made from.
@@ -52,8 +61,8 @@ impl<'r> Maker<'r> {
                 extensions: rng.random_bool(0.4),
             })
             .collect();
-        let (rules, instants, events) = (Vec::new(), vec![from], Vec::new());
-        Maker { rng, account, size, from, to, rules, pool_numbers, leases: 0, instants, events }
+        let (rules, instants, held, events) = (Vec::new(), vec![from], Vec::new(), Vec::new());
+        Maker { rng, account, size, from, to, rules, pool_numbers, leases: 0, instants, held, events }
     }
 
     /// All events of the account, with their times, in no order.

@@ -4,7 +4,7 @@ use rand::Rng;
 use serde_json::{Value, json};
 
 use super::super::read::rfc3339;
-use super::maker::{EXTENSIONS, Maker};
+use super::maker::{EXTENSIONS, Held, Maker};
 use super::{DAY, HEARTBEATS_MAX, HOUR, MINUTE, SECOND};
 
 const STEPS_MAX: usize = 7;
@@ -121,11 +121,14 @@ impl Maker<'_> {
         let data = json!({"lease_id": lease_id, "pool": number.pool, "number": number.number, "extension": extension,
             "visitor_id": visit.visitor, "session_id": self.session(visit), "expires_at": rfc3339(time + hold)});
         self.put(time, "lease_granted", data.clone());
-        self.instants.extend([time, time + hold]);
         if self.chance(0.06) {
             self.grant_again(data, time);
         }
+        self.instants.extend([time, time + hold]);
+        let seen = self.instants.len() - 2;
         self.renew_and_release(&lease_id, time, hold);
+        let held = |at: &i64| Held { at: *at, number: number.number.clone(), extension };
+        self.held.extend(self.instants[seen..].iter().map(held));
     }
 
     /// A second grant by the same name, which counts for nothing.
