@@ -20,6 +20,15 @@ const OUTCOMES: [&str; 9] = [
     "callback_client_missed",
 ];
 
+const ANONYMOUS: &str = "anonymous";
+
+/// When a call starts, who calls, and the lease whose number is called, if that was the aim.
+struct Aim {
+    start: i64,
+    caller: String,
+    held: Option<Held>,
+}
+
 /// A call as it went; what is told of it may be less.
 struct Course {
     base: Value,
@@ -32,17 +41,12 @@ struct Course {
 
 impl Maker<'_> {
     pub fn make_calls(&mut self) {
-        let mut earlier = Vec::new();
+        let mut earlier: Vec<(i64, String)> = Vec::new();
         for n in 0..self.rng.random_range(1..=self.size.calls) {
             let rules = self.a_rule();
-            let held = self.held.clone();
-            let held = (!held.is_empty() && self.chance(0.6)).then(|| self.pick(&held));
-            let start = match &held {
-                Some(held) => self.call_to(held, rules),
-                None => self.call_start(rules, &earlier),
-            };
-            earlier.push(start);
-            let course = self.course(&format!("c{n}"), start, rules, held);
+            let aim = self.aim(rules, &earlier);
+            earlier.push((aim.start, aim.caller.clone()));
+            let course = self.course(&format!("c{n}"), aim, rules);
             match self.rng.random_range(0..10) {
                 0..=5 => self.tell_progress(&course),
                 6 | 7 => self.tell_record(&course),
@@ -55,53 +59,61 @@ impl Maker<'_> {
         }
     }
 
-    /// When a call to a number that was leased starts.
-    fn call_to(&mut self, held: &Held, rules: Rules) -> i64 {
-        let shortly = self.rng.random_range(0..30 * MINUTE);
-        let offset = self.pick(&[0, 0, shortly, shortly, rules.window]);
-        self.around(held.at + offset)
-    }
-
     /// Mostly an instant at which a rule turns: the end of a lease, of the window, of an earlier call's sales cycle.
-    fn call_start(&mut self, rules: Rules, earlier: &[i64]) -> i64 {
-        let instant = self.an_instant();
+    fn aim(&mut self, rules: Rules, earlier: &[(i64, String)]) -> Aim {
+        let nth = self.rng.random_range(0..self.size.callers);
+        let caller = if self.chance(0.15) { ANONYMOUS.to_owned() } else { format!("+491515550000{nth}") };
+        let shortly = self.rng.random_range(0..30 * MINUTE);
         match self.rng.random_range(0..10) {
-            0..=3 => self.around(instant),
-            4 => self.around(instant + rules.window),
-            5 => instant + self.rng.random_range(0..30 * MINUTE),
-            6 | 7 if !earlier.is_empty() => {
-                let opener = self.pick(earlier);
-                self.around(opener + rules.cycle)
+            0..=4 if !self.held.is_empty() => {
+                let held = self.held.clone();
+                let held = self.pick(&held);
+                let offset = self.pick(&[0, 0, shortly, shortly, rules.window]);
+                Aim { start: self.around(held.at + offset), caller, held: Some(held) }
             }
-            8 if !earlier.is_empty() => self.pick(earlier) + self.pick(&[0, HOUR, DAY]),
-            _ => self.any_time(),
+            5 | 6 if !earlier.is_empty() => {
+                let (opened, caller) = self.pick(earlier);
+                let offset = self.pick(&[0, HOUR, DAY, rules.cycle, rules.cycle, rules.cycle]);
+                Aim { start: self.around(opened + offset), caller, held: None }
+            }
+            7 => {
+                let time = self.any_time();
+                Aim { start: self.around(time - time.rem_euclid(HOUR / 2)), caller, held: None }
+            }
+            _ => {
+                let instant = self.an_instant();
+                let offset = self.pick(&[0, shortly, rules.window]);
+                Aim { start: self.around(instant + offset), caller, held: None }
+            }
         }
     }
 
-    fn parties(&mut self, held: Option<&Held>) -> (&'static str, String, String) {
-        let callers = self.rng.random_range(0..self.size.callers);
+    /// Direction, from and to.
+    fn parties(&mut self, aim: &Aim) -> (&'static str, String, String) {
         let direction =
             self.pick(&["inbound", "inbound", "inbound", "inbound", "inbound", "inbound", "callback", "outbound"]);
-        let caller = if direction != "outbound" && self.chance(0.15) {
-            "anonymous".to_owned()
-        } else {
-            format!("+491515550000{callers}")
-        };
+        let caller = aim.caller.clone();
         let numbers = self.pool_numbers.clone();
         let of_pool = self.pick(&numbers).number;
         let other = self.pick(&[STATIC, STATIC_WITHOUT_SOURCE, OVERFLOW, UNKNOWN]);
-        let number = match held {
+        let number = match &aim.held {
             Some(held) => held.number.clone(),
             None if self.chance(0.6) => of_pool,
             None => other.to_owned(),
         };
-        if direction == "outbound" { (direction, number, caller) } else { (direction, caller, number) }
+        match direction {
+            // Nobody dials a number that was withheld.
+            "outbound" if caller != ANONYMOUS => (direction, number, caller),
+            "outbound" => ("inbound", caller, number),
+            _ => (direction, caller, number),
+        }
     }
 
-    fn course(&mut self, call_id: &str, start: i64, rules: Rules, held: Option<Held>) -> Course {
-        let (direction, from, to) = self.parties(held.as_ref());
+    fn course(&mut self, call_id: &str, aim: Aim, rules: Rules) -> Course {
+        let (direction, from, to) = self.parties(&aim);
+        let start = aim.start;
         let mut base = json!({"call_id": call_id, "direction": direction, "from": from, "to": to});
-        match held.and_then(|held| held.extension) {
+        match aim.held.and_then(|held| held.extension) {
             Some(extension) if self.chance(0.6) => base["extension"] = json!(extension),
             _ if self.chance(0.1) => base["extension"] = json!(self.pick(&EXTENSIONS)),
             _ => {}

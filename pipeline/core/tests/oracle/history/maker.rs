@@ -109,8 +109,9 @@ impl<'r> Maker<'r> {
         if let Some(members) = data.as_object_mut().filter(|_| kind != "account_settings") {
             members.retain(|_, value| !value.is_null());
         }
-        let source = self.pick(&["web/main", "pbx"]);
-        let id = format!("{kind}-{}", self.events.len());
+        // Two events share an id and differ in their source: they are two all the same.
+        let source = ["web/main", "pbx"][self.events.len() % 2];
+        let id = format!("e{}", self.events.len() / 2);
         let time_text = if self.chance(0.1) { with_offset(time) } else { rfc3339(time) };
         let mut event = json!({"specversion": "1.0", "id": id, "source": source, "type": kind, "time": time_text,
             "account": self.account, "data": data});
