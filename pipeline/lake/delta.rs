@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use deltalake_core::arrow::array::RecordBatch;
-use deltalake_core::arrow::datatypes::{DataType as ArrowType, Schema, SchemaRef};
+use deltalake_core::arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::schema::{DataType, MetadataValue, StructField};
 use deltalake_core::kernel::{Add, Version};
@@ -21,7 +20,7 @@ use super::batch::DayBatch;
 use super::commit::commit_properties;
 use super::error::OpenError;
 use super::limits::{CHECKPOINT_COMMITS, FILE_RETENTION_DAYS, LOG_RETENTION_HOURS};
-use super::table::{DATE, Definition, TableName};
+use super::table::{DATE, DATE_DOC, Definition, TableName};
 use super::writer::{Sink, TableWriter, Target, WriteError};
 
 /// A table of the lake, open for reading and writing.
@@ -135,24 +134,12 @@ impl Table {
     }
 }
 
-/// Columns of the table as its files hold them: without the partition, strings as plain `Utf8`.
+/// Columns of the table as its files hold them: without the partition, and without the comments.
 fn file_schema(snapshot: &DeltaTableState) -> SchemaRef {
     let schema = snapshot.snapshot().arrow_schema();
-    let fields = schema.fields().iter().filter(|field| field.name() != DATE).cloned();
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-/// A batch with just the columns of `schema`, in its order; a column that the batch has not is null.
-pub(super) fn conform(
-    batch: &RecordBatch,
-    schema: &SchemaRef,
-) -> Result<RecordBatch, deltalake_core::arrow::error::ArrowError> {
-    let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
-        Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
-        Some(column) => deltalake_core::arrow::compute::cast(column, field.data_type()),
-        None => Ok(deltalake_core::arrow::array::new_null_array(field.data_type(), batch.num_rows())),
-    });
-    RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_, _>>()?)
+    let fields = schema.fields().iter().filter(|field| field.name() != DATE);
+    let plain = fields.map(|field| Field::new(field.name(), field.data_type().clone(), true));
+    Arc::new(Schema::new(plain.collect::<Vec<_>>()))
 }
 
 fn kernel_type(data_type: &ArrowType) -> Result<DataType, DeltaTableError> {
@@ -167,8 +154,7 @@ fn fields(definition: &Definition) -> Result<Vec<StructField>, DeltaTableError> 
     for column in &definition.columns {
         fields.push(field(column.name, kernel_type(&column.data_type)?, column.doc));
     }
-    let doc = "The UTC date of the row's time: the partition, and the cheapest filter.";
-    fields.insert(1, field(DATE, DataType::DATE, doc));
+    fields.insert(1, field(DATE, DataType::DATE, DATE_DOC));
     Ok(fields)
 }
 

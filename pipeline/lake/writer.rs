@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use callweave_core::time::Date;
+use deltalake_core::arrow::array::RecordBatch;
 use deltalake_core::arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::Add;
 use deltalake_core::parquet::errors::ParquetError;
@@ -12,7 +13,7 @@ use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::batch::DayBatch;
+use super::batch::{DayBatch, conform};
 use super::encode::FileEncoder;
 use super::limits::{FILE_BYTES_MAX, OPEN_FILES_MAX, PART_BYTES, PENDING_BYTES_MAX, QUEUED_BATCHES_MAX};
 use super::stats::statistics;
@@ -71,7 +72,7 @@ impl Sink {
                 self.target.open(batch.date)?
             }
         };
-        file.encoder.push(batch.rows);
+        file.encoder.push(self.target.conform(batch)?);
         if file.encoder.row_group_is_full() {
             file = self.target.encode(file).await?;
         }
@@ -106,6 +107,14 @@ impl Sink {
 
 /// What is done to one file. (Not a matter of [`Sink`]: an upload cannot be looked at by two threads at once.)
 impl Target {
+    fn conform(&self, batch: DayBatch) -> Result<RecordBatch, WriteError> {
+        conform(&batch.rows, &self.schema).map_err(|source| WriteError::Encode {
+            table: self.definition.table,
+            date: batch.date,
+            source: source.into(),
+        })
+    }
+
     fn open(&self, date: Date) -> Result<OpenFile, WriteError> {
         let encoder = FileEncoder::new(date, Arc::clone(&self.schema)).map_err(|source| WriteError::Encode {
             table: self.definition.table,

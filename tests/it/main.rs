@@ -1,0 +1,3 @@
+//! The one integration binary: each further one would link the engines once more.
+
+mod lake;
