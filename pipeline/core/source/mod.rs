@@ -100,6 +100,51 @@ impl Surveyor {
     }
 }
 
+impl Channel {
+    /// The name that Google Analytics 4 shows for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Channel::Direct => "Direct",
+            Channel::CrossNetwork => "Cross-network",
+            Channel::PaidShopping => "Paid Shopping",
+            Channel::PaidSearch => "Paid Search",
+            Channel::PaidSocial => "Paid Social",
+            Channel::PaidVideo => "Paid Video",
+            Channel::Display => "Display",
+            Channel::PaidOther => "Paid Other",
+            Channel::OrganicShopping => "Organic Shopping",
+            Channel::OrganicSocial => "Organic Social",
+            Channel::OrganicVideo => "Organic Video",
+            Channel::OrganicSearch => "Organic Search",
+            Channel::Email => "Email",
+            Channel::Affiliates => "Affiliates",
+            Channel::Referral => "Referral",
+            Channel::Audio => "Audio",
+            Channel::Sms => "SMS",
+            Channel::MobilePush => "Mobile Push Notifications",
+            Channel::Unassigned => "Unassigned",
+        }
+    }
+}
+
+impl ClickIdType {
+    /// The URL parameter that carries it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ClickIdType::Gclid => "gclid",
+            ClickIdType::Gbraid => "gbraid",
+            ClickIdType::Wbraid => "wbraid",
+            ClickIdType::Dclid => "dclid",
+            ClickIdType::Msclkid => "msclkid",
+            ClickIdType::Fbclid => "fbclid",
+            ClickIdType::Ttclid => "ttclid",
+            ClickIdType::Twclid => "twclid",
+            ClickIdType::LiFatId => "li_fat_id",
+            ClickIdType::Yclid => "yclid",
+        }
+    }
+}
+
 /// The channel of a source that is known otherwise than from a URL, such as a static number's.
 pub fn channel(source: &str, medium: &str, campaign: Option<&str>) -> Channel {
     let _ = (source, medium, campaign);

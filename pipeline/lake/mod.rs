@@ -1,0 +1,9 @@
+//! The lake: Delta tables on a local disk or in an object store.
+
+pub mod batch;
+pub mod column;
+pub mod durable;
+pub mod limits;
+pub mod store;
+pub mod table;
+pub mod location;
