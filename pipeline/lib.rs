@@ -1,1 +1,3 @@
-
+pub mod import;
+pub mod line;
+pub mod simulate;
