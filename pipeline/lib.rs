@@ -1,1 +1,3 @@
+//! callweave: an open, self-hosted call-tracking pipeline.
 
+pub mod telemetry;
