@@ -1,3 +1,4 @@
 //! callweave: an open, self-hosted call-tracking pipeline.
 
+pub mod config;
 pub mod telemetry;
