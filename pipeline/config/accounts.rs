@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Secret;
 use super::check::Mistake;
 use super::entries::{Entries, toml_to_json};
-use super::members::{Given, kind};
+use super::given::{Given, kind};
 
 /// The account of a first run.
 pub const DEFAULT_ACCOUNT: &str = "default";
@@ -68,12 +68,12 @@ pub fn read(entries: &Entries, mistakes: &mut Vec<Mistake>) -> BTreeMap<String, 
     accounts
 }
 
-/// Names stand in NATS subjects and in folder names.
+/// As in an event (`callweave_core::event::schema`): what no event can have, no key need be given for.
 fn name_is_good(name: &str) -> Result<(), String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > ACCOUNT_BYTES_MAX || !name.chars().all(allowed) {
         return Err(format!(
-            "{name:?} cannot name an account; give 1 to {ACCOUNT_BYTES_MAX} letters, digits, hyphens and underscores"
+            "{name:?} cannot name an account; give 1 to {ACCOUNT_BYTES_MAX} letters, digits and - _ ."
         ));
     }
     Ok(())

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::entries::{self, Entries, Flags, Origin, PREFIX};
-use super::members::{self, ACCOUNT_MEMBERS, Given, MEMBERS};
+use super::given::Given;
+use super::members::{self, ACCOUNT_MEMBERS, MEMBERS};
 use super::{Config, DEFAULT_ACCOUNT, accounts};
 
 /// Something in the configuration that cannot be.

@@ -7,6 +7,7 @@ mod accounts;
 mod check;
 mod entries;
 mod first_run;
+mod given;
 mod keys;
 mod members;
 mod values;

@@ -105,9 +105,7 @@ families! {
     log_appended: Total = "callweave_log_appended_events";
     /// Bytes appended to the log.
     log_appended_bytes: Total = "callweave_log_appended" bytes;
-    /// Batches appended: messages of NATS, or frames of the embedded log.
-    log_batches: Total = "callweave_log_appended_batches";
-    /// Time from handing a batch over until the log has it on disk.
+    /// Time from handing events over until the log has them.
     log_append_duration: Durations = "callweave_log_append_duration" seconds;
     /// Appends that the log did not confirm.
     log_append_failures: Total = "callweave_log_append_failures";
