@@ -2,3 +2,7 @@
 
 pub mod config;
 pub mod telemetry;
+
+pub mod log;
+
+pub mod collect;
