@@ -107,7 +107,7 @@ fn told(config: &Config) -> Vec<String> {
         format!("data in {}", config.data.display()),
         match &config.nats {
             Some(nats) => format!("log on NATS at {}", nats.url),
-            None => format!("log embedded, {} partitions when made anew", config.partitions),
+            None => "log embedded in the data folder".to_owned(),
         },
         format!("lake at {}", config.lake()),
         format!("events at http://{}, metrics and health at http://{}", config.listen.collect, config.listen.admin),

@@ -20,6 +20,8 @@ pub struct Member {
     pub set: fn(&mut Config, &Given<'_>) -> Result<(), String>,
 }
 
+/// As many as the log takes (`crate::log::MAX_PARTITIONS`, which is a floor above).
+const MAX_PARTITIONS: u16 = 1024;
 const BYTES: &str = "bytes, or with KiB, MiB, GiB";
 const PATH: &str = "a path";
 
@@ -98,9 +100,9 @@ pub const MEMBERS: &[Member] = &[
     Member {
         name: "partitions",
         form: "1 to 1024",
-        default: "4",
-        about: "Partitions of a log that is made anew; one that exists keeps its own.",
-        set: |config, given| Ok(config.partitions = given.count(1, 1024)? as u16),
+        default: "",
+        about: "Partitions of the log, fixed when it is made: what it has if absent, 4 for a new one.",
+        set: |config, given| Ok(config.partitions = Some(given.count(1, u64::from(MAX_PARTITIONS))? as u16)),
     },
     Member {
         name: "listen.collect",

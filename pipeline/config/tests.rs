@@ -221,7 +221,7 @@ fn a_later_layer_wins_and_the_rest_stays() {
     ];
     let flags = Flags { partitions: Some("32".into()), listen: Some("localhost:0".into()), ..Flags::default() };
     let config = load_text(text, &pairs, flags).expect("a good configuration");
-    assert_eq!(config.partitions, 32);
+    assert_eq!(config.partitions, Some(32));
     assert!(config.lake().ends_with("/lake-of-file"), "relative to the file: {}", config.lake());
     let nats = config.nats.as_ref().expect("NATS is configured");
     assert_eq!(

@@ -21,8 +21,8 @@ pub struct Config {
     pub lake: Option<String>,
     /// NATS in place of the embedded log.
     pub nats: Option<Nats>,
-    /// Partitions of a log that is made anew; one that exists keeps its own.
-    pub partitions: u16,
+    /// Partitions the log must have. `None`: what it has, or of a new one the log's own default.
+    pub partitions: Option<u16>,
     pub listen: Listen,
     pub log: Log,
     pub limits: Limits,
@@ -128,7 +128,7 @@ impl Default for Config {
             data: PathBuf::from("callweave-data"),
             lake: None,
             nats: None,
-            partitions: 4,
+            partitions: None,
             listen: Listen { collect: local(8090), admin: local(9090) },
             log: Log { level: "info".to_owned(), format: Format::Text },
             limits: Limits::default(),

@@ -1,1 +1,3 @@
+//! The one integration binary: whole roles, through real sockets and files.
 
+mod collect;
