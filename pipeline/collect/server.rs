@@ -22,7 +22,7 @@ use super::replies::Refusal;
 use crate::config::Limits;
 use crate::telemetry::metrics::{Metrics, Reply, Route};
 
-/// All bytes of a request's head.
+/// All bytes of a request's head; hyper may read up to twice as many before it says no.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 const HEADERS_MAX: usize = 64;
 /// Wait after a failure to accept, which is most often one of file handles: they come back when connections end.
