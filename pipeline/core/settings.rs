@@ -5,6 +5,7 @@ mod local_time;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod weekday;
 
 use std::collections::BTreeMap;
 
@@ -58,8 +59,8 @@ pub struct Settings {
     pub ip_precision: IpPrecision,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub enum Weekday {
     Mon,
     Tue,
@@ -168,23 +169,6 @@ pub struct TagRule {
 
 fn thirty() -> f64 {
     30.0
-}
-
-impl Weekday {
-    pub const ALL: [Weekday; 7] =
-        [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Weekday::Mon => "mon",
-            Weekday::Tue => "tue",
-            Weekday::Wed => "wed",
-            Weekday::Thu => "thu",
-            Weekday::Fri => "fri",
-            Weekday::Sat => "sat",
-            Weekday::Sun => "sun",
-        }
-    }
 }
 
 impl NumberKind {

@@ -119,7 +119,7 @@ fn in_words(path: &str, message: &str) -> Problem {
         return Problem { path: member, reason: "stands here twice".to_owned() };
     }
     let reason = if let Some((name, known)) = variant(message) {
-        format!("{} is not one of {}", quoted(name), known.replace('`', ""))
+        format!("{} is not one of {}", quoted(name), known.replace("` or `", "`, `").replace('`', ""))
     } else if let Some((found, expected)) = mismatch(message) {
         format!("is {found}, and should be {expected}")
     } else if message.eq_ignore_ascii_case("invalid number") {
