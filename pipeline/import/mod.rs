@@ -12,7 +12,6 @@ mod combined;
 mod csv;
 mod events;
 mod page;
-mod progress;
 mod read;
 mod repeats;
 #[cfg(test)]
@@ -26,7 +25,7 @@ use std::str::FromStr;
 
 use chrono_tz::Tz;
 
-pub use progress::Progress;
+pub use crate::telemetry::progress::Progress;
 
 use crate::line::{Envelope, Lines};
 use repeats::Repeats;
