@@ -1,8 +1,8 @@
 //! The streams themselves: made, brought up to date, trimmed.
 
 use async_nats::jetstream::Context;
-use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{AccountErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::{Error as JetStreamError, ErrorCode};
+use async_nats::jetstream::context::{GetStreamErrorKind, RequestErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, PurgeErrorKind, StorageType};
 
 use super::{ConnectError, NatsOptions};
@@ -55,18 +55,24 @@ pub(super) async fn provision(context: &Context, options: &NatsOptions) -> Resul
     Ok(partitions)
 }
 
+/// By the API's own answer, of which only the error is read: the client's type for it wants members that servers before
+/// 2.10 do not send.
 async fn check_jetstream(context: &Context, servers: &str) -> Result<(), ConnectError> {
-    let Err(error) = context.query_account().await else { return Ok(()) };
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        error: Option<JetStreamError>,
+    }
     let servers = servers.to_owned();
-    match error.kind() {
-        AccountErrorKind::JetStreamUnavailable => Err(ConnectError::JetStreamOff { servers }),
-        AccountErrorKind::JetStream(told)
-            if [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT]
-                .contains(&told.error_code()) =>
-        {
-            Err(ConnectError::JetStreamOff { servers })
-        }
-        _ => Err(ConnectError::JetStream { servers, reason: error.to_string() }),
+    match context.request::<_, _, Answer>("INFO", &()).await {
+        Ok(Answer { error: None }) => Ok(()),
+        Ok(Answer { error: Some(told) }) => match told.error_code() {
+            ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+                Err(ConnectError::JetStreamOff { servers })
+            }
+            _ => Err(ConnectError::JetStream { servers, reason: told.to_string() }),
+        },
+        Err(error) if error.kind() == RequestErrorKind::NoResponders => Err(ConnectError::JetStreamOff { servers }),
+        Err(error) => Err(ConnectError::JetStream { servers, reason: error.to_string() }),
     }
 }
 
