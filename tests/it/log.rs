@@ -349,7 +349,7 @@ on_both! {
             let last = log.last_sequence(partition).await.expect("a sequence");
             // Batches are what makes it fast: many submissions share an entry.
             assert!((last as usize) < SUBMITTERS * EACH, "{last} entries");
-            let mut latest = vec![-1; SUBMITTERS];
+            let mut latest = [-1; SUBMITTERS];
             for entry in take(&mut log.read(partition, 0), 0, last as usize).await {
                 for text in texts(&entry) {
                     let (who, number) = text.split_once('/').expect("who/number");

@@ -92,8 +92,14 @@ async fn a_reader_survives_the_loss_of_its_consumer() {
     // A message that an operator deleted is no loss; one that comes from elsewhere is read as it is.
     assert_eq!(log.append(append("e4")).await.expect("added").sequence, 4);
     stream.delete_message(4).await.expect("deleted");
-    jetstream.publish("callweave.events.0.other.acme", r#"{"id":"bare"}"#.into()).await.expect("sent").await.expect("kept");
-    let entries = tokio::time::timeout(PATIENCE, reader.next()).await.expect("in time").expect("more").expect("entries");
+    jetstream
+        .publish("callweave.events.0.other.acme", r#"{"id":"bare"}"#.into())
+        .await
+        .expect("sent")
+        .await
+        .expect("kept");
+    let entries =
+        tokio::time::timeout(PATIENCE, reader.next()).await.expect("in time").expect("more").expect("entries");
     assert_eq!((entries[0].sequence, texts(&entries[0])), (5, vec![r#"{"id":"bare"}"#.to_owned()]));
     // A stream that was deleted and made again is another log: the reader does not wait for its sequence 6.
     jetstream.delete_stream("CALLWEAVE_EVENTS_0").await.expect("deleted");

@@ -68,9 +68,11 @@ fn backing(path: PathBuf, disk: Disk) -> Backing {
             let backend = Failing { file: FileBackend::new(file)?, disk: disk.clone() };
             Database::builder().create_with_backend(backend)
         }),
-        probe: Box::new(move |bytes| {
-            if for_probe.room.load(SeqCst) < bytes as i64 { Err(for_probe.error.into()) } else { Ok(()) }
-        }),
+        probe: Box::new(
+            move |bytes| {
+                if for_probe.room.load(SeqCst) < bytes as i64 { Err(for_probe.error.into()) } else { Ok(()) }
+            },
+        ),
     }
 }
 

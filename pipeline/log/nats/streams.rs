@@ -1,9 +1,9 @@
 //! The streams themselves: made, brought up to date, trimmed.
 
 use async_nats::jetstream::Context;
-use async_nats::jetstream::{Error as JetStreamError, ErrorCode};
 use async_nats::jetstream::context::{GetStreamErrorKind, RequestErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, PurgeErrorKind, StorageType};
+use async_nats::jetstream::{Error as JetStreamError, ErrorCode};
 
 use super::{ConnectError, NatsOptions};
 use crate::log::{DEFAULT_PARTITIONS, Subject, TrimError, WhenFull};
@@ -15,7 +15,7 @@ pub(super) fn name_of(partition: u16) -> String {
 /// Makes the streams that are missing, changes what the options ask for in those that are there, and tells how many
 /// partitions the log has.
 pub(super) async fn provision(context: &Context, options: &NatsOptions) -> Result<u16, ConnectError> {
-    check_jetstream(context, &options.servers).await?;
+    check_jetstream(context, &super::shown(&options.servers)).await?;
     let has = match existing(context, 0).await? {
         Some(config) => {
             let told = config.description.as_deref().and_then(partitions_in);
