@@ -1,5 +1,8 @@
-//! The one integration binary: roles against real engines, in temporary folders.
+//! The one integration binary, against real engines in temporary folders: each further one would link the engines once
+//! more.
 
+mod collect;
+mod lake;
 mod log;
 mod log_embedded;
 mod log_nats;

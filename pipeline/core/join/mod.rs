@@ -1,1 +1,177 @@
+//! The join: events in, rows and moments out. A pure, deterministic state machine; each account has a state of its own
+//! and a watermark of its own, so that how accounts are spread over partitions changes nothing.
+//!
+//! - [`sessions`] makes sessions of what visitors do, [`leases`] keeps who held which number when;
+//! - [`calls`] puts calls together, [`attribution`] chooses among candidates, [`callers`] counts a caller's calls;
+//! - [`decide`] holds the timers: when something is decided, corrected, and forgotten;
+//! - [`emit`] makes rows, and writes one only if it differs from what was written before.
 
+mod account;
+mod arena;
+mod attribution;
+mod callers;
+mod calls;
+mod decide;
+mod emit;
+mod intern;
+mod leases;
+mod seen;
+mod sessions;
+mod snapshot;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use snapshot::SnapshotError;
+
+use crate::event::Event;
+use crate::moment::Moment;
+use crate::phone::Phone;
+use crate::row::{CallRow, LeaseRow, SessionRow, Str};
+use crate::settings::IpPrecision;
+use crate::source::Visit;
+use crate::time::Time;
+use account::Account;
+
+/// How soon rows are written. The final rows are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// Calls as soon as they are over, leases as soon as they are granted; revisions follow once they are decided.
+    Live,
+    /// Only what is decided. A call whose end never comes waits for [`Join::settle`].
+    Bounded,
+}
+
+/// A person to forget.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Erasure {
+    pub account: Str,
+    pub visitor_id: Option<Str>,
+    pub phone: Option<Phone>,
+}
+
+/// What one or more events lead to, in order.
+#[derive(Debug, Default)]
+pub struct Effects {
+    pub sessions: Vec<SessionRow>,
+    pub leases: Vec<LeaseRow>,
+    pub calls: Vec<Arc<CallRow>>,
+    pub moments: Vec<Moment>,
+    pub erasures: Vec<Erasure>,
+}
+
+impl Effects {
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn len(&self) -> usize {
+        self.sessions.len() + self.leases.len() + self.calls.len() + self.moments.len() + self.erasures.len()
+    }
+
+    pub fn clear(&mut self) {
+        self.sessions.clear();
+        self.leases.clear();
+        self.calls.clear();
+        self.moments.clear();
+        self.erasures.clear();
+    }
+}
+
+/// How much a join holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sizes {
+    pub accounts: usize,
+    pub visitors: usize,
+    pub sessions: usize,
+    pub leases: usize,
+    pub calls: usize,
+    pub callers: usize,
+    pub recognised_ids: usize,
+}
+
+/// What was done with an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It counts; its own row, if its type has one, lands.
+    Taken,
+    /// An event of this name was taken before: nothing changes.
+    Duplicate,
+}
+
+pub struct Join {
+    mode: Mode,
+    accounts: Vec<Account>,
+    /// Where each account stands in `accounts`.
+    by_name: std::collections::BTreeMap<Str, usize>,
+    /// The account of the last event: most streams are of one.
+    last: usize,
+}
+
+impl Join {
+    pub fn new(mode: Mode) -> Join {
+        Join { mode, accounts: Vec::new(), by_name: Default::default(), last: 0 }
+    }
+
+    /// Takes one event in. `visit` is what the [`crate::source::Surveyor`] says of a page view, and nothing for others.
+    pub fn apply(&mut self, event: &Event<'_>, visit: Option<&Visit<'_>>, out: &mut Effects) -> Verdict {
+        let mode = self.mode;
+        self.account(&event.account).apply(event, visit, mode, out)
+    }
+
+    /// Time passes for every account, though nothing arrived.
+    pub fn tick(&mut self, time: Time, out: &mut Effects) {
+        for account in &mut self.accounts {
+            account.tick(time, self.mode, out);
+        }
+    }
+
+    /// Decides all that is still open, as at the end of a bounded job. Later events still correct it.
+    pub fn settle(&mut self, out: &mut Effects) {
+        for account in &mut self.accounts {
+            account.settle(self.mode, out);
+        }
+    }
+
+    /// The least of the accounts' watermarks; nothing before the first event.
+    pub fn watermark(&self) -> Option<Time> {
+        self.accounts.iter().map(Account::watermark).min()
+    }
+
+    /// When time has to pass next for something to happen: before that, no tick is needed.
+    pub fn next_due(&self) -> Option<Time> {
+        self.accounts.iter().filter_map(Account::next_due).min()
+    }
+
+    /// How much of a visitor's address the account keeps, by its settings in force at `at`.
+    pub fn ip_precision(&self, account: &str, at: Time) -> IpPrecision {
+        let known = self.accounts.get(self.last).filter(|it| &*it.name == account);
+        let known = known.or_else(|| self.by_name.get(account).map(|&at| &self.accounts[at]));
+        known.map_or(IpPrecision::default(), |account| account.rules(at).settings().ip_precision)
+    }
+
+    pub fn sizes(&self) -> Sizes {
+        let mut sizes = Sizes { accounts: self.accounts.len(), ..Sizes::default() };
+        for account in &self.accounts {
+            account.add_sizes(&mut sizes);
+        }
+        sizes
+    }
+
+    fn account(&mut self, name: &str) -> &mut Account {
+        let same = self.accounts.get(self.last).is_some_and(|account| &*account.name == name);
+        if !same {
+            self.last = match self.by_name.get(name) {
+                Some(&at) => at,
+                None => {
+                    let name: Str = name.into();
+                    self.accounts.push(Account::new(name.clone()));
+                    self.by_name.insert(name, self.accounts.len() - 1);
+                    self.accounts.len() - 1
+                }
+            };
+        }
+        &mut self.accounts[self.last]
+    }
+}

@@ -1,0 +1,415 @@
+//! Calls, put together from progress events and records in any order.
+
+use serde::{Deserialize, Serialize};
+
+use super::account::{Account, moment_id, unlist};
+use super::decide::Due;
+use super::intern::hash_of;
+use super::sessions::{Written, place_after};
+use super::{Effects, Mode};
+use crate::event::{Call, CallRecord, CallStatus, Direction, Event, HangupBy, Outcome, Text};
+use crate::id::Id;
+use crate::moment::{Moment, MomentKind};
+use crate::phone::{Party, Phone};
+use crate::row::Str;
+use crate::time::{MICROS_PER_SECOND, Time};
+
+/// A member as the latest event that has it tells it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Told<T>(Option<(Time, T)>);
+
+impl<T> Default for Told<T> {
+    fn default() -> Self {
+        Told(None)
+    }
+}
+
+impl<T> Told<T> {
+    fn tell(&mut self, at: Time, value: T) {
+        if self.0.as_ref().is_none_or(|(before, _)| at >= *before) {
+            self.0 = Some((at, value));
+        }
+    }
+
+    fn tell_if(&mut self, at: Time, value: Option<T>) {
+        if let Some(value) = value {
+            self.tell(at, value);
+        }
+    }
+
+    pub fn get(&self) -> Option<&T> {
+        self.0.as_ref().map(|(_, value)| value)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct CallState {
+    pub id: Id,
+    first_event: Time,
+    pub last_event: Time,
+    pub direction: Told<Direction>,
+    from: Told<Party>,
+    to: Told<Party>,
+    pub extension: Told<Str>,
+    pub destination: Told<Str>,
+    pub agent: Told<Str>,
+    pub cause: Told<Str>,
+    pub hangup_by: Told<HangupBy>,
+    talk_seconds: Told<f64>,
+    pub recording_url: Told<Str>,
+    outcome: Told<Outcome>,
+    pub spam_score: Told<f64>,
+    record_started_at: Told<Time>,
+    record_answered_at: Told<Time>,
+    record_ended_at: Told<Time>,
+    started: Option<Time>,
+    ringing: Option<Time>,
+    answered: Option<Time>,
+    ended: Option<Time>,
+    menu: bool,
+    voicemail: bool,
+    /// The caller and the country of their number, looked up once.
+    pub country: Option<(Party, Option<Str>)>,
+    /// Under which number and start the call is filed.
+    pub line: Option<(Phone, Time)>,
+    /// Under which caller and start it is filed.
+    pub filed_caller: Option<(Phone, Time)>,
+    /// Sessions that are candidates as of the last decision.
+    pub candidates: Vec<u32>,
+    pub decided: bool,
+    moments: Moments,
+    pub due: Due,
+    pub written: Written,
+}
+
+/// Which moments were told.
+#[derive(Default, Serialize, Deserialize)]
+struct Moments {
+    started: bool,
+    answered: bool,
+    ended: bool,
+    missed: bool,
+    recorded: bool,
+}
+
+fn earlier(held: &mut Option<Time>, at: Time) {
+    *held = Some(held.map_or(at, |held| held.min(at)));
+}
+
+impl CallState {
+    fn new(id: Id, at: Time) -> CallState {
+        CallState {
+            id,
+            first_event: at,
+            last_event: at,
+            direction: Told::default(),
+            from: Told::default(),
+            to: Told::default(),
+            extension: Told::default(),
+            destination: Told::default(),
+            agent: Told::default(),
+            cause: Told::default(),
+            hangup_by: Told::default(),
+            talk_seconds: Told::default(),
+            recording_url: Told::default(),
+            outcome: Told::default(),
+            spam_score: Told::default(),
+            record_started_at: Told::default(),
+            record_answered_at: Told::default(),
+            record_ended_at: Told::default(),
+            started: None,
+            ringing: None,
+            answered: None,
+            ended: None,
+            menu: false,
+            voicemail: false,
+            country: None,
+            line: None,
+            filed_caller: None,
+            candidates: Vec::new(),
+            decided: false,
+            moments: Moments::default(),
+            due: Due::default(),
+            written: Written::default(),
+        }
+    }
+
+    /// `started_at` of its record, else its `started` event, else its earliest event.
+    pub fn start(&self) -> Time {
+        self.record_started_at.get().copied().or(self.started).unwrap_or(self.first_event)
+    }
+
+    pub fn answered_at(&self) -> Option<Time> {
+        self.record_answered_at.get().copied().or(self.answered)
+    }
+
+    pub fn ended_at(&self) -> Option<Time> {
+        self.record_ended_at.get().copied().or(self.ended)
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.ended_at().is_some()
+    }
+
+    pub fn direction(&self) -> Direction {
+        self.direction.get().copied().unwrap_or(Direction::Inbound)
+    }
+
+    pub fn caller(&self) -> Party {
+        let party = if self.direction() == Direction::Outbound { &self.to } else { &self.from };
+        party.get().copied().unwrap_or(Party::Anonymous)
+    }
+
+    pub fn tracking_number(&self) -> Party {
+        let party = if self.direction() == Direction::Outbound { &self.from } else { &self.to };
+        party.get().copied().unwrap_or(Party::Anonymous)
+    }
+
+    /// The first that fits: as told, answered, voicemail, left during the greeting, left in the menu, missed. Nothing
+    /// for a call that is not over, unless it was told or answered.
+    pub fn outcome(&self, greeting_seconds: f64) -> Option<Outcome> {
+        if let Some(told) = self.outcome.get() {
+            return Some(*told);
+        }
+        if self.answered_at().is_some() {
+            return Some(Outcome::Answered);
+        }
+        let ended = self.ended_at()?;
+        if self.voicemail {
+            return Some(Outcome::Voicemail);
+        }
+        let by_caller = self.hangup_by.get() == Some(&HangupBy::Caller);
+        if by_caller && seconds_between(self.start(), ended) <= greeting_seconds {
+            return Some(Outcome::AbandonedGreeting);
+        }
+        if self.menu && self.ringing.is_none() {
+            return Some(Outcome::AbandonedMenu);
+        }
+        Some(Outcome::Missed)
+    }
+
+    pub fn talk_seconds(&self) -> f64 {
+        if let Some(told) = self.talk_seconds.get() {
+            return *told;
+        }
+        match (self.answered_at(), self.ended_at()) {
+            (Some(answered), Some(ended)) => seconds_between(answered, ended),
+            _ => 0.0,
+        }
+    }
+
+    /// From the first `ringing` (else the start) to the answer (else the end).
+    pub fn ring_seconds(&self) -> Option<f64> {
+        let until = self.answered_at().or(self.ended_at())?;
+        Some(seconds_between(self.ringing.unwrap_or(self.start()), until))
+    }
+
+    pub fn total_seconds(&self) -> Option<f64> {
+        Some(seconds_between(self.start(), self.ended_at()?))
+    }
+
+    fn progress(&mut self, at: Time, call: &Call<'_>) {
+        match call.status {
+            CallStatus::Started => earlier(&mut self.started, at),
+            CallStatus::Menu => self.menu = true,
+            CallStatus::Ringing => earlier(&mut self.ringing, at),
+            CallStatus::Answered => earlier(&mut self.answered, at),
+            CallStatus::Transferred => {}
+            CallStatus::Voicemail => self.voicemail = true,
+            CallStatus::Ended => self.ended = Some(self.ended.map_or(at, |held| held.max(at))),
+        }
+        self.direction.tell(at, call.direction);
+        self.from.tell(at, call.from);
+        self.to.tell(at, call.to);
+        self.extension.tell_if(at, text(&call.extension));
+        self.destination.tell_if(at, text(&call.destination));
+        self.agent.tell_if(at, text(&call.agent));
+        self.cause.tell_if(at, text(&call.cause));
+        self.hangup_by.tell_if(at, call.hangup_by);
+        self.talk_seconds.tell_if(at, call.talk_seconds);
+        self.recording_url.tell_if(at, text(&call.recording_url));
+        self.outcome.tell_if(at, call.outcome);
+        self.spam_score.tell_if(at, call.spam_score);
+    }
+
+    fn record(&mut self, at: Time, record: &CallRecord<'_>) {
+        self.record_started_at.tell(at, record.started_at);
+        self.record_answered_at.tell_if(at, record.answered_at);
+        self.record_ended_at.tell(at, record.ended_at);
+        self.direction.tell(at, record.direction);
+        self.from.tell(at, record.from);
+        self.to.tell(at, record.to);
+        self.extension.tell_if(at, text(&record.extension));
+        self.destination.tell_if(at, text(&record.destination));
+        self.agent.tell_if(at, text(&record.agent));
+        self.cause.tell_if(at, text(&record.cause));
+        self.hangup_by.tell_if(at, record.hangup_by);
+        self.recording_url.tell_if(at, text(&record.recording_url));
+        self.outcome.tell_if(at, record.outcome);
+    }
+}
+
+fn text(told: &Option<Text<'_>>) -> Option<Str> {
+    told.as_deref().map(Str::from)
+}
+
+/// Seconds with their fraction; clocks that disagree make no negative ones.
+pub(super) fn seconds_between(from: Time, to: Time) -> f64 {
+    to.since(from).max(0) as f64 / MICROS_PER_SECOND as f64
+}
+
+impl Account {
+    pub fn call_event(&mut self, event: &Event<'_>, call: &Call<'_>, mode: Mode, out: &mut Effects) {
+        let ix = self.call_state(&call.call_id, event.time);
+        self.calls[ix].progress(event.time, call);
+        self.call_changed(ix);
+        let tell = |told: &mut bool| !std::mem::replace(told, true);
+        let state = &mut self.calls[ix];
+        let untouched = !state.moments.answered && !state.moments.ended;
+        let kind = match call.status {
+            CallStatus::Started | CallStatus::Menu | CallStatus::Ringing => {
+                (untouched && tell(&mut state.moments.started)).then_some(MomentKind::CallStarted)
+            }
+            CallStatus::Answered => tell(&mut state.moments.answered).then_some(MomentKind::CallAnswered),
+            CallStatus::Transferred => Some(MomentKind::CallTransferred),
+            CallStatus::Ended => tell(&mut state.moments.ended).then_some(MomentKind::CallEnded),
+            CallStatus::Voicemail => None,
+        };
+        let is_over = state.is_over();
+        if is_over && mode == Mode::Live {
+            self.emit_call(ix, mode, out);
+        }
+        if let Some(kind) = kind {
+            self.tell(ix, kind, event, mode, out);
+        }
+        self.tell_what_follows(ix, event, mode, out);
+    }
+
+    pub fn call_record(&mut self, event: &Event<'_>, record: &CallRecord<'_>, mode: Mode, out: &mut Effects) {
+        let ix = self.call_state(&record.call_id, event.time);
+        self.calls[ix].record(event.time, record);
+        self.call_changed(ix);
+        if mode == Mode::Live {
+            self.emit_call(ix, mode, out);
+        }
+        if !std::mem::replace(&mut self.calls[ix].moments.ended, true) {
+            self.tell(ix, MomentKind::CallEnded, event, mode, out);
+        }
+        self.tell_what_follows(ix, event, mode, out);
+    }
+
+    /// The moments of a call that is over without an answer, and of a recording.
+    fn tell_what_follows(&mut self, ix: u32, event: &Event<'_>, mode: Mode, out: &mut Effects) {
+        let greeting_seconds = self.rules(self.calls[ix].start()).settings().greeting_seconds;
+        let call = &mut self.calls[ix];
+        let outcome = call.outcome(greeting_seconds);
+        let unanswered = call.is_over() && outcome.is_some_and(|outcome| outcome != Outcome::Answered);
+        let missed = unanswered && !std::mem::replace(&mut call.moments.missed, true);
+        let has_recording = call.recording_url.get().is_some();
+        let recorded = has_recording && !std::mem::replace(&mut call.moments.recorded, true);
+        if missed {
+            self.tell(ix, MomentKind::CallMissed, event, mode, out);
+        }
+        if recorded {
+            self.tell(ix, MomentKind::CallRecorded, event, mode, out);
+        }
+    }
+
+    fn tell(&mut self, ix: u32, kind: MomentKind, event: &Event<'_>, mode: Mode, out: &mut Effects) {
+        let id = self.calls[ix].id.to_string();
+        let row = (mode == Mode::Live).then(|| self.current_row(ix));
+        out.moments.push(Moment {
+            moment_id: moment_id(kind, &id, &event.id),
+            kind,
+            account: self.name.clone(),
+            at: event.time,
+            call: row,
+            call_id: Some(id.into()),
+            deal_id: None,
+            pool: None,
+        });
+    }
+
+    fn call_state(&mut self, id: &str, at: Time) -> u32 {
+        if let Some(ix) = self.find_call(id) {
+            let call = &mut self.calls[ix];
+            call.first_event = call.first_event.min(at);
+            call.last_event = call.last_event.max(at);
+            return ix;
+        }
+        let id = Id::new(id);
+        let hash = hash_of(&id);
+        let ix = self.calls.insert(CallState::new(id, at));
+        let calls = &self.calls;
+        self.call_ids.insert_unique(hash, ix, |&ix| hash_of(&calls[ix].id));
+        ix
+    }
+
+    /// Files the call where its number, caller and start have it now, and opens its decision.
+    fn call_changed(&mut self, ix: u32) {
+        let call = &mut self.calls[ix];
+        let caller = call.caller();
+        if call.country.as_ref().is_none_or(|(party, _)| *party != caller) {
+            let country = caller.number().and_then(Phone::country).map(|code| self.shared.text(&code));
+            self.calls[ix].country = Some((caller, country));
+        }
+        self.refile_line(ix);
+        self.refile_caller(ix);
+        self.touch_call(ix);
+    }
+
+    fn refile_line(&mut self, ix: u32) {
+        let call = &self.calls[ix];
+        let attributed = call.direction() != Direction::Outbound;
+        let line = call.tracking_number().number().filter(|_| attributed).map(|number| (number, call.start()));
+        if line == call.line {
+            return;
+        }
+        self.unfile_line(ix);
+        if let Some((number, start)) = line {
+            let list = &mut self.lines.entry(number).or_default().calls;
+            let place = place_after(list, start, |(at, _)| *at);
+            list.insert(place, (start, ix));
+        }
+        self.calls[ix].line = line;
+    }
+
+    fn unfile_line(&mut self, ix: u32) {
+        let Some((number, _)) = self.calls[ix].line.take() else { return };
+        if let Some(line) = self.lines.get_mut(&number) {
+            line.calls.retain(|(_, held)| *held != ix);
+            if line.calls.is_empty() && line.leases.is_empty() {
+                self.lines.remove(&number);
+            }
+        }
+    }
+
+    /// Takes a call out of the state. Its caller still counts it.
+    pub fn forget_call(&mut self, ix: u32) {
+        if self.calls.get(ix).is_none() {
+            return;
+        }
+        self.unfile_line(ix);
+        self.set_candidates(ix, Vec::new());
+        self.leave_caller(ix);
+        if let Some(call) = self.calls.remove(ix) {
+            unlist(&mut self.call_ids, &call.id, ix);
+        }
+    }
+
+    /// Notes for which calls each session is a candidate.
+    pub fn set_candidates(&mut self, ix: u32, sessions: Vec<u32>) {
+        let before = std::mem::take(&mut self.calls[ix].candidates);
+        if before != sessions {
+            for session in before {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.calls.retain(|held| *held != ix);
+                }
+            }
+            for &session in &sessions {
+                self.sessions[session].calls.push(ix);
+            }
+        }
+        self.calls[ix].candidates = sessions;
+    }
+}

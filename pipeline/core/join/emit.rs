@@ -1,0 +1,425 @@
+//! Rows, made from the state as it is. A row is written only if it differs from what was written before.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::account::{Account, moment_id};
+use super::attribution::{Evidence, RestsOn, choose, is_moments_before};
+use super::calls::seconds_between;
+use super::sessions::{Session, Written};
+use super::{Effects, Mode};
+use crate::event::Direction;
+use crate::limits::CANDIDATES_PER_CALL;
+use crate::moment::{Moment, MomentKind};
+use crate::row::{CallRow, LeaseRow, Method, SessionRow, SourceRow, Str};
+use crate::settings::NumberKind;
+use crate::source::{Agent, Place, channel};
+use crate::time::{MICROS_PER_HOUR, Time};
+
+/// How a call is joined.
+#[derive(Default)]
+struct Decision {
+    method: Option<Method>,
+    confidence: Option<f64>,
+    source_confidence: Option<f64>,
+    candidates: Vec<Candidate>,
+    chosen: Option<usize>,
+    source: Option<Arc<SourceRow>>,
+    is_static: bool,
+}
+
+/// One session that may have held the number, or a visitor's leases that fall into no session.
+struct Candidate {
+    session: Option<u32>,
+    visitor: u32,
+    lease: u32,
+    evidence: Evidence,
+}
+
+thread_local! {
+    static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Whether the row is another than what was written; if so, it is its turn.
+fn is_news<R: Serialize>(row: &R, written: &mut Written) -> bool {
+    let hash = BYTES.with_borrow_mut(|bytes| {
+        bytes.clear();
+        match postcard::to_extend(row, std::mem::take(bytes)) {
+            Ok(full) => {
+                *bytes = full;
+                xxhash_rust::xxh3::xxh3_64(bytes)
+            }
+            // Rows hold nothing that postcard refuses; were it so, each row would count as new.
+            Err(_) => written.hash.wrapping_add(1),
+        }
+    });
+    if written.revision > 0 && written.hash == hash {
+        return false;
+    }
+    *written = Written { revision: written.revision + 1, hash };
+    true
+}
+
+impl Account {
+    /// What a session is called: its own name, or `visitor.microseconds` of its start where the browser gave none.
+    pub fn session_name(&self, ix: u32) -> String {
+        let session = &self.sessions[ix];
+        match &session.given {
+            Some(id) => id.to_string(),
+            None => format!("{}.{}", self.visitors[session.visitor].id, session.started_at.0),
+        }
+    }
+
+    fn visit_number(&self, ix: u32) -> u32 {
+        let visitor = &self.visitors[self.sessions[ix].visitor];
+        let place = visitor.visits.iter().position(|&held| held == ix).unwrap_or(0);
+        visitor.forgotten_visits + place as u32 + 1
+    }
+
+    /// The source of the visitor's visit 1.
+    fn first_source(&self, visitor: u32) -> Option<Arc<SourceRow>> {
+        let visitor = &self.visitors[visitor];
+        if visitor.forgotten_visits > 0 {
+            return visitor.first_source.clone();
+        }
+        self.sessions[*visitor.visits.first()?].source().cloned()
+    }
+
+    fn session_row(&self, ix: u32) -> SessionRow {
+        let session = &self.sessions[ix];
+        let touch = session.touch();
+        SessionRow {
+            account: self.name.clone(),
+            session_id: self.session_name(ix).into(),
+            revision: 0,
+            retracted: session.taken_back,
+            visitor_id: self.visitors[session.visitor].id.to_string().into(),
+            visit_number: if session.taken_back { 0 } else { self.visit_number(ix) },
+            started_at: session.started_at,
+            ended_at: session.ended_at,
+            pages: session.pages_count(),
+            source: session.source().cloned(),
+            click_id_type: touch.and_then(|touch| touch.click_id.as_ref()).map(|(kind, _)| *kind),
+            click_id: touch.and_then(|touch| touch.click_id.as_ref()).map(|(_, id)| id.clone()),
+            referrer: touch.and_then(|touch| touch.referrer.clone()),
+            landing_page: session.pages.first().map(|page| page.url.clone()),
+            exit_page: session.pages.last().map(|page| page.url.clone()),
+            experiment_id: touch.and_then(|touch| touch.experiment_id.clone()),
+            experiment_variant: touch.and_then(|touch| touch.experiment_variant.clone()),
+            agent: touch.map_or_else(Arc::<Agent>::default, |touch| touch.agent.clone()),
+            language: touch.and_then(|touch| touch.language.clone()),
+            place: touch.map_or_else(Arc::<Place>::default, |touch| touch.place.clone()),
+        }
+    }
+
+    pub fn emit_session(&mut self, ix: u32, out: &mut Effects) {
+        let mut row = self.session_row(ix);
+        let written = &mut self.sessions[ix].written;
+        if is_news(&row, written) {
+            row.revision = written.revision;
+            out.sessions.push(row);
+        }
+    }
+
+    pub fn emit_lease(&mut self, ix: u32, out: &mut Effects) {
+        let lease = &self.leases[ix];
+        let Some(terms) = &lease.terms else { return };
+        let mut row = LeaseRow {
+            account: self.name.clone(),
+            lease_id: lease.id.to_string().into(),
+            revision: 0,
+            pool: terms.pool.clone(),
+            number: terms.number,
+            extension: terms.extension.clone(),
+            visitor_id: self.visitors[terms.visitor].id.to_string().into(),
+            session_id: terms.session.map(|session| self.session_name(session).into()),
+            granted_at: lease.granted_at,
+            expires_at: lease.expires_at(),
+            released_at: lease.released_at,
+            renewals: lease.ends.len().saturating_sub(1) as u32,
+        };
+        let written = &mut self.leases[ix].written;
+        if is_news(&row, written) {
+            row.revision = written.revision;
+            out.leases.push(row);
+        }
+    }
+
+    /// Writes the call's row if it is news. Once the call is decided, subscribers are told of each.
+    pub fn emit_call(&mut self, ix: u32, mode: Mode, out: &mut Effects) {
+        let decision = self.decide(ix);
+        let chosen = decision.chosen.map(|at| &decision.candidates[at]);
+        let (session, visitor) = (chosen.and_then(|it| it.session), chosen.map(|it| it.visitor));
+        let mut row = self.call_row(ix, &decision);
+        self.set_candidates(ix, decision.candidates.iter().filter_map(|it| it.session).collect());
+        self.note_joined(ix, visitor.filter(|_| decision.confidence.is_some_and(|it| it >= 0.5)));
+        if mode == Mode::Live
+            && let Some(session) = session
+            && self.sessions[session].written.revision == 0
+        {
+            self.emit_session(session, out);
+        }
+        let call = &mut self.calls[ix];
+        if !is_news(&row, &mut call.written) {
+            return;
+        }
+        row.revision = call.written.revision;
+        let (decided, id) = (call.decided, row.call_id.clone());
+        let row = Arc::new(row);
+        out.calls.push(row.clone());
+        if decided {
+            out.moments.push(Moment {
+                moment_id: moment_id(MomentKind::CallAttributed, &id, &row.revision.to_string()),
+                kind: MomentKind::CallAttributed,
+                account: self.name.clone(),
+                at: row.ended_at.unwrap_or(row.started_at),
+                call: Some(row),
+                call_id: Some(id),
+                deal_id: None,
+                pool: None,
+            });
+        }
+    }
+
+    /// The row as it would be written now.
+    pub fn current_row(&self, ix: u32) -> Arc<CallRow> {
+        let mut row = self.call_row(ix, &self.decide(ix));
+        row.revision = self.calls[ix].written.revision;
+        Arc::new(row)
+    }
+
+    fn decide(&self, ix: u32) -> Decision {
+        let call = &self.calls[ix];
+        let Some(number) = call.tracking_number().number().filter(|_| call.direction() != Direction::Outbound) else {
+            return Decision::default();
+        };
+        let rules = self.rules(call.start());
+        if let Some(number) = rules.number(number)
+            && number.kind == NumberKind::Static
+        {
+            return static_decision(number);
+        }
+        let mut candidates = self.candidates(ix);
+        if candidates.is_empty() {
+            return Decision::default();
+        }
+        if candidates.len() > 1 {
+            candidates.sort_by_cached_key(|it| {
+                let name = it.session.map(|session| self.session_name(session));
+                (std::cmp::Reverse((it.evidence.last_sign, self.leases[it.lease].granted_at)), name)
+            });
+            candidates.truncate(CANDIDATES_PER_CALL);
+        }
+        self.choice(ix, candidates)
+    }
+
+    fn choice(&self, ix: u32, candidates: Vec<Candidate>) -> Decision {
+        let call = &self.calls[ix];
+        let evidence: Vec<Evidence> = candidates.iter().map(|it| it.evidence.clone()).collect();
+        let choice = choose(&evidence, call.start());
+        let source_of = |it: &Candidate| it.session.and_then(|session| self.sessions[session].source());
+        let mass = |source: &Arc<SourceRow>| -> f64 {
+            let of_it = candidates.iter().zip(&choice.probabilities);
+            of_it.filter(|(it, _)| source_of(it) == Some(source)).map(|(_, probability)| probability).sum()
+        };
+        let source = match choice.chosen {
+            Some(at) => source_of(&candidates[at]).map(|source| (source.clone(), mass(source))),
+            // No session is likelier than none of them, but all that share a source may be.
+            None => {
+                let sources = candidates.iter().filter_map(source_of);
+                let mut best: Option<(Arc<SourceRow>, f64)> = None;
+                for source in sources {
+                    let mass = mass(source);
+                    if mass > best.as_ref().map_or(choice.none, |(_, most)| *most) {
+                        best = Some((source.clone(), mass));
+                    }
+                }
+                best
+            }
+        };
+        let method = choice.chosen.map(|at| match choice.rests_on {
+            Some(RestsOn::Click) => Method::Click,
+            Some(RestsOn::Caller) => Method::Caller,
+            None if call.extension.get().is_some() => Method::Extension,
+            None if candidates[at].evidence.active => Method::Lease,
+            None => Method::Window,
+        });
+        Decision {
+            method,
+            confidence: choice.chosen.map(|at| choice.probabilities[at]),
+            source_confidence: source.as_ref().map(|(_, mass)| *mass),
+            source: source.map(|(source, _)| source),
+            chosen: choice.chosen,
+            candidates,
+            is_static: false,
+        }
+    }
+
+    /// The sessions that held the number (and extension) before the call, and were seen within the window.
+    fn candidates(&self, ix: u32) -> Vec<Candidate> {
+        let call = &self.calls[ix];
+        let Some((number, start)) = call.line else { return Vec::new() };
+        let Some(line) = self.lines.get(&number) else { return Vec::new() };
+        let granted = line.leases.partition_point(|(at, _)| *at <= start);
+        let extension = call.extension.get();
+        let mut held: Vec<(Option<u32>, u32, u32)> = Vec::new();
+        for &(_, lease) in &line.leases[..granted] {
+            if let Some(terms) = &self.leases[lease].terms
+                && (extension.is_none() || terms.extension.as_ref() == extension)
+            {
+                held.push((terms.session, terms.visitor, lease));
+            }
+        }
+        // Stable: the leases of one session stay in order of their grant.
+        held.sort_by_key(|(session, visitor, _)| (*session, *visitor));
+        let window = self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64;
+        let mut candidates = Vec::new();
+        for group in held.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let candidate = self.candidate(ix, start, group);
+            if start.since(candidate.evidence.last_sign) as f64 <= window {
+                candidates.push(candidate);
+            }
+        }
+        candidates
+    }
+
+    /// One candidate of all leases of a session: the active one, else the latest, is its lease.
+    fn candidate(&self, ix: u32, start: Time, group: &[(Option<u32>, u32, u32)]) -> Candidate {
+        let (session, visitor, latest) = group[group.len() - 1];
+        let active = group.iter().rev().map(|(_, _, lease)| *lease).find(|&lease| self.leases[lease].is_active(start));
+        let last_sign = match session {
+            Some(session) => self.sessions[session].last_sign(start),
+            None => group.iter().filter_map(|(_, _, lease)| self.leases[*lease].last_told(start)).max(),
+        };
+        let lease = active.unwrap_or(latest);
+        let evidence = Evidence {
+            last_sign: last_sign.unwrap_or(self.leases[lease].granted_at),
+            active: active.is_some(),
+            clicked: self.clicked(ix, session, visitor, start),
+            known_caller: self.is_known_caller(ix, visitor, start),
+            same_country: self.same_country(ix, session),
+        };
+        Candidate { session, visitor, lease, evidence }
+    }
+
+    /// Whether the visitor clicked on the called number moments before, in that session.
+    fn clicked(&self, ix: u32, session: Option<u32>, visitor: u32, start: Time) -> bool {
+        let Some(rest) = &self.visitors[visitor].rest else { return false };
+        let number = self.calls[ix].tracking_number().number();
+        rest.clicks.iter().any(|(at, on)| {
+            Some(*on) == number
+                && is_moments_before(*at, start)
+                && session.is_none_or(|it| {
+                    let session = &self.sessions[it];
+                    (session.started_at..=session.ended_at).contains(at)
+                })
+        })
+    }
+
+    fn is_known_caller(&self, ix: u32, visitor: u32, start: Time) -> bool {
+        let caller = self.calls[ix].caller().number();
+        let asked = self.visitors[visitor]
+            .rest
+            .as_ref()
+            .is_some_and(|rest| rest.callbacks.iter().any(|(at, phone)| Some(*phone) == caller && *at <= start));
+        asked || self.was_joined_before(ix, visitor)
+    }
+
+    fn same_country(&self, ix: u32, session: Option<u32>) -> Option<bool> {
+        let caller = self.calls[ix].country.as_ref()?.1.as_ref()?;
+        let place = &self.sessions[session?].touch()?.place;
+        place.country.as_ref().map(|country| **country == **caller)
+    }
+
+    fn call_row(&self, ix: u32, decision: &Decision) -> CallRow {
+        let call = &self.calls[ix];
+        let start = call.start();
+        let rules = self.rules(start);
+        let chosen = decision.chosen.map(|at| &decision.candidates[at]);
+        let session = chosen.and_then(|it| it.session).map(|session| (session, &self.sessions[session]));
+        let touch = session.and_then(|(_, session)| session.touch());
+        let text = |text: String| -> Str { text.into() };
+        let called = call.tracking_number().number().and_then(|number| rules.number(number));
+        let of_lease = chosen.and_then(|it| self.leases[it.lease].terms.as_ref()).map(|terms| terms.pool.clone());
+        let of_number = called.filter(|_| !decision.is_static).and_then(|number| number.pool.as_deref()).map(Str::from);
+        let pool = of_lease.or(of_number.filter(|_| call.direction() != Direction::Outbound));
+        let site = pool.as_ref().and_then(|pool| rules.pool(pool)?.site.as_deref()).map(Str::from);
+        CallRow {
+            account: self.name.clone(),
+            call_id: call.id.to_string().into(),
+            revision: 0,
+            direction: call.direction(),
+            started_at: start,
+            answered_at: call.answered_at(),
+            ended_at: call.ended_at(),
+            caller: call.caller(),
+            caller_country: call.country.as_ref().and_then(|(_, country)| country.clone()),
+            tracking_number: call.tracking_number(),
+            extension: call.extension.get().cloned(),
+            destination: call.destination.get().cloned(),
+            agent: call.agent.get().cloned(),
+            outcome: call.outcome(rules.settings().greeting_seconds),
+            cause: call.cause.get().cloned(),
+            hangup_by: call.hangup_by.get().copied(),
+            ring_seconds: call.ring_seconds(),
+            talk_seconds: call.talk_seconds(),
+            total_seconds: call.total_seconds(),
+            in_business_hours: rules.in_business_hours(start),
+            recording_url: call.recording_url.get().cloned(),
+            spam_score: call.spam_score.get().copied(),
+            attribution_method: decision.method.unwrap_or(Method::None),
+            attribution_confidence: decision.confidence,
+            source_confidence: decision.source_confidence,
+            candidates: decision.candidates.len() as u32,
+            lease_id: chosen.map(|it| text(self.leases[it.lease].id.to_string())),
+            session_id: session.map(|(ix, _)| text(self.session_name(ix))),
+            visitor_id: chosen.map(|it| text(self.visitors[it.visitor].id.to_string())),
+            pool,
+            site,
+            source: decision.source.clone(),
+            click_id_type: touch.and_then(|touch| touch.click_id.as_ref()).map(|(kind, _)| *kind),
+            click_id: touch.and_then(|touch| touch.click_id.as_ref()).map(|(_, id)| id.clone()),
+            referrer: touch.and_then(|touch| touch.referrer.clone()),
+            landing_page: session.and_then(|(_, it)| it.pages.first()).map(|page| page.url.clone()),
+            call_page: session.and_then(|(_, it)| it.page_at(start)).map(|page| page.url.clone()),
+            experiment_id: touch.and_then(|touch| touch.experiment_id.clone()),
+            experiment_variant: touch.and_then(|touch| touch.experiment_variant.clone()),
+            device: touch.map(|touch| touch.agent.clone()),
+            language: touch.and_then(|touch| touch.language.clone()),
+            place: touch.map(|touch| touch.place.clone()),
+            visit_number: session.map(|(ix, _)| self.visit_number(ix)),
+            session_started_at: session.map(|(_, it)| it.started_at),
+            session_pages: session.map(|(_, it)| Session::pages_count(it)),
+            seconds_to_call: session.map(|(_, it)| seconds_between(it.started_at, start)),
+            first_source: chosen.and_then(|it| self.first_source(it.visitor)),
+            kinds: self.kinds(ix),
+        }
+    }
+}
+
+/// A static number is its source's alone.
+fn static_decision(number: &crate::settings::Number) -> Decision {
+    let names_source = number.source.is_some() || number.medium.is_some() || number.campaign.is_some();
+    let (source, medium) = (number.source.as_deref(), number.medium.as_deref());
+    let (source, medium) = (source.unwrap_or("(not set)"), medium.unwrap_or("(not set)"));
+    let row = names_source.then(|| {
+        Arc::new(SourceRow {
+            channel: channel(source, medium, number.campaign.as_deref()),
+            source: source.into(),
+            medium: medium.into(),
+            campaign: number.campaign.as_deref().map(Str::from),
+            term: None,
+            content: None,
+        })
+    });
+    Decision {
+        method: Some(Method::Static),
+        confidence: names_source.then_some(1.0),
+        source_confidence: names_source.then_some(1.0),
+        source: row,
+        is_static: true,
+        ..Decision::default()
+    }
+}
