@@ -4,6 +4,6 @@ pub mod batch;
 pub mod column;
 pub mod durable;
 pub mod limits;
+pub mod location;
 pub mod store;
 pub mod table;
-pub mod location;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionState;
@@ -12,6 +13,7 @@ use tokio::sync::Mutex;
 
 use super::error::QueryError;
 use super::library::{STAGING, Text};
+use crate::lake::table::{DATE, TableName};
 
 /// The tables of a lake root that have been opened so far, and by whom they are shared.
 pub struct Tables {
@@ -52,8 +54,7 @@ impl Tables {
             *slot = self.load(name).await.map_err(failed)?;
         }
         let Some(open) = slot.as_ref() else {
-            let schema = super::interim::schema(name);
-            return Ok(schema.map(|schema| Arc::new(EmptyTable::new(schema)) as _));
+            return Ok(schema(name).map(|schema| Arc::new(EmptyTable::new(schema)) as _));
         };
         let scan = open.table_provider().with_session(Arc::clone(session)).build().await;
         Ok(Some(Arc::new(scan.map_err(|error| failed(error.into()))?)))
@@ -72,4 +73,12 @@ impl Tables {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The columns of a table as they are stored; the partition is the last one.
+pub fn schema(table: &str) -> Option<SchemaRef> {
+    let name = TableName::ALL.into_iter().find(|name| name.name() == table)?;
+    let mut fields = name.definition().file_schema().fields().to_vec();
+    fields.push(Arc::new(Field::new(DATE, DataType::Date32, true)));
+    Some(Arc::new(Schema::new(fields)))
 }
