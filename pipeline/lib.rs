@@ -1,4 +1,16 @@
-//! callweave: see ARCHITECTURE.md for the way of an event through these modules.
+//! callweave: an open, self-hosted call-tracking pipeline. ARCHITECTURE.md shows the way of an event through these
+//! modules, in reading order here.
+
+pub mod config;
+pub mod telemetry;
 
 pub mod lake;
+pub mod log;
+
+pub mod collect;
+pub mod import;
+pub mod process;
 pub mod query;
+pub mod simulate;
+
+pub mod line;

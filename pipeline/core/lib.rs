@@ -9,6 +9,7 @@ pub mod id;
 pub mod join;
 pub mod limits;
 pub mod moment;
+pub mod money;
 pub mod phone;
 pub mod row;
 pub mod settings;

@@ -1,6 +1,69 @@
-//! Every bound in one place.
+//! Every bound in one place. Lengths are in bytes of UTF-8 unless they say otherwise.
 
 use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE};
+
+// --- events ---
+
+/// One event as it comes in. NATS' default for one message is the same.
+pub const EVENT_BYTES_MAX: usize = 1 << 20;
+/// How deep arrays and objects stand in each other in an event, in members that nobody knows too: the JSON reader
+/// recurses, and so this is what keeps a line of brackets from overflowing the stack.
+pub const NESTING_MAX: usize = 64;
+/// Ids and names that are looked up by: event and visitor ids, sources, pools, categories, names of web events.
+pub const ID_BYTES_MAX: usize = 256;
+/// An account's name, which is also part of NATS subjects and of folder names.
+pub const ACCOUNT_BYTES_MAX: usize = 64;
+/// URLs, referrers, links to recordings.
+pub const URL_BYTES_MAX: usize = 8192;
+pub const TITLE_BYTES_MAX: usize = 1024;
+pub const USER_AGENT_BYTES_MAX: usize = 2048;
+/// `Accept-Language` as a browser sends it, or one tag.
+pub const LANGUAGE_BYTES_MAX: usize = 256;
+/// Short words for people: agents, destinations, causes, stages of a deal, campaigns.
+pub const LABEL_BYTES_MAX: usize = 1024;
+pub const COMMENT_BYTES_MAX: usize = 16_384;
+/// Digits that a caller dials after the number.
+pub const EXTENSION_BYTES_MAX: usize = 32;
+pub const SEGMENT_TEXT_BYTES_MAX: usize = 16_384;
+/// Segments of one transcript.
+pub const SEGMENTS_MAX: usize = 10_000;
+/// Tracking numbers on one page.
+pub const PAGE_NUMBERS_MAX: usize = 100;
+/// `properties` of a web event and `consent` of a page view, written as JSON.
+pub const PROPERTIES_BYTES_MAX: usize = 65_536;
+/// Talk, and the start of a transcript's segment: a week. No call lasts longer.
+pub const CALL_SECONDS_MAX: f64 = 7.0 * 86_400.0;
+/// Counts that land in signed 64-bit columns.
+pub const COUNT_MAX: u64 = i64::MAX as u64;
+/// How far an event's time may lie after its receipt, in microseconds (contract, "Impossible times").
+pub const AHEAD_MICROS_MAX: i64 = crate::time::MICROS_PER_DAY;
+/// 9999-12-31T23:59:59.999999Z: RFC 3339 has four digits for the year.
+pub const LATEST_TIME: crate::time::Time = crate::time::Time(253_402_300_799_999_999);
+
+/// Digits of an amount of money before the point, and after it.
+pub const MONEY_INTEGER_DIGITS_MAX: usize = 12;
+pub const MONEY_FRACTION_DIGITS_MAX: usize = 6;
+/// Text of one amount of money: the digits above, a sign, a point, an exponent, and idle zeros.
+pub const MONEY_BYTES_MAX: usize = 64;
+
+/// Settings: spans of time in the units of their members.
+pub const TARGET_SECONDS_MAX: f64 = 86_400.0;
+pub const GREETING_SECONDS_MAX: f64 = 3_600.0;
+pub const SALES_CYCLE_DAYS_MAX: f64 = 3_660.0;
+pub const SESSION_TIMEOUT_MINUTES_MAX: f64 = 1_440.0;
+/// 90 days: state about a session is kept for as long.
+pub const ATTRIBUTION_WINDOW_HOURS_MAX: f64 = 2_160.0;
+/// Duplicates are recognised for 24 hours, so nothing may wait longer.
+pub const LATENESS_SECONDS_MAX: f64 = 86_400.0;
+pub const CALL_TIMEOUT_MINUTES_MAX: f64 = 10_080.0;
+pub const HOLD_MINUTES_MAX: f64 = 43_200.0;
+pub const COOLDOWN_MINUTES_MAX: f64 = 43_200.0;
+pub const RETENTION_DAYS_MAX: u32 = 36_500;
+/// Digits of a pool's extensions.
+pub const EXTENSION_DIGITS_MIN: u8 = 3;
+pub const EXTENSION_DIGITS_MAX: u8 = 6;
+/// Mistakes that one rejection of settings spells out; the rest is counted.
+pub const MISTAKES_TOLD_MAX: usize = 50;
 
 // --- the join: how long things are remembered, and how many of each ---
 
@@ -28,3 +91,15 @@ pub const VISITORS_PER_CALLER: usize = 4;
 pub const CANDIDATES_PER_CALL: usize = 1_000;
 /// A `click_to_call` corroborates a call on its number that starts this much later at most.
 pub const CLICK_WINDOW: i64 = 5 * MICROS_PER_MINUTE;
+
+// --- caches of what page views say ---
+/// Bytes of a host's name (RFC 1035, section 2.3.4). A longer one is no host.
+pub const HOST_BYTES: usize = 253;
+/// Bytes of a user agent that are looked at: patterns run over all of them, and real ones stay below.
+pub const USER_AGENT_BYTES: usize = 1_024;
+/// User agents whose answer a worker remembers: at most twice as many, in two generations (about 1 MiB).
+pub const USER_AGENTS_KEPT: usize = 8_192;
+/// Addresses whose place a worker remembers: at most twice as many, in two generations (about 3 MiB).
+pub const ADDRESSES_KEPT: usize = 32_768;
+/// Distinct devices, and distinct places, that a worker shares between sessions; beyond it sharing starts anew.
+pub const SHARED_VALUES_KEPT: usize = 16_384;

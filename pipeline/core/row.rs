@@ -6,16 +6,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Direction, HangupBy, Outcome};
+pub use crate::money::Money;
 use crate::phone::{Party, Phone};
 use crate::source::{Agent, Channel, ClickIdType, Place};
 use crate::time::{Date, Time};
 
 /// A string that many rows and much of the state share.
 pub type Str = Arc<str>;
-
-/// An amount of money in millionths of its currency's unit.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Money(pub i64);
 
 /// Where a session came from. Everything here is of one touch: its first page view.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -175,36 +172,5 @@ pub struct CallRow {
 impl CallRow {
     pub fn date(&self) -> Date {
         self.started_at.date()
-    }
-}
-
-impl Money {
-    pub const SCALE: i64 = 1_000_000;
-}
-
-/// A JSON number, or a string of a decimal number: at most 12 digits before the point, 6 after.
-impl<'de> Deserialize<'de> for Money {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
-        let _ = deserializer;
-        unimplemented!()
-    }
-}
-
-impl Serialize for Money {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let _ = serializer;
-        unimplemented!()
-    }
-}
-
-impl schemars::JsonSchema for Money {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Money".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["number", "string"] })
-    }
-    fn inline_schema() -> bool {
-        true
     }
 }

@@ -1,10 +1,22 @@
 //! An account's settings (contract, section 3), checked whole: every mistake is reported at once.
 
+mod check;
+mod local_time;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod weekday;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use check::Mistake;
+pub use local_time::{LocalTime, LocalTimeError};
+pub use rules::Rules;
+
+use crate::event::object;
 use crate::phone::Phone;
 use crate::time::Date;
 
@@ -31,10 +43,14 @@ pub struct Settings {
     pub business_hours: Option<BTreeMap<Weekday, Vec<(LocalTime, LocalTime)>>>,
     /// Local dates on which the business is closed.
     pub holidays: Vec<Date>,
+    #[serde(deserialize_with = "object::list")]
     pub numbers: Vec<Number>,
+    #[serde(deserialize_with = "object::list")]
     pub pools: Vec<Pool>,
     /// First match wins.
+    #[serde(deserialize_with = "object::list")]
     pub routes: Vec<Route>,
+    #[serde(deserialize_with = "object::list")]
     pub tag_rules: Vec<TagRule>,
     /// Number or extension to name.
     pub agents: BTreeMap<String, String>,
@@ -43,8 +59,8 @@ pub struct Settings {
     pub ip_precision: IpPrecision,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub enum Weekday {
     Mon,
     Tue,
@@ -54,10 +70,6 @@ pub enum Weekday {
     Sat,
     Sun,
 }
-
-/// A local time of day in minutes from midnight, written `09:00`; `24:00` is the midnight that ends the day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LocalTime(pub u16);
 
 /// How much of a visitor's address is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -97,10 +109,17 @@ pub enum NumberKind {
 pub struct Pool {
     pub name: String,
     pub site: Option<String>,
+    /// How long a number is held for a session without a sign of life. 30 if absent, as long as a session lasts.
+    #[serde(default = "thirty")]
     pub hold_minutes: f64,
+    /// How long a number then rests before another session gets it, for those who call late. 30 if absent.
+    #[serde(default = "thirty")]
     pub cooldown_minutes: f64,
     /// How many digits an extension has; absent: the pool uses none.
     pub extensions: Option<u8>,
+    /// What visitors see when every number is held: `overflow` (if absent) shows `overflow_number`, `share` the number
+    /// that has been held for longest.
+    #[serde(default)]
     pub on_exhausted: OnExhausted,
     pub overflow_number: Option<Phone>,
 }
@@ -148,6 +167,20 @@ pub struct TagRule {
     pub transcript_contains: Option<String>,
 }
 
+fn thirty() -> f64 {
+    30.0
+}
+
+impl NumberKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            NumberKind::Static => "static",
+            NumberKind::Pool => "pool",
+            NumberKind::Overflow => "overflow",
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
@@ -170,53 +203,5 @@ impl Default for Settings {
             retention_days: None,
             ip_precision: IpPrecision::default(),
         }
-    }
-}
-
-impl Serialize for LocalTime {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let _ = serializer;
-        unimplemented!()
-    }
-}
-
-impl<'de> Deserialize<'de> for LocalTime {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<LocalTime, D::Error> {
-        let _ = deserializer;
-        unimplemented!()
-    }
-}
-
-impl JsonSchema for LocalTime {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "LocalTime".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^([01][0-9]|2[0-4]):[0-5][0-9]$" })
-    }
-    fn inline_schema() -> bool {
-        true
-    }
-}
-
-/// TEMPORARY until the settings branch is merged.
-pub struct Rules {
-    pub settings: Settings,
-}
-impl Rules {
-    pub fn new(settings: Settings) -> Rules {
-        Rules { settings }
-    }
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-    pub fn number(&self, number: Phone) -> Option<&Number> {
-        self.settings.numbers.iter().find(|it| it.number == number)
-    }
-    pub fn pool(&self, name: &str) -> Option<&Pool> {
-        self.settings.pools.iter().find(|it| it.name == name)
-    }
-    pub fn in_business_hours(&self, _: crate::time::Time) -> bool {
-        true
     }
 }

@@ -7,9 +7,10 @@ use callweave_core::phone::Phone;
 use callweave_core::time::Date;
 use deltalake_core::arrow::array::{
     ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder,
-    ListBuilder, RecordBatch, StringBuilder, StructBuilder, TimestampMicrosecondBuilder,
+    ListBuilder, RecordBatch, StringBuilder, StructBuilder, TimestampMicrosecondBuilder, new_null_array,
 };
-use deltalake_core::arrow::datatypes::{DataType, Field, Schema};
+use deltalake_core::arrow::compute::cast;
+use deltalake_core::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use deltalake_core::arrow::error::ArrowError;
 
 use super::column::{Cell, Column, MONEY, item, segment_fields};
@@ -60,6 +61,16 @@ fn build<'r, R: Row + 'r, I: Iterator<Item = &'r R>>(
     let fields: Vec<Field> = columns.iter().map(|column| Field::new(column.name, column.data_type(), true)).collect();
     let arrays = builders.into_iter().map(Builder::finish).collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+}
+
+/// A batch with just the columns of `schema`, in its order; a column that the batch has not is null.
+pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+        Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+        Some(column) => cast(column, field.data_type()),
+        None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+    });
+    RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_, _>>()?)
 }
 
 enum Builder {

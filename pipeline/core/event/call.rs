@@ -3,7 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Text;
+use super::schema::{Currency, Extension, Id, Limited};
+use super::{Text, object};
+use crate::limits::{
+    CALL_SECONDS_MAX, COMMENT_BYTES_MAX, LABEL_BYTES_MAX, LANGUAGE_BYTES_MAX, SEGMENT_TEXT_BYTES_MAX, SEGMENTS_MAX,
+    URL_BYTES_MAX,
+};
 use crate::phone::Party;
 use crate::row::Money;
 use crate::time::Time;
@@ -12,23 +17,40 @@ use crate::time::Time;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Call<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Id")]
     pub call_id: Text<'a>,
     pub status: CallStatus,
     pub direction: Direction,
     pub from: Party,
     pub to: Party,
     /// The digits the caller dialled after the number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Extension>")]
     pub extension: Option<Text<'a>>,
     /// Where the call went: a number, a SIP URI, a queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub destination: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub agent: Option<Text<'a>>,
     /// Why it ended, in the telephone system's own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub cause: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hangup_by: Option<HangupBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = CALL_SECONDS_MAX))]
     pub talk_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Limited<0, URL_BYTES_MAX>>")]
     pub recording_url: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
     /// 0 (a person) to 1 (surely a robot), as the telephone system rates it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub spam_score: Option<f64>,
 }
 
@@ -36,19 +58,33 @@ pub struct Call<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallRecord<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Id")]
     pub call_id: Text<'a>,
     pub direction: Direction,
     pub from: Party,
     pub to: Party,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Extension>")]
     pub extension: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub destination: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub agent: Option<Text<'a>>,
     pub started_at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<Time>,
     pub ended_at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub cause: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hangup_by: Option<HangupBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Limited<0, URL_BYTES_MAX>>")]
     pub recording_url: Option<Text<'a>>,
 }
 
@@ -99,12 +135,19 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallTag<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Id")]
     pub call_id: Text<'a>,
+    #[schemars(with = "Id")]
     pub category: Text<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<Money>,
     /// ISO 4217.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Currency>")]
     pub currency: Option<Text<'a>>,
     pub origin: TagOrigin,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub by: Option<Text<'a>>,
 }
 
@@ -119,9 +162,16 @@ pub enum TagOrigin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallNote<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Id")]
     pub call_id: Text<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub status: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Limited<0, COMMENT_BYTES_MAX>>")]
     pub comment: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub by: Option<Text<'a>>,
 }
 
@@ -129,8 +179,13 @@ pub struct CallNote<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Transcript<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Id")]
     pub call_id: Text<'a>,
+    #[serde(borrow, deserialize_with = "object::list")]
+    #[schemars(length(max = SEGMENTS_MAX))]
     pub segments: Vec<Segment<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Limited<0, LANGUAGE_BYTES_MAX>>")]
     pub language: Option<Text<'a>>,
 }
 
@@ -138,8 +193,10 @@ pub struct Transcript<'a> {
 pub struct Segment<'a> {
     pub speaker: Speaker,
     /// From the start of the recording.
+    #[schemars(range(min = 0.0, max = CALL_SECONDS_MAX))]
     pub start_seconds: f64,
     #[serde(borrow)]
+    #[schemars(with = "Limited<0, SEGMENT_TEXT_BYTES_MAX>")]
     pub text: Text<'a>,
 }
 
@@ -184,6 +241,23 @@ impl Outcome {
             Outcome::CallbackClientMissed => "callback_client_missed",
         }
     }
+}
+
+/// The names of all outcomes.
+pub(crate) fn outcomes() -> impl Iterator<Item = &'static str> {
+    [
+        Outcome::Answered,
+        Outcome::Missed,
+        Outcome::AbandonedGreeting,
+        Outcome::AbandonedMenu,
+        Outcome::Busy,
+        Outcome::Voicemail,
+        Outcome::Failed,
+        Outcome::CallbackAgentMissed,
+        Outcome::CallbackClientMissed,
+    ]
+    .into_iter()
+    .map(Outcome::name)
 }
 
 impl TagOrigin {

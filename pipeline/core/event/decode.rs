@@ -1,6 +1,11 @@
 //! Bytes -> event, or a rejection that says what is wrong, where, and keeps the bytes.
 
-use super::Event;
+use serde::de::DeserializeSeed;
+
+use super::check::{self, Problem};
+use super::envelope::{Data, Envelope, Reader};
+use super::{Event, explain};
+use crate::limits::{EVENT_BYTES_MAX, NESTING_MAX};
 use crate::time::Time;
 
 /// Something that arrived and cannot be used. It lands in the table `rejected`.
@@ -17,7 +22,121 @@ pub struct Rejected {
 }
 
 /// Decodes one event. `received` is when the bytes were taken in, where that is known: a live collector's clock.
+///
+/// `recorded` of the event is its `recordedtime`, else `received`, else its `time`; where `received` is known, it is
+/// never later than that.
+///
+/// # Errors
+/// With what is wrong, for everything that is no event of the contract: not JSON, not of the schema, over a limit
+/// ([`crate::limits`]), or at an impossible time.
 pub fn decode(bytes: &[u8], received: Option<Time>) -> Result<Event<'_>, Box<Rejected>> {
-    let _ = (bytes, received);
-    unimplemented!()
+    read(bytes, received).map_err(|failure| Box::new(explain::rejected(bytes, failure)))
+}
+
+/// Why an event was not read.
+pub(super) enum Failure {
+    /// The bytes could not be parsed: they are looked at again, slowly, to say why.
+    Unread(sonic_rs::Error),
+    NotUtf8,
+    Problem(Box<Problem>),
+}
+
+fn read(bytes: &[u8], received: Option<Time>) -> Result<Event<'_>, Failure> {
+    if bytes.len() > EVENT_BYTES_MAX {
+        let reason = format!("has {} bytes, and an event may have {EVENT_BYTES_MAX} at most", bytes.len());
+        return Err(Failure::Problem(Problem::new("", reason)));
+    }
+    let text = simdutf8::basic::from_utf8(bytes).map_err(|_| Failure::NotUtf8)?;
+    if nests_deeper_than(bytes, NESTING_MAX) {
+        let reason = format!("nests more than {NESTING_MAX} arrays and objects in each other");
+        return Err(Failure::Problem(Problem::new("", reason)));
+    }
+    let mut envelope = parse(text, Reader(None)).map_err(Failure::Unread)?;
+    if matches!(envelope.data, Data::Skipped)
+        && let Some(kind) = envelope.kind
+    {
+        envelope = parse(text, Reader(Some(kind))).map_err(Failure::Unread)?;
+    }
+    let event = complete(envelope, received).map_err(Failure::Problem)?;
+    check::event(&event, bytes.len()).map_err(Failure::Problem)?;
+    Ok(event)
+}
+
+fn parse(text: &str, reader: Reader) -> Result<Envelope<'_>, sonic_rs::Error> {
+    let mut json = sonic_rs::Deserializer::from_str(text);
+    let envelope = reader.deserialize(&mut json)?;
+    json.end()?;
+    Ok(envelope)
+}
+
+/// An envelope with every member that must be there.
+fn complete<'a>(envelope: Envelope<'a>, received: Option<Time>) -> Result<Event<'a>, Box<Problem>> {
+    let missing = |name: &'static str| move || Problem::new(name, "is missing".to_owned());
+    let version = envelope.specversion.ok_or_else(missing("specversion"))?;
+    if version.as_str() != "1.0" {
+        return Err(Problem::new("specversion", format!("{} is not \"1.0\"", check::quoted(&version))));
+    }
+    let id = envelope.id.ok_or_else(missing("id"))?;
+    let source = envelope.source.ok_or_else(missing("source"))?;
+    envelope.kind.ok_or_else(missing("type"))?;
+    let time = envelope.time.ok_or_else(missing("time"))?;
+    let account = envelope.account.ok_or_else(missing("account"))?;
+    let Data::Read(body) = envelope.data else {
+        return Err(missing("data")());
+    };
+    let recorded = match (envelope.recorded, received) {
+        (Some(recorded), Some(received)) => recorded.min(received),
+        (Some(recorded), None) => recorded,
+        (None, received) => received.unwrap_or(time),
+    };
+    Ok(Event { account, source, id, time, recorded, body })
+}
+
+/// Whether brackets nest deeper than `max`. Exact where it matters: an event with no more than `max` opening brackets
+/// in all cannot, and counting those costs next to nothing.
+fn nests_deeper_than(bytes: &[u8], max: usize) -> bool {
+    // `[` and `{` differ in one bit.
+    bytes.iter().filter(|&&b| b | 0x20 == b'{').count() > max && depth(bytes) > max
+}
+
+fn depth(bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for &b in bytes {
+        if in_string {
+            in_string = escaped || b != b'"';
+            escaped = !escaped && b == b'\\';
+            continue;
+        }
+        match b {
+            b'"' => in_string = true,
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_brackets_outside_of_strings() {
+        for (json, expected) in [
+            ("", 0),
+            ("{}", 1),
+            (r#"{"a":[{}],"b":[[]]}"#, 3),
+            (r#"{"a":"[[[["}"#, 1),
+            (r#"{"a":"\"[[[["}"#, 1),
+            (r#"{"a":"\\","b":[[]]}"#, 3),
+            ("]]]][", 1),
+        ] {
+            assert_eq!(depth(json.as_bytes()), expected, "{json}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Text;
+use super::schema::{Extension, Id};
 use crate::phone::Phone;
 use crate::time::Time;
 
@@ -11,12 +12,19 @@ use crate::time::Time;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LeaseGranted<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Id")]
     pub lease_id: Text<'a>,
+    #[schemars(with = "Id")]
     pub pool: Text<'a>,
     pub number: Phone,
     /// The digits a caller dials after the number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Extension>")]
     pub extension: Option<Text<'a>>,
+    #[schemars(with = "Id")]
     pub visitor_id: Text<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Id>")]
     pub session_id: Option<Text<'a>>,
     pub expires_at: Time,
 }
@@ -25,6 +33,7 @@ pub struct LeaseGranted<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LeaseRenewed<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Id")]
     pub lease_id: Text<'a>,
     pub expires_at: Time,
 }
@@ -33,5 +42,6 @@ pub struct LeaseRenewed<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LeaseReleased<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Id")]
     pub lease_id: Text<'a>,
 }

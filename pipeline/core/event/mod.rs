@@ -2,12 +2,19 @@
 
 mod ad_cost;
 mod call;
+mod check;
 mod deal;
 mod decode;
+mod envelope;
 mod erase;
+mod explain;
+mod kind;
 mod lease;
+pub(crate) mod object;
+mod schema;
 mod text;
 mod visit;
+mod write;
 
 pub use ad_cost::AdCost;
 pub use call::{
@@ -17,9 +24,14 @@ pub use call::{
 pub use deal::Deal;
 pub use decode::{Rejected, decode};
 pub use erase::Erase;
+pub use kind::TYPES;
 pub use lease::{LeaseGranted, LeaseReleased, LeaseRenewed};
+pub use schema::schema;
 pub use text::Text;
 pub use visit::{Heartbeat, PageView, WebEvent};
+
+pub(crate) use call::outcomes;
+pub(crate) use check::is_currency;
 
 use crate::settings::Settings;
 use crate::time::Time;

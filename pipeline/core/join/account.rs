@@ -121,8 +121,8 @@ impl Account {
         self.watermark
     }
 
-    pub fn is_waiting(&self) -> bool {
-        !self.timers.is_empty()
+    pub fn next_due(&self) -> Option<Time> {
+        self.timers.next()
     }
 
     /// The settings in force at `at`: the latest told for that time or before, else the first (contract, small print).

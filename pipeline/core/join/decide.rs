@@ -50,8 +50,9 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+    /// The earliest time at which something is looked at.
+    pub fn next(&self) -> Option<Time> {
+        self.queue.peek().map(|Reverse((at, _))| *at)
     }
 
     fn set(&mut self, due: &mut Due, at: Time, thing: Thing) {

@@ -29,6 +29,7 @@ use crate::event::Event;
 use crate::moment::Moment;
 use crate::phone::Phone;
 use crate::row::{CallRow, LeaseRow, SessionRow, Str};
+use crate::settings::IpPrecision;
 use crate::source::Visit;
 use crate::time::Time;
 use account::Account;
@@ -138,9 +139,16 @@ impl Join {
         self.accounts.iter().map(Account::watermark).min()
     }
 
-    /// Whether anything waits for time to pass: if not, no tick is needed.
-    pub fn is_waiting(&self) -> bool {
-        self.accounts.iter().any(Account::is_waiting)
+    /// When time has to pass next for something to happen: before that, no tick is needed.
+    pub fn next_due(&self) -> Option<Time> {
+        self.accounts.iter().filter_map(Account::next_due).min()
+    }
+
+    /// How much of a visitor's address the account keeps, by its settings in force at `at`.
+    pub fn ip_precision(&self, account: &str, at: Time) -> IpPrecision {
+        let known = self.accounts.get(self.last).filter(|it| &*it.name == account);
+        let known = known.or_else(|| self.by_name.get(account).map(|&at| &self.accounts[at]));
+        known.map_or(IpPrecision::default(), |account| account.rules(at).settings().ip_precision)
     }
 
     pub fn sizes(&self) -> Sizes {

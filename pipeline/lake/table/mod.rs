@@ -19,7 +19,7 @@ use std::sync::Arc;
 use callweave_core::event::Event;
 use callweave_core::row::SourceRow;
 use callweave_core::time::Date;
-use deltalake_core::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use deltalake_core::arrow::datatypes::DataType;
 
 pub use ad_costs::AdCostRow;
 pub use deals::DealRow;
@@ -34,6 +34,7 @@ use super::column::{Column, Erase};
 
 /// The column that every table is partitioned by: it is in the path of a file, not in the file.
 pub const DATE: &str = "date";
+pub const DATE_DOC: &str = "The UTC date of the row's time: the partition, and the cheapest filter.";
 
 /// What the rows of a table are made from. The first column is always the account, the second the time of what
 /// happened: files are sorted by these two.
@@ -177,11 +178,36 @@ impl Definition {
         Definition { table: R::TABLE, columns }
     }
 
-    /// What stands in a file: every column but the partition.
-    pub fn file_schema(&self) -> SchemaRef {
-        let fields: Vec<Field> =
-            self.columns.iter().map(|column| Field::new(column.name, column.data_type.clone(), true)).collect();
-        Arc::new(Schema::new(fields))
+    /// The table as JSON, for people and for tests that notice when it changes.
+    pub fn describe(&self) -> String {
+        let mut columns: Vec<serde_json::Value> = self.columns.iter().map(ColumnDefinition::describe).collect();
+        columns.insert(1, serde_json::json!({ "name": DATE, "type": "date", "comment": DATE_DOC }));
+        let table = serde_json::json!({
+            "table": self.table.name(),
+            "comment": self.table.doc(),
+            "partitioned_by": [DATE],
+            "columns": columns,
+        });
+        format!("{table:#}\n")
+    }
+}
+
+impl ColumnDefinition {
+    fn describe(&self) -> serde_json::Value {
+        let data_type = match &self.data_type {
+            DataType::Utf8 => "string".to_owned(),
+            DataType::Timestamp(..) => "timestamp".to_owned(),
+            DataType::Int32 => "integer".to_owned(),
+            DataType::Int64 => "long".to_owned(),
+            DataType::Float64 => "double".to_owned(),
+            DataType::Boolean => "boolean".to_owned(),
+            DataType::Binary => "binary".to_owned(),
+            DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
+            DataType::List(item) if item.data_type() == &DataType::Utf8 => "array<string>".to_owned(),
+            DataType::List(_) => "array<struct<speaker:string,start_seconds:double,text:string>>".to_owned(),
+            other => other.to_string(),
+        };
+        serde_json::json!({ "name": self.name, "type": data_type, "comment": self.doc })
     }
 }
 

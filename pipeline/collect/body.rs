@@ -1,0 +1,149 @@
+//! A request's body, read within its bounds of size, time and memory, and unpacked within the same.
+
+use std::io::Read;
+
+use axum::body::{Body, BodyDataStream};
+use axum::http::{HeaderMap, header};
+use futures::StreamExt;
+use tokio::time::{Duration, Instant, timeout, timeout_at};
+
+use super::admission::Hold;
+use super::replies::Refusal;
+use crate::config::Limits;
+
+/// How a body is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+/// Bytes that are unpacked at a time, and so what a bomb gets over its limit.
+const STEP: usize = 64 << 10;
+/// 2 to this power is the largest window a zstd body may ask for: the format's own recommendation (RFC 8878, 3.1.1.1.2).
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// What is read of a body that is refused already, so that its sender gets to read the answer: many look at it only
+/// after they have sent everything, and closing on unread bytes makes the system throw the answer away.
+const DISCARD_BYTES: usize = 4 << 20;
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+
+impl Packing {
+    /// # Errors
+    /// The body is packed as nobody unpacks it here.
+    pub fn of(headers: &HeaderMap) -> Result<Packing, Refusal> {
+        let mut packing = Packing::Plain;
+        for value in headers.get_all(header::CONTENT_ENCODING) {
+            let text = value.to_str().unwrap_or("?").trim();
+            let one = match text.to_ascii_lowercase().as_str() {
+                "" | "identity" => continue,
+                "gzip" | "x-gzip" => Packing::Gzip,
+                "zstd" => Packing::Zstd,
+                _ => return Err(Refusal::Encoding(text.to_owned())),
+            };
+            if packing != Packing::Plain {
+                return Err(Refusal::Encoding("several encodings".to_owned()));
+            }
+            packing = one;
+        }
+        Ok(packing)
+    }
+}
+
+/// Reads a body to its end.
+///
+/// # Errors
+/// It is too long, too slow, cut off, or there is no memory for it now.
+pub async fn read(body: Body, headers: &HeaderMap, limits: &Limits, hold: &mut Hold) -> Result<Vec<u8>, Refusal> {
+    let limit = limits.body_bytes;
+    let told = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if told.is_some_and(|told| told > limit) {
+        discard(body, headers).await;
+        return Err(Refusal::TooLong { limit, unpacked: false });
+    }
+    let deadline = Instant::now() + limits.body;
+    let mut stream = body.into_data_stream();
+    let mut bytes = Vec::new();
+    loop {
+        let chunk = match timeout_at(deadline, stream.next()).await {
+            Err(_) => return Err(Refusal::Slow(limits.body)),
+            Ok(None) => return Ok(bytes),
+            Ok(Some(Err(error))) => return Err(Refusal::Cut(error.to_string())),
+            Ok(Some(Ok(chunk))) => chunk,
+        };
+        let refused = if (bytes.len() + chunk.len()) as u64 > limit {
+            Some(Refusal::TooLong { limit, unpacked: false })
+        } else {
+            hold.grow(chunk.len()).err()
+        };
+        if let Some(refusal) = refused {
+            drain(stream).await;
+            return Err(refusal);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+}
+
+/// Reads some of a body that is not wanted. A sender that waits to be told to go on is not asked for it.
+pub async fn discard(body: Body, headers: &HeaderMap) {
+    if !headers.contains_key(header::EXPECT) {
+        drain(body.into_data_stream()).await;
+    }
+}
+
+async fn drain(mut stream: BodyDataStream) {
+    let mut left = DISCARD_BYTES;
+    // Whether it ended, failed or took too long is all the same: nobody wants it.
+    let _ = timeout(DISCARD_TIME, async {
+        while let Some(Ok(chunk)) = stream.next().await {
+            match left.checked_sub(chunk.len()) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    })
+    .await;
+}
+
+/// Unpacks a body; it never has more than `limit` bytes and one [`STEP`] in memory.
+///
+/// # Errors
+/// It is not packed so, unpacks to more than `limit` bytes, or there is no memory for it now.
+pub fn unpack(packing: Packing, packed: Vec<u8>, limit: u64, hold: &mut Hold) -> Result<Vec<u8>, Refusal> {
+    match packing {
+        Packing::Plain => Ok(packed),
+        Packing::Gzip => {
+            let reader = flate2::bufread::MultiGzDecoder::new(packed.as_slice());
+            read_bounded(reader, limit, hold, "gzip")
+        }
+        Packing::Zstd => {
+            let failed = |error: std::io::Error| Refusal::BadEncoding { encoding: "zstd", reason: error.to_string() };
+            let mut reader = zstd::stream::read::Decoder::with_buffer(packed.as_slice()).map_err(failed)?;
+            reader.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failed)?;
+            read_bounded(reader, limit, hold, "zstd")
+        }
+    }
+}
+
+fn read_bounded(
+    mut reader: impl Read,
+    limit: u64,
+    hold: &mut Hold,
+    encoding: &'static str,
+) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    let mut step = vec![0; STEP];
+    loop {
+        let read = match reader.read(&mut step) {
+            Ok(0) => return Ok(bytes),
+            Ok(read) => read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Refusal::BadEncoding { encoding, reason: error.to_string() }),
+        };
+        if (bytes.len() + read) as u64 > limit {
+            return Err(Refusal::TooLong { limit, unpacked: true });
+        }
+        hold.grow(read)?;
+        bytes.extend_from_slice(&step[..read]);
+    }
+}

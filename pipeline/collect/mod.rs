@@ -1,0 +1,20 @@
+//! HTTP in: events are taken, told apart, and acknowledged once the log has them.
+//!
+//! It keeps no state of its own, so any number of collectors can stand side by side. The way of a request:
+//! [`admission`] (room, key, rate), [`body`] (size, time, decompression), [`elements`] (one, array or lines),
+//! [`intake`] (decoded, put into one submission to the log), [`replies`] (what the sender is told).
+
+mod admin;
+mod admission;
+mod body;
+mod elements;
+mod events;
+mod intake;
+mod io;
+mod replies;
+mod server;
+mod service;
+
+pub use admin::{Admin, Ready, log_answers};
+pub use server::{BindError, Drained};
+pub use service::{Bound, Collect};

@@ -1,0 +1,155 @@
+//! Accounts of the configuration: their keys and settings.
+
+use std::collections::BTreeMap;
+
+use callweave_core::limits::ACCOUNT_BYTES_MAX;
+use callweave_core::settings::Settings;
+use serde_json::Value;
+
+use super::Secret;
+use super::check::Mistake;
+use super::entries::{Entries, toml_to_json};
+use super::given::{Given, kind};
+
+/// The account of a first run.
+pub const DEFAULT_ACCOUNT: &str = "default";
+/// Shorter keys can be guessed.
+const KEY_CHARS_MIN: usize = 16;
+/// Longer keys do not fit a header.
+const KEY_CHARS_MAX: usize = 1024;
+/// Keys of all accounts.
+const KEYS_MAX: usize = 100_000;
+
+/// One tenant, as configured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Account {
+    pub name: String,
+    /// What its senders present.
+    pub keys: Vec<Secret>,
+    /// Its settings, checked; absent: what the log already knows, else the defaults.
+    pub settings: Option<Settings>,
+}
+
+/// Builds the accounts from what was said of them.
+pub fn read(entries: &Entries, mistakes: &mut Vec<Mistake>) -> BTreeMap<String, Account> {
+    let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    for (path, entry) in entries {
+        let Some((name, member)) = path.strip_prefix("accounts.").and_then(|rest| rest.rsplit_once('.')) else {
+            continue;
+        };
+        if let Err(what) = name_is_good(name) {
+            mistakes.push(Mistake::said(entry.origin.clone(), &format!("accounts.{name}"), &what));
+        }
+        let account = accounts.entry(name.to_owned()).or_insert_with(|| Account {
+            name: name.to_owned(),
+            keys: Vec::new(),
+            settings: None,
+        });
+        let given = Given { value: &entry.value, origin: &entry.origin };
+        let mut wrong = |what: String| mistakes.push(Mistake::said(entry.origin.clone(), path, &what));
+        match member {
+            "keys" => match key_list(&given) {
+                Ok(keys) => add_keys(account, keys, &mut seen, &mut wrong),
+                Err(what) => wrong(what),
+            },
+            "keys_file" => match given.file_text() {
+                Ok(text) => add_keys(account, key_lines(&text), &mut seen, &mut wrong),
+                Err(what) => wrong(what),
+            },
+            "settings" => match settings(&given) {
+                Ok(settings) => account.settings = Some(settings),
+                Err(all) => all.into_iter().for_each(wrong),
+            },
+            // An unknown member is told with all other unknown ones.
+            _ => {}
+        }
+    }
+    accounts
+}
+
+/// As in an event (`callweave_core::event::schema`): what no event can have, no key need be given for.
+fn name_is_good(name: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > ACCOUNT_BYTES_MAX || !name.chars().all(allowed) {
+        return Err(format!(
+            "{name:?} cannot name an account; give 1 to {ACCOUNT_BYTES_MAX} letters, digits and - _ ."
+        ));
+    }
+    Ok(())
+}
+
+fn key_list(given: &Given<'_>) -> Result<Vec<String>, String> {
+    match given.value {
+        // A variable has no lists.
+        Value::String(text) => Ok(text.split(',').map(|key| key.trim().to_owned()).collect()),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| match item {
+                Value::String(key) => Ok(key.clone()),
+                other => Err(format!("holds {}; give keys in quotes", kind(other))),
+            })
+            .collect(),
+        other => Err(format!("is {}; give a list of keys", kind(other))),
+    }
+}
+
+fn key_lines(text: &str) -> Vec<String> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// Adds keys to an account. What is said about a key tells its place, never the key.
+fn add_keys(
+    account: &mut Account,
+    keys: Vec<String>,
+    seen: &mut BTreeMap<String, String>,
+    wrong: &mut impl FnMut(String),
+) {
+    if keys.is_empty() {
+        wrong("holds no key; make one with: openssl rand -hex 24".to_owned());
+    }
+    for (place, key) in keys.into_iter().enumerate() {
+        let place = place + 1;
+        if seen.len() >= KEYS_MAX {
+            return wrong(format!("there are more than {KEYS_MAX} keys in all; keep fewer"));
+        }
+        if key.len() < KEY_CHARS_MIN {
+            wrong(format!(
+                "key {place} is shorter than {KEY_CHARS_MIN} characters; make one with: openssl rand -hex 24"
+            ));
+        } else if key.len() > KEY_CHARS_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            wrong(format!(
+                "key {place} does not fit a header; give {KEY_CHARS_MIN} to {KEY_CHARS_MAX} visible ASCII characters \
+                 without spaces"
+            ));
+        } else if let Some(other) = seen.insert(key.clone(), account.name.clone()) {
+            wrong(format!("key {place} is a key of account {other} already; give each key once"));
+        } else {
+            account.keys.push(Secret::new(key));
+        }
+    }
+}
+
+/// Settings from a table, or from a file in JSON or TOML.
+fn settings(given: &Given<'_>) -> Result<Settings, Vec<String>> {
+    let one = |what: String| vec![what];
+    let value = match given.value {
+        Value::Object(_) => given.value.clone(),
+        Value::String(_) => {
+            let text = given.file_text().map_err(one)?;
+            let path = given.path().map_err(one)?;
+            let read = if path.extension().is_some_and(|extension| extension == "toml") {
+                toml_to_json(&text)
+            } else {
+                serde_json::from_str(&text).map_err(|error| error.to_string())
+            };
+            read.map_err(|error| {
+                one(format!("{} cannot be read: {error}; give JSON, or TOML in a file named .toml", path.display()))
+            })?
+        }
+        other => return Err(one(format!("is {}; give a table, or the path of a JSON or TOML file", kind(other)))),
+    };
+    let settings: Settings = serde_json::from_value(value).map_err(|error| one(format!("cannot be used: {error}")))?;
+    settings.check().map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    Ok(settings)
+}

@@ -1,0 +1,241 @@
+//! The three layers put together and looked over: every mistake at once, with where, what, and how to mend it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::entries::{self, Entries, Flags, Origin, PREFIX};
+use super::given::Given;
+use super::members::{self, ACCOUNT_MEMBERS, MEMBERS};
+use super::{Config, DEFAULT_ACCOUNT, accounts};
+
+/// Something in the configuration that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    pub origin: Origin,
+    /// The member; empty where the whole is meant.
+    pub member: String,
+    pub what: String,
+    /// How to mend it.
+    pub mend: String,
+}
+
+/// All mistakes of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration has {}:\n{}", counted(.0.len()), lines(.0))]
+pub struct Mistakes(pub Vec<Mistake>);
+
+/// What `callweave check` tells.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// What holds, for people.
+    pub right: Vec<String>,
+    pub wrong: Vec<Mistake>,
+}
+
+impl Mistake {
+    pub(super) fn new(origin: Origin, member: &str, what: String, mend: &str) -> Mistake {
+        Mistake { origin, member: member.to_owned(), what, mend: mend.to_owned() }
+    }
+
+    /// From a sentence whose last part, after a semicolon, is how to mend it.
+    pub(super) fn said(origin: Origin, member: &str, text: &str) -> Mistake {
+        let (what, mend) = text.rsplit_once("; ").unwrap_or((text, ""));
+        Mistake::new(origin, member, what.to_owned(), mend)
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.origin)?;
+        if !self.member.is_empty() {
+            write!(f, "{}: ", self.member)?;
+        }
+        write!(f, "{}", self.what)?;
+        if self.mend.is_empty() { Ok(()) } else { write!(f, "; {}", self.mend) }
+    }
+}
+
+impl Report {
+    pub fn is_right(&self) -> bool {
+        self.wrong.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.right.iter().try_for_each(|line| writeln!(f, "ok     {line}"))?;
+        self.wrong.iter().try_for_each(|mistake| writeln!(f, "wrong  {mistake}"))?;
+        match self.wrong.len() {
+            0 => writeln!(f, "The configuration is right."),
+            count => writeln!(f, "The configuration has {}.", counted(count)),
+        }
+    }
+}
+
+fn counted(count: usize) -> String {
+    if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") }
+}
+
+fn lines(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(|mistake| format!("  {mistake}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The configuration, from file, variables ([`super::environment`]) and flags. Opens no port and makes no file.
+///
+/// # Errors
+/// With every mistake there is.
+pub fn load(flags: &Flags, variables: &[(String, String)]) -> Result<Config, Mistakes> {
+    let (config, wrong, _) = read(flags, variables);
+    if wrong.is_empty() { Ok(config) } else { Err(Mistakes(wrong)) }
+}
+
+/// The same, told: what holds and what is wrong.
+pub fn check(flags: &Flags, variables: &[(String, String)]) -> Report {
+    let (config, wrong, file) = read(flags, variables);
+    let mut right = vec![match &file {
+        Some(path) => format!("file {}", path.display()),
+        None => "no file: variables, flags and defaults".to_owned(),
+    }];
+    if wrong.is_empty() {
+        right.extend(told(&config));
+    }
+    Report { right, wrong }
+}
+
+fn told(config: &Config) -> Vec<String> {
+    let mut told = vec![
+        format!("data in {}", config.data.display()),
+        match &config.nats {
+            Some(nats) => format!("log on NATS at {}", nats.url),
+            None => "log embedded in the data folder".to_owned(),
+        },
+        format!("lake at {}", config.lake()),
+        format!("events at http://{}, metrics and health at http://{}", config.listen.collect, config.listen.admin),
+    ];
+    if let Some(places) = &config.places {
+        told.push(format!("places from {}", places.display()));
+    }
+    for account in config.accounts.values() {
+        let settings = if account.settings.is_some() { "settings given" } else { "settings as the log has them" };
+        told.push(format!("account {}: {} keys, {settings}", account.name, account.keys.len()));
+    }
+    if config.accounts.is_empty() {
+        told.push(format!(
+            "no account: a run on this machine's own address makes {DEFAULT_ACCOUNT:?} with a key of its own"
+        ));
+    }
+    told
+}
+
+fn read(flags: &Flags, variables: &[(String, String)]) -> (Config, Vec<Mistake>, Option<PathBuf>) {
+    let (mut entries, mut mistakes) = (Entries::new(), Vec::new());
+    let file = entries::read_file(flags, variables, &mut entries, &mut mistakes);
+    entries::read_variables(variables, &mut entries);
+    entries::read_flags(flags, &mut entries);
+
+    let mut config = Config::default();
+    for (name, entry) in &entries {
+        let given = Given { value: &entry.value, origin: &entry.origin };
+        match members::find(name) {
+            Some(member) => {
+                if let Err(what) = (member.set)(&mut config, &given) {
+                    mistakes.push(Mistake::said(entry.origin.clone(), name, &what));
+                }
+            }
+            None if is_account_member(name) => {}
+            None => mistakes.push(unknown(name, &entry.origin)),
+        }
+    }
+    config.accounts = accounts::read(&entries, &mut mistakes);
+    together(&config, &entries, &mut mistakes);
+    mistakes.sort_by_key(|mistake| match &mistake.origin {
+        Origin::File { line, .. } => (0, *line),
+        Origin::Variable(_) => (1, 0),
+        Origin::Flag(_) | Origin::Default => (2, 0),
+    });
+    (config, mistakes, file)
+}
+
+fn is_account_member(name: &str) -> bool {
+    let member = name.strip_prefix("accounts.").and_then(|rest| rest.rsplit_once('.')).map(|(_, member)| member);
+    member.is_some_and(|member| ACCOUNT_MEMBERS.iter().any(|(known, ..)| *known == member))
+}
+
+/// What only shows when members are seen together.
+fn together(config: &Config, entries: &Entries, mistakes: &mut Vec<Mistake>) {
+    let mut wrong = |member: &str, what: &str| {
+        let origin = entries.get(member).map_or(Origin::Default, |entry| entry.origin.clone());
+        mistakes.push(Mistake::said(origin, member, what));
+    };
+    for (plain, file) in [("nats.password", "nats.password_file"), ("nats.token", "nats.token_file")] {
+        if entries.contains_key(plain) && entries.contains_key(file) {
+            wrong(plain, &format!("stands beside {file}; keep one of them"));
+        }
+    }
+    if let Some(nats) = &config.nats {
+        if !entries.contains_key("nats.url") {
+            let first = entries.keys().find(|name| name.starts_with("nats.")).cloned().unwrap_or_default();
+            wrong(&first, "has no server to be used with; give nats.url");
+        }
+        if nats.user.is_some() && nats.password.is_none() {
+            wrong("nats.user", "has no password; give nats.password_file");
+        }
+        if nats.user.is_none() && nats.password.is_some() {
+            let member = if entries.contains_key("nats.password") { "nats.password" } else { "nats.password_file" };
+            wrong(member, "has no user; give nats.user");
+        }
+        let ways = [nats.credentials_file.is_some(), nats.user.is_some(), nats.token.is_some()];
+        if ways.iter().filter(|way| **way).count() > 1 {
+            wrong("nats.url", "has several ways to log in; keep one of credentials_file, user and token");
+        }
+    }
+    if config.limits.memory_bytes < config.limits.body_bytes.saturating_mul(2) {
+        let what = "holds fewer than two bodies of limits.body_bytes, packed and unpacked; raise it, or lower that";
+        wrong(
+            if entries.contains_key("limits.memory_bytes") { "limits.memory_bytes" } else { "limits.body_bytes" },
+            what,
+        );
+    }
+}
+
+fn unknown(name: &str, origin: &Origin) -> Mistake {
+    let nearest = candidates(name)
+        .filter_map(|known| {
+            // A member that was put into the wrong table, or into none.
+            let moved = known.rsplit('.').next() == name.rsplit('.').next();
+            let distance = if moved { 0 } else { edits(name, &known) };
+            (distance <= 1 + known.len() / 4).then_some((distance, known))
+        })
+        .min();
+    let mend = match (nearest, origin) {
+        (Some((_, known)), Origin::Variable(_)) => {
+            format!("did you mean {PREFIX}{}?", known.to_ascii_uppercase().replace('.', "__"))
+        }
+        (Some((_, known)), _) => format!("did you mean {known}?"),
+        (None, _) => "take it out; docs/configuration.md has all members".to_owned(),
+    };
+    Mistake::new(origin.clone(), name, "there is no such member".to_owned(), &mend)
+}
+
+/// Names that may have been meant: members in full, and within an account its own.
+fn candidates(name: &str) -> impl Iterator<Item = String> {
+    let account = name.strip_prefix("accounts.").and_then(|rest| rest.split('.').next()).unwrap_or("NAME");
+    let of_account = ACCOUNT_MEMBERS.iter().map(move |(member, ..)| format!("accounts.{account}.{member}"));
+    MEMBERS.iter().map(|member| member.name.to_owned()).chain(of_account)
+}
+
+/// Edit distance (Levenshtein), for names of a few dozen letters.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(128).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(128).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let above = row[j + 1];
+            row[j + 1] = (diagonal + usize::from(x != *y)).min(above + 1).min(row[j] + 1);
+            diagonal = above;
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,24 @@
+//! The configuration: one TOML file, overridden by `CALLWEAVE_…` variables, overridden by flags, checked whole.
+//!
+//! [`load`] gives a [`Config`] or every [`Mistake`] at once; [`check()`] is the same, told as a report. Everything that
+//! can be said in it stands in the table of `members.rs`, from which `docs/configuration.md` is made.
+
+mod accounts;
+mod check;
+mod entries;
+mod first_run;
+mod given;
+mod keys;
+mod members;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+pub use accounts::{Account, DEFAULT_ACCOUNT};
+pub use check::{Mistake, Mistakes, Report, check, load};
+pub use entries::{Flags, environment};
+pub use first_run::{FirstRun, FirstRunError};
+pub use keys::{Caller, Keys, Secret};
+pub use members::page;
+pub use values::{Commit, Config, Limits, Listen, Log, Nats, Retention, Snapshot};

@@ -1,0 +1,345 @@
+//! Settings looked over whole: every mistake at once, in the user's words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use super::{LocalTime, Number, NumberKind, OnExhausted, Pool, Route, Settings, TagRule};
+use crate::event::{is_currency, outcomes};
+use crate::limits::{
+    ATTRIBUTION_WINDOW_HOURS_MAX, CALL_SECONDS_MAX, CALL_TIMEOUT_MINUTES_MAX, COOLDOWN_MINUTES_MAX,
+    EXTENSION_DIGITS_MAX, EXTENSION_DIGITS_MIN, GREETING_SECONDS_MAX, HOLD_MINUTES_MAX, ID_BYTES_MAX, LABEL_BYTES_MAX,
+    LATENESS_SECONDS_MAX, RETENTION_DAYS_MAX, SALES_CYCLE_DAYS_MAX, SESSION_TIMEOUT_MINUTES_MAX, TARGET_SECONDS_MAX,
+};
+use crate::phone::Phone;
+use crate::time::shortened;
+
+/// Something in an account's settings that cannot be, or (as a warning) hardly be meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The member, such as `pools[0].overflow_number`.
+    pub path: String,
+    /// What is wrong and how to mend it, in words that follow the path.
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+impl Settings {
+    /// Whether these settings can be used.
+    ///
+    /// # Errors
+    /// With every mistake there is, in the order of the members.
+    pub fn check(&self) -> Result<(), Vec<Mistake>> {
+        let mut check = Check::new(self);
+        check.basics();
+        check.spans();
+        check.hours();
+        self.numbers.iter().enumerate().for_each(|(at, number)| check.number(at, number));
+        self.pools.iter().enumerate().for_each(|(at, pool)| check.pool(at, pool));
+        self.routes.iter().enumerate().for_each(|(at, route)| check.route(at, route));
+        self.tag_rules.iter().enumerate().for_each(|(at, rule)| check.tag_rule(at, rule));
+        check.people();
+        if check.mistakes.is_empty() { Ok(()) } else { Err(check.mistakes) }
+    }
+
+    /// What can be used but is hardly meant.
+    pub fn warnings(&self) -> Vec<Mistake> {
+        let mut warnings = Check::new(self);
+        for (at, pool) in self.pools.iter().enumerate() {
+            if !self.numbers.iter().any(|number| number.pool.as_deref() == Some(&pool.name)) {
+                warnings.say(format!("pools[{at}]"), format!("no number belongs to the pool {}", quoted(&pool.name)));
+            }
+        }
+        for (at, number) in self.numbers.iter().enumerate() {
+            if number.kind == NumberKind::Static && number.source.is_none() {
+                let message = "a static number without a source: calls to it will have none".to_owned();
+                warnings.say(format!("numbers[{at}].source"), message);
+            }
+        }
+        let catches_all = |route: &Route| Route { pool: None, number: None, ..route.clone() } == Route::default();
+        if let Some(at) = self.routes.iter().position(catches_all)
+            && at + 1 < self.routes.len()
+        {
+            let message = "has no condition, so the routes after it are never reached".to_owned();
+            warnings.say(format!("routes[{at}]"), message);
+        }
+        if self.retention_days.is_some_and(|days| f64::from(days) * 24.0 < self.attribution_window_hours) {
+            let message = "is shorter than attribution_window_hours: sessions go before their calls can come";
+            warnings.say("retention_days", message.to_owned());
+        }
+        warnings.mistakes
+    }
+}
+
+struct Check<'s> {
+    settings: &'s Settings,
+    kinds: BTreeMap<Phone, NumberKind>,
+    pools: BTreeSet<&'s str>,
+    seen_numbers: BTreeSet<Phone>,
+    seen_pools: BTreeSet<&'s str>,
+    mistakes: Vec<Mistake>,
+}
+
+fn quoted(text: &str) -> String {
+    format!("{:?}", shortened(text))
+}
+
+impl<'s> Check<'s> {
+    fn new(settings: &'s Settings) -> Check<'s> {
+        Check {
+            settings,
+            kinds: settings.numbers.iter().map(|number| (number.number, number.kind)).collect(),
+            pools: settings.pools.iter().map(|pool| pool.name.as_str()).collect(),
+            seen_numbers: BTreeSet::new(),
+            seen_pools: BTreeSet::new(),
+            mistakes: Vec::new(),
+        }
+    }
+
+    fn say(&mut self, path: impl Into<String>, message: String) {
+        self.mistakes.push(Mistake { path: path.into(), message });
+    }
+
+    fn basics(&mut self) {
+        let settings = self.settings;
+        if chrono_tz::Tz::from_str(&settings.timezone).is_err() {
+            let message = format!("{} is not an IANA time zone such as Europe/Berlin", quoted(&settings.timezone));
+            self.say("timezone", message);
+        }
+        if !is_currency(&settings.currency) {
+            let code = quoted(&settings.currency);
+            self.say("currency", format!("{code} is not a currency code of three capital letters such as EUR"));
+        }
+        if let Some(days) = settings.retention_days
+            && !(1..=RETENTION_DAYS_MAX).contains(&days)
+        {
+            let message = format!("{days} is not between 1 and {RETENTION_DAYS_MAX} days; leave it out to keep all");
+            self.say("retention_days", message);
+        }
+    }
+
+    fn spans(&mut self) {
+        let settings = self.settings;
+        for (path, value, max, may_be_zero) in [
+            ("target_seconds", settings.target_seconds, TARGET_SECONDS_MAX, true),
+            ("greeting_seconds", settings.greeting_seconds, GREETING_SECONDS_MAX, true),
+            ("sales_cycle_days", settings.sales_cycle_days, SALES_CYCLE_DAYS_MAX, true),
+            ("session_timeout_minutes", settings.session_timeout_minutes, SESSION_TIMEOUT_MINUTES_MAX, false),
+            ("attribution_window_hours", settings.attribution_window_hours, ATTRIBUTION_WINDOW_HOURS_MAX, false),
+            ("lateness_seconds", settings.lateness_seconds, LATENESS_SECONDS_MAX, true),
+            ("call_timeout_minutes", settings.call_timeout_minutes, CALL_TIMEOUT_MINUTES_MAX, false),
+        ] {
+            self.span(path, value, max, may_be_zero);
+        }
+    }
+
+    /// The unit stands in the member's name.
+    fn span(&mut self, path: impl Into<String>, value: f64, max: f64, may_be_zero: bool) {
+        if !(0.0..=max).contains(&value) {
+            self.say(path, format!("{value} is not between 0 and {max}"));
+        } else if value == 0.0 && !may_be_zero {
+            self.say(path, "must be more than 0".to_owned());
+        }
+    }
+
+    fn hours(&mut self) {
+        let Some(hours) = &self.settings.business_hours else { return };
+        for (day, intervals) in hours {
+            let mut sorted: Vec<(LocalTime, LocalTime)> = Vec::with_capacity(intervals.len());
+            for (at, &(from, to)) in intervals.iter().enumerate() {
+                let path = format!("business_hours.{}[{at}]", day.name());
+                if from == to {
+                    self.say(path, format!("{from} to {to} is no time at all; all day is 00:00 to 24:00"));
+                } else if from > to {
+                    let message = format!(
+                        "{from} to {to} ends before it starts; split it at midnight: {from} to 24:00, and 00:00 to \
+                         {to} on the next day"
+                    );
+                    self.say(path, message);
+                } else {
+                    sorted.push((from, to));
+                }
+            }
+            sorted.sort_unstable();
+            for pair in sorted.windows(2) {
+                if let [(a, b), (c, d)] = pair
+                    && c < b
+                {
+                    let path = format!("business_hours.{}", day.name());
+                    self.say(path, format!("{a} to {b} and {c} to {d} overlap; join them into one"));
+                }
+            }
+        }
+    }
+
+    fn number(&mut self, at: usize, number: &'s Number) {
+        let path = |member: &str| format!("numbers[{at}].{member}");
+        if !self.seen_numbers.insert(number.number) {
+            self.say(path("number"), format!("{} is listed twice", number.number));
+        }
+        match (number.kind, &number.pool) {
+            (NumberKind::Pool, None) => {
+                self.say(path("pool"), format!("{} is of kind pool: name the pool it belongs to", number.number));
+            }
+            (NumberKind::Pool, Some(pool)) => self.known_pool(path("pool"), pool),
+            (kind, Some(_)) => {
+                let message = format!("{} is of kind {}, which belongs to no pool", number.number, kind.name());
+                self.say(path("pool"), message);
+            }
+            (_, None) => {}
+        }
+        if let Some(target) = &number.forward_to
+            && !is_target(target)
+        {
+            let message = format!(
+                "{} is neither a number such as +14155550123 nor an address such as sip:sales@example.com",
+                quoted(target)
+            );
+            self.say(path("forward_to"), message);
+        }
+        for (member, text) in [
+            ("label", &number.label),
+            ("source", &number.source),
+            ("medium", &number.medium),
+            ("campaign", &number.campaign),
+        ] {
+            self.label(path(member), text.as_deref());
+        }
+    }
+
+    fn pool(&mut self, at: usize, pool: &'s Pool) {
+        let path = |member: &str| format!("pools[{at}].{member}");
+        self.name(path("name"), &pool.name);
+        if !self.seen_pools.insert(&pool.name) {
+            self.say(path("name"), format!("two pools are called {}", quoted(&pool.name)));
+        }
+        self.label(path("site"), pool.site.as_deref());
+        self.span(path("hold_minutes"), pool.hold_minutes, HOLD_MINUTES_MAX, false);
+        self.span(path("cooldown_minutes"), pool.cooldown_minutes, COOLDOWN_MINUTES_MAX, true);
+        if let Some(digits) = pool.extensions
+            && !(EXTENSION_DIGITS_MIN..=EXTENSION_DIGITS_MAX).contains(&digits)
+        {
+            let message = format!(
+                "{digits} is not a number of digits between {EXTENSION_DIGITS_MIN} and {EXTENSION_DIGITS_MAX}; leave \
+                 it out for a pool without extensions"
+            );
+            self.say(path("extensions"), message);
+        }
+        match pool.overflow_number {
+            None if pool.on_exhausted == OnExhausted::Overflow => {
+                let message = "is missing: name the number to show when the pool has none left, or set on_exhausted \
+                               to share";
+                self.say(path("overflow_number"), message.to_owned());
+            }
+            Some(number) => self.number_of_kind(path("overflow_number"), number, NumberKind::Overflow),
+            None => {}
+        }
+    }
+
+    fn route(&mut self, at: usize, route: &Route) {
+        let path = |member: &str| format!("routes[{at}].{member}");
+        match (&route.pool, route.number) {
+            (None, None) => self.say(format!("routes[{at}]"), "names neither a pool nor a number".to_owned()),
+            (Some(_), Some(_)) => {
+                self.say(format!("routes[{at}]"), "names a pool and a number; one of them".to_owned());
+            }
+            (Some(pool), None) => self.known_pool(path("pool"), pool),
+            (None, Some(number)) => self.number_of_kind(path("number"), number, NumberKind::Static),
+        }
+        for (member, text) in [
+            ("source", &route.source),
+            ("medium", &route.medium),
+            ("campaign", &route.campaign),
+            ("referrer_host", &route.referrer_host),
+            ("landing_path", &route.landing_path),
+            ("country", &route.country),
+            ("region", &route.region),
+            ("city", &route.city),
+            ("language", &route.language),
+            ("device", &route.device),
+        ] {
+            self.label(path(member), text.as_deref());
+        }
+        for (name, value) in route.url_parameters.iter().flatten() {
+            self.name(path("url_parameters"), name);
+            self.label(format!("routes[{at}].url_parameters.{}", shortened(name)), Some(value));
+        }
+    }
+
+    fn tag_rule(&mut self, at: usize, rule: &TagRule) {
+        let path = |member: &str| format!("tag_rules[{at}].{member}");
+        self.name(path("category"), &rule.category);
+        if let Some(outcome) = &rule.outcome
+            && !outcomes().any(|name| name == outcome)
+        {
+            let known: Vec<&str> = outcomes().collect();
+            self.say(path("outcome"), format!("{} is not one of {}", quoted(outcome), known.join(", ")));
+        }
+        if let Some(number) = rule.tracking_number
+            && !self.kinds.contains_key(&number)
+        {
+            self.say(path("tracking_number"), format!("{number} is not among the numbers"));
+        }
+        if let Some(seconds) = rule.min_talk_seconds {
+            self.span(path("min_talk_seconds"), seconds, CALL_SECONDS_MAX, true);
+        }
+        self.label(path("source"), rule.source.as_deref());
+        self.label(path("transcript_contains"), rule.transcript_contains.as_deref());
+    }
+
+    fn people(&mut self) {
+        for (key, name) in &self.settings.agents {
+            self.name("agents", key);
+            self.label(format!("agents.{}", shortened(key)), Some(name));
+        }
+    }
+
+    fn known_pool(&mut self, path: String, pool: &str) {
+        if !self.pools.contains(pool) {
+            self.say(path, format!("there is no pool called {}", quoted(pool)));
+        }
+    }
+
+    fn number_of_kind(&mut self, path: String, number: Phone, kind: NumberKind) {
+        match self.kinds.get(&number) {
+            None => self.say(path, format!("{number} is not among the numbers; list it with kind {}", kind.name())),
+            Some(&other) if other != kind => {
+                self.say(path, format!("{number} is of kind {}, and should be {}", other.name(), kind.name()));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Something that is looked up by.
+    fn name(&mut self, path: impl Into<String>, text: &str) {
+        if text.is_empty() {
+            self.say(path, "is empty".to_owned());
+        } else if text.len() > ID_BYTES_MAX {
+            self.say(path, format!("has {} bytes, and may have {ID_BYTES_MAX} at most", text.len()));
+        } else if text.bytes().any(|b| b < 0x20 || b == 0x7f) {
+            self.say(path, format!("{} has control characters in it", quoted(text)));
+        }
+    }
+
+    fn label(&mut self, path: String, text: Option<&str>) {
+        if let Some(text) = text
+            && text.len() > LABEL_BYTES_MAX
+        {
+            self.say(path, format!("has {} bytes, and may have {LABEL_BYTES_MAX} at most", text.len()));
+        }
+    }
+}
+
+/// A phone number, or a SIP or telephone URI.
+fn is_target(text: &str) -> bool {
+    let uri = ["sip:", "sips:", "tel:"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let printable = text.bytes().all(|b| b.is_ascii_graphic());
+    text.len() <= LABEL_BYTES_MAX
+        && printable
+        && (Phone::parse(text).is_ok() || uri.is_some_and(|rest| !rest.is_empty()))
+}

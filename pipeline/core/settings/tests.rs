@@ -1,0 +1,170 @@
+use super::*;
+use crate::time::Time;
+
+fn settings(json: &str) -> Settings {
+    serde_json::from_str(json).expect(json)
+}
+
+/// The mistakes (or warnings) as `path: message`, each of which must hold the words that stand for it.
+fn check(found: Vec<Mistake>, expected: &[&str], of: &str) {
+    let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), expected.len(), "{told:#?} of {of}");
+    for (told, words) in told.iter().zip(expected) {
+        assert!(told.starts_with(words), "{told:?} does not start with {words:?}");
+    }
+}
+
+#[test]
+fn nothing_said_means_the_defaults() {
+    let settings = settings("{}");
+    assert_eq!(settings, Settings::default());
+    assert_eq!((settings.check(), settings.warnings()), (Ok(()), Vec::new()));
+    let pool = super::tests::settings(r#"{"pools":[{"name":"a","x":1}],"unknown":{}}"#).pools.remove(0);
+    assert_eq!((pool.hold_minutes, pool.cooldown_minutes), (30.0, 30.0));
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    for (json, expected) in [
+        (
+            r#"{"timezone":"Berlin","currency":"eur","target_seconds":-1,"session_timeout_minutes":0,
+                "attribution_window_hours":1e9,"retention_days":0}"#,
+            &[
+                "timezone: \"Berlin\" is not an IANA time zone such as Europe/Berlin",
+                "currency: \"eur\" is not a currency code",
+                "retention_days: 0 is not between 1 and 36500 days; leave it out",
+                "target_seconds: -1 is not between 0 and 86400",
+                "session_timeout_minutes: must be more than 0",
+                "attribution_window_hours: 1000000000 is not between 0 and 2160",
+            ][..],
+        ),
+        (
+            r#"{"business_hours":{"mon":[["22:00","06:00"]],"tue":[["09:00","12:00"],["11:59","18:00"]],
+                "wed":[["09:00","09:00"]],"thu":[["09:00","12:00"],["12:00","24:00"]]}}"#,
+            &[
+                "business_hours.mon[0]: 22:00 to 06:00 ends before it starts; split it at midnight: 22:00 to 24:00, and \
+                 00:00 to 06:00 on the next day",
+                "business_hours.tue: 09:00 to 12:00 and 11:59 to 18:00 overlap",
+                "business_hours.wed[0]: 09:00 to 09:00 is no time at all",
+            ],
+        ),
+        (
+            r#"{"numbers":[{"number":"+14155550100","kind":"pool"},{"number":"+14155550100","kind":"static","pool":"a"},
+                {"number":"+14155550101","kind":"pool","pool":"b","forward_to":"Ada"}],
+                "pools":[{"name":"a"},{"name":"a","on_exhausted":"share","extensions":2,"hold_minutes":0},
+                {"name":"","overflow_number":"+14155550199"},{"name":"c","overflow_number":"+14155550101"}]}"#,
+            &[
+                "numbers[0].pool: +14155550100 is of kind pool: name the pool",
+                "numbers[1].number: +14155550100 is listed twice",
+                "numbers[1].pool: +14155550100 is of kind static, which belongs to no pool",
+                "numbers[2].pool: there is no pool called \"b\"",
+                "numbers[2].forward_to: \"Ada\" is neither a number",
+                "pools[0].overflow_number: is missing",
+                "pools[1].name: two pools are called \"a\"",
+                "pools[1].hold_minutes: must be more than 0",
+                "pools[1].extensions: 2 is not a number of digits between 3 and 6",
+                "pools[2].name: is empty",
+                "pools[2].overflow_number: +14155550199 is not among the numbers; list it with kind overflow",
+                "pools[3].overflow_number: +14155550101 is of kind pool, and should be overflow",
+            ],
+        ),
+        (
+            r#"{"routes":[{},{"pool":"a","number":"+14155550100"},{"pool":"a"},{"number":"+14155550100"}],
+                "tag_rules":[{"category":""},{"category":"x","outcome":"fine","min_talk_seconds":-1,
+                "tracking_number":"+14155550100"}],"agents":{"":"Ada"}}"#,
+            &[
+                "routes[0]: names neither a pool nor a number",
+                "routes[1]: names a pool and a number",
+                "routes[2].pool: there is no pool called \"a\"",
+                "routes[3].number: +14155550100 is not among the numbers; list it with kind static",
+                "tag_rules[0].category: is empty",
+                "tag_rules[1].outcome: \"fine\" is not one of answered, missed",
+                "tag_rules[1].tracking_number: +14155550100 is not among the numbers",
+                "tag_rules[1].min_talk_seconds: -1 is not between",
+                "agents: is empty",
+            ],
+        ),
+    ] {
+        check(settings(json).check().expect_err(json), expected, json);
+    }
+    let not_a_number = Settings { lateness_seconds: f64::NAN, ..Settings::default() };
+    check(not_a_number.check().expect_err("NaN"), &["lateness_seconds: NaN is not between"], "NaN");
+}
+
+#[test]
+fn what_is_hardly_meant_is_warned_of() {
+    let json = r#"{"numbers":[{"number":"+14155550100","kind":"static"}],"pools":[{"name":"a","on_exhausted":"share"}],
+        "routes":[{"pool":"a"},{"source":"google","number":"+14155550100"}],"retention_days":1}"#;
+    let settings = settings(json);
+    assert_eq!(settings.check(), Ok(()));
+    let expected =
+        ["pools[0]: no number belongs", "numbers[0].source", "routes[0]: has no condition", "retention_days"];
+    check(settings.warnings(), &expected, json);
+}
+
+#[test]
+fn numbers_and_pools_are_found() {
+    let mut json = r#"{"pools":[{"name":"a","site":"x"}],"numbers":["#.to_owned();
+    for n in 0..3_000 {
+        json.push_str(&format!(r#"{{"number":"+1415555{n:04}","kind":"pool","pool":"a"}},"#));
+    }
+    json.push_str(r#"{"number":"+4930123456","kind":"static","source":"van"}]}"#);
+    let rules = Rules::new(settings(&json));
+    assert_eq!(rules.number(Phone(4_930_123_456)).and_then(|number| number.source.as_deref()), Some("van"));
+    assert_eq!(rules.number(Phone(14_155_552_999)).map(|number| number.kind), Some(NumberKind::Pool));
+    assert_eq!(rules.number(Phone(14_155_553_000)), None);
+    assert_eq!(rules.pool("a").and_then(|pool| pool.site.as_deref()), Some("x"));
+    assert_eq!(rules.pool("b"), None);
+}
+
+#[test]
+fn business_hours_follow_the_clock_on_the_wall() {
+    // Berlin: winter time until 2026-03-29 01:00 UTC, summer time until 2026-10-25 01:00 UTC.
+    let week = r#"{"timezone":"Europe/Berlin","holidays":["2026-12-25"],"business_hours":{"mon":[["09:00","12:00"],
+        ["13:00","18:00"]],"fri":[["20:00","24:00"]],"sat":[["00:00","02:00"]],"sun":[["02:00","03:00"]]}}"#;
+    let holidays = r#"{"timezone":"America/New_York","holidays":["2026-12-25"]}"#;
+    let nowhere = r#"{"timezone":"Mars/Base","business_hours":{"mon":[["09:00","12:00"]]}}"#;
+    for (json, at, open) in [
+        (week, "2026-11-23T07:59:59.999999Z", false),
+        (week, "2026-11-23T08:00:00Z", true),
+        (week, "2026-11-23T10:59:59.999999Z", true),
+        (week, "2026-11-23T11:00:00Z", false),
+        (week, "2026-07-06T07:00:00Z", true),
+        (week, "2026-07-06T06:59:59Z", false),
+        (week, "2026-11-24T09:00:00Z", false),
+        (week, "2026-11-20T22:59:59Z", true),
+        (week, "2026-11-20T23:00:00Z", true),
+        (week, "2026-11-21T01:00:00Z", false),
+        // The hour that is skipped in spring never comes; the one that is repeated in autumn comes twice.
+        (week, "2026-03-29T00:59:59Z", false),
+        (week, "2026-03-29T01:00:00Z", false),
+        (week, "2026-10-25T00:30:00Z", true),
+        (week, "2026-10-25T01:30:00Z", true),
+        (week, "2026-10-25T02:00:00Z", false),
+        // 25 December is a Friday.
+        (week, "2026-12-25T20:00:00Z", false),
+        (week, "2026-12-25T23:30:00Z", true),
+        (holidays, "2026-12-25T04:59:59Z", true),
+        (holidays, "2026-12-25T05:00:00Z", false),
+        (holidays, "2026-12-26T04:59:59Z", false),
+        (holidays, "2026-12-26T05:00:00Z", true),
+        ("{}", "2026-12-25T05:00:00Z", true),
+        (nowhere, "2026-11-23T10:00:00Z", true),
+    ] {
+        let rules = Rules::new(settings(json));
+        assert_eq!(rules.in_business_hours(Time::parse(at).expect(at)), open, "{at}");
+    }
+    assert!(!Rules::new(settings(week)).in_business_hours(Time::MAX));
+}
+
+#[test]
+fn settings_survive_json_and_snapshots() {
+    let json = r#"{"numbers":[{"number":"+14155550100","kind":"static","source":"van"}],"pools":[{"name":"a"}],
+        "routes":[{"pool":"a","url_parameters":{"a":"b"}}],"tag_rules":[{"category":"x"}],"retention_days":3,
+        "business_hours":{"mon":[["09:00","24:00"]]},"holidays":["2026-12-25"],"agents":{"1":"Ada"}}"#;
+    let settings = settings(json);
+    let written = serde_json::to_string(&settings).expect("JSON");
+    assert_eq!(super::tests::settings(&written), settings);
+    let bytes = postcard::to_stdvec(&settings).expect("postcard");
+    assert_eq!(postcard::from_bytes::<Settings>(&bytes), Ok(settings));
+}

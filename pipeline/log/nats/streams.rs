@@ -1,0 +1,157 @@
+//! The streams themselves: made, brought up to date, trimmed.
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{AccountErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, PurgeErrorKind, StorageType};
+
+use super::{ConnectError, NatsOptions};
+use crate::log::{DEFAULT_PARTITIONS, Subject, TrimError, WhenFull};
+
+pub(super) fn name_of(partition: u16) -> String {
+    format!("CALLWEAVE_EVENTS_{partition}")
+}
+
+/// Makes the streams that are missing, changes what the options ask for in those that are there, and tells how many
+/// partitions the log has.
+pub(super) async fn provision(context: &Context, options: &NatsOptions) -> Result<u16, ConnectError> {
+    check_jetstream(context, &options.servers).await?;
+    let has = match existing(context, 0).await? {
+        Some(config) => {
+            let told = config.description.as_deref().and_then(partitions_in);
+            Some(told.ok_or_else(|| {
+                ConnectError::Stream {
+                    stream: name_of(0),
+                    reason: "it was not made by callweave (its description does not tell the partitions); remove or \
+                         rename it"
+                        .into(),
+                }
+            })?)
+        }
+        None => None,
+    };
+    let partitions = match (has, options.partitions) {
+        (Some(has), Some(wanted)) if has != wanted => return Err(ConnectError::Partitions { has, wanted }),
+        (Some(has), _) => has,
+        (None, wanted) => wanted.unwrap_or(DEFAULT_PARTITIONS),
+    };
+    // In order: stream 0 tells the number, so one that was interrupted here goes on next time.
+    for partition in 0..partitions {
+        let stream = name_of(partition);
+        let failed = |reason: String| ConnectError::Stream { stream: stream.clone(), reason };
+        match existing(context, partition).await? {
+            None => {
+                let config = fresh(partition, partitions, options);
+                context.create_stream(config).await.map_err(|error| failed(error.to_string()))?;
+            }
+            Some(config) => {
+                let wanted = updated(config.clone(), options);
+                if wanted != config {
+                    context.update_stream(wanted).await.map_err(|error| failed(error.to_string()))?;
+                }
+            }
+        }
+    }
+    Ok(partitions)
+}
+
+async fn check_jetstream(context: &Context, servers: &str) -> Result<(), ConnectError> {
+    let Err(error) = context.query_account().await else { return Ok(()) };
+    let servers = servers.to_owned();
+    match error.kind() {
+        AccountErrorKind::JetStreamUnavailable => Err(ConnectError::JetStreamOff { servers }),
+        AccountErrorKind::JetStream(told)
+            if [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT]
+                .contains(&told.error_code()) =>
+        {
+            Err(ConnectError::JetStreamOff { servers })
+        }
+        _ => Err(ConnectError::JetStream { servers, reason: error.to_string() }),
+    }
+}
+
+async fn existing(context: &Context, partition: u16) -> Result<Option<Config>, ConnectError> {
+    let stream = name_of(partition);
+    match context.get_stream(&stream).await {
+        Ok(found) => Ok(Some(found.cached_info().config.clone())),
+        Err(error) => match error.kind() {
+            GetStreamErrorKind::JetStream(told) if told.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+            _ => Err(ConnectError::Stream { stream, reason: error.to_string() }),
+        },
+    }
+}
+
+fn describe(partition: u16, partitions: u16) -> String {
+    format!("callweave's events, partition {partition} of {partitions}")
+}
+
+fn partitions_in(description: &str) -> Option<u16> {
+    description.strip_prefix("callweave's events, partition ")?.split_once(" of ")?.1.parse().ok()
+}
+
+fn fresh(partition: u16, partitions: u16, options: &NatsOptions) -> Config {
+    let config = Config {
+        name: name_of(partition),
+        description: Some(describe(partition, partitions)),
+        subjects: vec![Subject::wildcard(partition)],
+        storage: StorageType::File,
+        num_replicas: 1,
+        ..Config::default()
+    };
+    updated(config, options)
+}
+
+/// What the options say; everything else stays as the operator has it.
+fn updated(mut config: Config, options: &NatsOptions) -> Config {
+    config.allow_direct = true;
+    if let Some(replicas) = options.replicas {
+        config.num_replicas = replicas;
+    }
+    if let Some(age) = options.retention.max_age {
+        config.max_age = age;
+    }
+    if let Some(bytes) = options.retention.max_bytes {
+        config.max_bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        config.discard = match options.retention.when_full {
+            WhenFull::Refuse => DiscardPolicy::New,
+            WhenFull::DropOldest => DiscardPolicy::Old,
+        };
+    }
+    // The server refuses a window longer than the age.
+    let window = options.window;
+    config.duplicate_window = if config.max_age.is_zero() { window } else { window.min(config.max_age) };
+    config
+}
+
+pub(super) async fn trim(context: &Context, partition: u16, before: u64) -> Result<(), TrimError> {
+    let unavailable = |error: &dyn std::fmt::Display| TrimError::Unavailable(error.to_string());
+    // A purge up to sequence 0 would be one of everything.
+    if before <= 1 {
+        return Ok(());
+    }
+    let stream = context.get_stream_no_info(name_of(partition)).await.map_err(|error| unavailable(&error))?;
+    // A purge past the end would move the next sequence.
+    let info = stream.get_info().await.map_err(|error| unavailable(&error))?;
+    let before = before.min(info.state.last_sequence + 1);
+    if before <= info.state.first_sequence {
+        return Ok(());
+    }
+    match stream.purge().sequence(before).await {
+        Ok(_) => Ok(()),
+        Err(error) => match error.kind() {
+            PurgeErrorKind::JetStream(told) => Err(TrimError::Refused(told.to_string())),
+            PurgeErrorKind::Request | PurgeErrorKind::TimedOut => Err(unavailable(&error)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_tells_how_many_there_are() {
+        assert_eq!(partitions_in(&describe(3, 8)), Some(8));
+        assert_eq!(partitions_in("orders"), None);
+    }
+}

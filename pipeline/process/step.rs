@@ -1,0 +1,201 @@
+//! The synchronous heart of every job: what arrived is decoded, surveyed, joined, and turned into rows.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arrow::error::ArrowError;
+use callweave_core::event::{Body, Event, PageView, Rejected, decode};
+use callweave_core::join::{Effects, Join, Verdict};
+use callweave_core::row::CallRow;
+use callweave_core::settings::IpPrecision;
+use callweave_core::source::{Surveyor, Visit};
+use callweave_core::time::Time;
+
+use crate::lake::batch::{DayBatch, rows_to_batches};
+use crate::lake::table::{EventRow, PageViewRow, RejectedRow, Row, TableName};
+
+/// Rows, table by table and day by day.
+pub type Batches = Vec<(TableName, DayBatch)>;
+
+/// Something that arrived: an event, or what cannot be used.
+pub struct Item<'a> {
+    pub what: Result<Event<'a>, Box<Rejected>>,
+    pub received: Time,
+    pub origin: Cow<'a, str>,
+}
+
+impl<'a> Item<'a> {
+    /// `received`: the clock of whoever took the bytes in, where there was one; `or` stands in for it in `rejected`.
+    pub fn decode(bytes: &'a [u8], received: Option<Time>, or: Time, origin: Cow<'a, str>) -> Item<'a> {
+        Item { what: decode(bytes, received), received: received.unwrap_or(or), origin }
+    }
+}
+
+/// What the surveyor says of each page view among `items`.
+pub fn survey<'a>(surveyor: &mut Surveyor, items: &'a [Item<'a>]) -> Vec<Option<Visit<'a>>> {
+    let visit = |item: &'a Item<'a>| match &item.what {
+        Ok(Event { body: Body::PageView(view), .. }) => Some(surveyor.visit(view)),
+        _ => None,
+    };
+    items.iter().map(visit).collect()
+}
+
+/// How many of what was applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub events: u64,
+    pub duplicates: u64,
+    pub rejected: u64,
+}
+
+/// Applies items in order; tells which of them land as rows of their own, and at which precision their address does.
+pub fn apply(
+    join: &mut Join,
+    items: &[Item<'_>],
+    visits: &[Option<Visit<'_>>],
+    out: &mut Effects,
+    counts: &mut Counts,
+) -> Vec<Option<IpPrecision>> {
+    let mut taken = Vec::with_capacity(items.len());
+    for (item, visit) in items.iter().zip(visits) {
+        let Ok(event) = &item.what else {
+            counts.rejected += 1;
+            taken.push(None);
+            continue;
+        };
+        counts.events += 1;
+        taken.push(match join.apply(event, visit.as_ref(), out) {
+            Verdict::Taken => Some(join.ip_precision(&event.account, event.time)),
+            Verdict::Duplicate => {
+                counts.duplicates += 1;
+                None
+            }
+        });
+    }
+    taken
+}
+
+/// The rows of what was taken and of what it led to.
+pub fn rows(
+    items: &[Item<'_>],
+    visits: &[Option<Visit<'_>>],
+    taken: &[Option<IpPrecision>],
+    effects: &mut Effects,
+) -> Result<Batches, ArrowError> {
+    let mut batches = Batches::new();
+    page_views(items, visits, taken, &mut batches)?;
+    let mut rejected = Vec::new();
+    let (mut webs, mut tags, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut transcripts, mut deals, mut costs) = (Vec::new(), Vec::new(), Vec::new());
+    for (item, taken) in items.iter().zip(taken) {
+        let event = match &item.what {
+            Ok(event) if taken.is_some() => event,
+            Ok(_) => continue,
+            Err(wrong) => {
+                rejected.push(RejectedRow {
+                    account: wrong.account.as_deref(),
+                    reason: &wrong.reason,
+                    path: &wrong.path,
+                    source: &item.origin,
+                    received_at: item.received,
+                    raw: &wrong.raw,
+                });
+                continue;
+            }
+        };
+        match &event.body {
+            Body::WebEvent(data) => webs.push(EventRow { event, data }),
+            Body::CallTag(data) => tags.push(EventRow { event, data }),
+            Body::CallNote(data) => notes.push(EventRow { event, data }),
+            Body::Transcript(data) => transcripts.push(EventRow { event, data }),
+            Body::Deal(data) => deals.push(EventRow { event, data }),
+            Body::AdCost(data) => costs.push(EventRow { event, data }),
+            _ => {}
+        }
+    }
+    add(&webs, &mut batches)?;
+    add(&tags, &mut batches)?;
+    add(&notes, &mut batches)?;
+    add(&transcripts, &mut batches)?;
+    add(&deals, &mut batches)?;
+    add(&costs, &mut batches)?;
+    add(&rejected, &mut batches)?;
+    effect_rows(effects, &mut batches)?;
+    Ok(batches)
+}
+
+/// The rows of what events led to; the effects are empty then, but for erasures.
+pub fn effect_rows(effects: &mut Effects, batches: &mut Batches) -> Result<(), ArrowError> {
+    add(&effects.sessions, batches)?;
+    add(&effects.leases, batches)?;
+    add(&effects.moments, batches)?;
+    effects.sessions.clear();
+    effects.leases.clear();
+    effects.moments.clear();
+    let calls: Vec<CallRow> = effects.calls.drain(..).map(Arc::unwrap_or_clone).collect();
+    add(&calls, batches)
+}
+
+fn add<R: Row>(rows: &[R], batches: &mut Batches) -> Result<(), ArrowError> {
+    batches.extend(rows_to_batches(rows)?.into_iter().map(|batch| (R::TABLE, batch)));
+    Ok(())
+}
+
+fn page_views(
+    items: &[Item<'_>],
+    visits: &[Option<Visit<'_>>],
+    taken: &[Option<IpPrecision>],
+    batches: &mut Batches,
+) -> Result<(), ArrowError> {
+    let mut shown: Vec<Option<Cow<'_, str>>> = Vec::new();
+    let mut views: Vec<(&Event<'_>, &PageView<'_>, &Visit<'_>)> = Vec::new();
+    for ((item, visit), taken) in items.iter().zip(visits).zip(taken) {
+        if let (Ok(event), Some(visit), Some(precision)) = (&item.what, visit, taken)
+            && let Body::PageView(view) = &event.body
+        {
+            shown.push(shown_ip(view.ip.as_deref(), *precision));
+            views.push((event, view, visit));
+        }
+    }
+    let rows: Vec<PageViewRow<'_>> = views
+        .iter()
+        .zip(&shown)
+        .map(|(&(event, view, visit), ip)| PageViewRow { event, view, visit, ip: ip.as_deref() })
+        .collect();
+    add(&rows, batches)
+}
+
+/// The address as far as it may be kept.
+fn shown_ip(ip: Option<&str>, precision: IpPrecision) -> Option<Cow<'_, str>> {
+    let ip = ip?;
+    match precision {
+        IpPrecision::Full => Some(Cow::Borrowed(ip)),
+        IpPrecision::None => None,
+        IpPrecision::Network => {
+            let network = match ip.parse::<IpAddr>().ok()?.to_canonical() {
+                IpAddr::V4(ip) => IpAddr::from((u32::from(ip) & 0xFFFF_FF00).to_be_bytes()),
+                IpAddr::V6(ip) => IpAddr::from((u128::from(ip) & (u128::MAX << 80)).to_be_bytes()),
+            };
+            Some(Cow::Owned(network.to_string()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_as_much_of_an_address_as_it_may() {
+        for (ip, precision, expected) in [
+            ("203.0.113.77", IpPrecision::Full, Some("203.0.113.77")),
+            ("203.0.113.77", IpPrecision::Network, Some("203.0.113.0")),
+            ("2001:db8:1:2::77", IpPrecision::Network, Some("2001:db8:1::")),
+            ("::ffff:203.0.113.77", IpPrecision::Network, Some("203.0.113.0")),
+            ("203.0.113.77", IpPrecision::None, None),
+        ] {
+            assert_eq!(shown_ip(Some(ip), precision).as_deref(), expected);
+        }
+    }
+}

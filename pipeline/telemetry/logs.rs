@@ -1,0 +1,104 @@
+//! Structured logs on stderr. Phone numbers and visitor ids appear at `debug` and `trace` only.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people: time, level, place, message, fields. Coloured on a terminal.
+    #[default]
+    Text,
+    /// For log collectors: one JSON object a line.
+    Json,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LogsError {
+    #[error(
+        "{text:?} is not a log level: {reason}. Give off, error, warn, info, debug or trace, or a filter such as \
+         info,callweave::collect=debug"
+    )]
+    Filter { text: String, reason: String },
+    #[error("logs are set up already")]
+    Twice,
+}
+
+/// Where the engines below us only repeat what we report ourselves, they are heard from `warn` on.
+const ENGINES: &str = "warn";
+
+/// Reads `log.level`: one word is our own level, with the engines at `warn`; anything longer is a filter in the syntax
+/// of `RUST_LOG`, taken as it is.
+///
+/// # Errors
+/// The text is neither.
+pub fn filter(text: &str) -> Result<EnvFilter, LogsError> {
+    let text = text.trim();
+    let wrong = |reason: String| LogsError::Filter { text: text.to_owned(), reason };
+    let directives = match text {
+        "" => return Err(wrong("it is empty".to_owned())),
+        _ if text.contains([',', '=']) => text.to_owned(),
+        // EnvFilter takes an unknown word for a target, and then logs nothing at all.
+        _ if text.parse::<tracing::level_filters::LevelFilter>().is_err() => {
+            return Err(wrong("no such level".to_owned()));
+        }
+        _ if text.eq_ignore_ascii_case("off") => text.to_owned(),
+        _ => format!("{ENGINES},callweave={text},callweave_core={text}"),
+    };
+    EnvFilter::try_new(directives).map_err(|error| wrong(error.to_string()))
+}
+
+/// Starts logging to stderr for the whole process.
+///
+/// # Errors
+/// The level cannot be read, or logging was started before.
+pub fn start(level: &str, format: Format) -> Result<(), LogsError> {
+    start_to(level, format, std::io::stderr)
+}
+
+/// As [`start`], to somewhere else: a progress bar that must not be torn, for one.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_to<W>(level: &str, format: Format, writer: W) -> Result<(), LogsError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(writer);
+    match format {
+        Format::Text => builder.with_ansi(colour).finish().try_init(),
+        Format::Json => builder.json().flatten_event(true).with_current_span(false).finish().try_init(),
+    }
+    .map_err(|_| LogsError::Twice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_levels_and_filters() {
+        let table = [
+            ("info", Ok("callweave=info,callweave_core=info,warn")),
+            ("DEBUG", Ok("callweave=debug,callweave_core=debug,warn")),
+            ("off", Ok("off")),
+            ("info,callweave::collect=trace", Ok("callweave::collect=trace,info")),
+            ("loud", Err("no such level")),
+            ("", Err("it is empty")),
+            ("callweave=loud", Err("error parsing level filter")),
+        ];
+        for (text, expected) in table {
+            match (filter(text), expected) {
+                (Ok(got), Ok(expected)) => {
+                    let mut parts: Vec<_> = got.to_string().split(',').map(str::to_owned).collect();
+                    parts.sort();
+                    assert_eq!(parts.join(","), expected, "{text}");
+                }
+                (Err(got), Err(expected)) => assert!(got.to_string().contains(expected), "{text}: {got}"),
+                (got, expected) => panic!("{text}: {got:?}, not {expected:?}"),
+            }
+        }
+    }
+}

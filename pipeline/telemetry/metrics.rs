@@ -1,0 +1,244 @@
+//! Every metric of the program: its name, unit, labels and meaning stand here and nowhere else.
+//!
+//! Labels only ever hold values from fixed, short lists (routes, types, tables, partitions), so that no sender can
+//! make the memory behind them grow.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Instant;
+
+use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::registry::Registry;
+
+use super::exposition::{self, Labels};
+pub use super::exposition::{About, Durations, DurationsBy, Level, Levels, Total, Totals};
+
+/// All metrics. A clone is the same metrics, and costs a reference count.
+///
+/// `metrics.log_appended_bytes.inc_by(512)`
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    families: Families,
+    registry: Registry,
+    abouts: Vec<About>,
+    started: Instant,
+}
+
+macro_rules! labels {
+    ($($(#[$about:meta])* $set:ident { $($field:ident: $type:ty = $name:literal),+ })+) => {$(
+        $(#[$about])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub struct $set { $(pub $field: $type),+ }
+
+        impl Labels for $set {
+            const NAMES: &'static [&'static str] = &[$($name),+];
+        }
+
+        impl EncodeLabelSet for $set {
+            fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+                $(($name, self.$field).encode(encoder.encode_label())?;)+
+                Ok(())
+            }
+        }
+    )+};
+}
+
+labels! {
+    /// A route of the HTTP server and the status it answered.
+    Reply { route: &'static str = "route", status: u16 = "status" }
+    Route { route: &'static str = "route" }
+    /// An event's `type`.
+    Type { event: &'static str = "type" }
+    /// A class of reasons, never the reason itself.
+    Reason { reason: &'static str = "reason" }
+    /// A bound that something ran into.
+    Limit { limit: &'static str = "limit" }
+    Partition { partition: u16 = "partition" }
+    Table { table: &'static str = "table" }
+    /// `attribution_method` of a call.
+    Method { method: &'static str = "method" }
+    /// A kind of thing that the join remembers: `sessions`, `leases`, `callers`, `calls`.
+    Entries { partition: u16 = "partition", entry: &'static str = "entry" }
+    Build { version: &'static str = "version" }
+}
+
+macro_rules! families {
+    ($($(#[doc = $help:literal])+ $field:ident: $kind:ident $(<$labels:ty>)? = $name:literal $($unit:ident)?;)+) => {
+        /// The families themselves; reached through [`Metrics`].
+        pub struct Families { $($(#[doc = $help])+ pub $field: $kind $(<$labels>)?),+ }
+
+        impl Families {
+            fn enter(registry: &mut Registry, abouts: &mut Vec<About>) -> Families {
+                Families {$($field: exposition::enter(
+                    registry, abouts, $name, concat!($(stringify!($unit))?), &[$($help),+],
+                )),+}
+            }
+        }
+    };
+}
+
+families! {
+    /// HTTP requests answered, by route and status.
+    collect_requests: Totals<Reply> = "callweave_collect_requests";
+    /// Time from a request's head to its answer.
+    collect_request_duration: DurationsBy<Route> = "callweave_collect_request_duration" seconds;
+    /// Requests being worked on.
+    collect_requests_in_flight: Level = "callweave_collect_requests_in_flight";
+    /// Open connections.
+    collect_connections: Level = "callweave_collect_connections";
+    /// Bytes of request bodies as they came, before decompression.
+    collect_received: Total = "callweave_collect_received" bytes;
+    /// Memory that bodies in flight hold, after decompression.
+    collect_body_memory: Level = "callweave_collect_body_memory" bytes;
+    /// Requests turned away by a limit: `concurrent`, `memory`, `rate`.
+    collect_turned_away: Totals<Limit> = "callweave_collect_turned_away";
+    /// Events acknowledged to their sender: the log has them.
+    collect_taken: Totals<Type> = "callweave_collect_events_taken";
+    /// Events refused to their sender and kept in `rejected`, by what was wrong: `syntax`, `envelope`, `data`,
+    /// `account`, `size`.
+    collect_refused: Totals<Reason> = "callweave_collect_events_refused";
+
+    /// Events appended to the log, rejected ones included.
+    log_appended: Total = "callweave_log_appended_events";
+    /// Bytes appended to the log.
+    log_appended_bytes: Total = "callweave_log_appended" bytes;
+    /// Time from handing events over until the log has them.
+    log_append_duration: Durations = "callweave_log_append_duration" seconds;
+    /// Appends that the log did not confirm.
+    log_append_failures: Total = "callweave_log_append_failures";
+    /// Last sequence that was read, by partition.
+    log_read_sequence: Levels<Partition> = "callweave_log_read_sequence";
+    /// Batches in the log that have not been read yet, by partition.
+    log_lag: Levels<Partition> = "callweave_log_lag_batches";
+    /// Bytes the log holds on disk (embedded only).
+    log_size: Level = "callweave_log_size" bytes;
+
+    /// Events applied to the state, by type.
+    join_events: Totals<Type> = "callweave_join_events";
+    /// Events in the log that could not be used, by what was wrong.
+    join_rejected: Totals<Reason> = "callweave_join_rejected";
+    /// Events that had been applied before, and changed nothing.
+    join_duplicates: Total = "callweave_join_duplicates";
+    /// Calls decided for the first time, by `attribution_method`.
+    join_calls: Totals<Method> = "callweave_join_calls";
+    /// Rows written again with a higher revision, by table.
+    join_revisions: Totals<Table> = "callweave_join_revisions";
+    /// Things the join remembers, by partition and kind: `sessions`, `leases`, `callers`, `calls`.
+    join_entries: Levels<Entries> = "callweave_join_entries";
+    /// Memory of the join's state, by partition.
+    join_state: Levels<Partition> = "callweave_join_state" bytes;
+    /// How far the watermark is behind the clock, by partition.
+    join_watermark_lag: Levels<Partition> = "callweave_join_watermark_lag" seconds;
+
+    /// Commits to a Delta table.
+    lake_commits: Totals<Table> = "callweave_lake_commits";
+    /// Commits that failed and are tried again.
+    lake_commit_failures: Totals<Table> = "callweave_lake_commit_failures";
+    /// Rows committed.
+    lake_rows: Totals<Table> = "callweave_lake_rows";
+    /// Bytes of Parquet committed.
+    lake_written: Totals<Table> = "callweave_lake_written" bytes;
+    /// Time from the start of a commit until it is in the table.
+    lake_commit_duration: DurationsBy<Table> = "callweave_lake_commit_duration" seconds;
+    /// Rows that wait for their commit.
+    lake_waiting: Levels<Table> = "callweave_lake_waiting_rows";
+
+    /// When the newest snapshot of the state was taken, in seconds since 1970; its age is `time()` less this.
+    snapshot_time: Levels<Partition> = "callweave_snapshot_timestamp" seconds;
+    /// Size of the newest snapshot.
+    snapshot_size: Levels<Partition> = "callweave_snapshot_size" bytes;
+    /// Snapshots that could not be written or read.
+    snapshot_failures: Totals<Partition> = "callweave_snapshot_failures";
+
+    /// How long the process has been up.
+    process_uptime: Level = "callweave_uptime" seconds;
+    /// Always 1; the label tells the version.
+    process_build: Levels<Build> = "callweave_build_info";
+}
+
+impl Metrics {
+    /// A fresh set of metrics, with a registry of its own.
+    pub fn new() -> Metrics {
+        let (mut registry, mut abouts) = (Registry::default(), Vec::new());
+        let families = Families::enter(&mut registry, &mut abouts);
+        families.process_build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1.0);
+        Metrics(Arc::new(Inner { families, registry, abouts, started: Instant::now() }))
+    }
+
+    /// What `/metrics` answers: the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        self.process_uptime.set(self.0.started.elapsed().as_secs_f64());
+        exposition::render(&self.0.registry)
+    }
+
+    /// Content type of [`Metrics::render`].
+    pub const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// What there is, in the order of this file.
+    pub fn abouts(&self) -> &[About] {
+        &self.0.abouts
+    }
+
+    /// The page `docs/metrics.md`.
+    pub fn page(&self) -> String {
+        exposition::page(self.abouts())
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+impl Deref for Metrics {
+    type Target = Families;
+    fn deref(&self) -> &Families {
+        &self.0.families
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_out_is_what_is_described() {
+        let metrics = Metrics::new();
+        metrics.collect_requests.get_or_create(&Reply { route: "/v1/events", status: 207 }).inc_by(3);
+        metrics.log_appended_bytes.inc_by(512);
+        metrics.join_entries.get_or_create(&Entries { partition: 2, entry: "leases" }).set(7.0);
+        metrics.lake_commit_duration.get_or_create(&Table { table: "calls" }).observe(0.2);
+        let text = metrics.clone().render();
+        for line in [
+            "# HELP callweave_collect_requests HTTP requests answered, by route and status.\n",
+            "callweave_collect_requests_total{route=\"/v1/events\",status=\"207\"} 3\n",
+            "callweave_log_appended_bytes_total 512\n",
+            "callweave_join_entries{partition=\"2\",entry=\"leases\"} 7.0\n",
+            "# UNIT callweave_lake_commit_duration_seconds seconds\n",
+            "callweave_lake_commit_duration_seconds_count{table=\"calls\"} 1\n",
+            "callweave_uptime_seconds ",
+        ] {
+            assert!(text.contains(line), "{line} is not in:\n{text}");
+        }
+        let mut names: Vec<_> = metrics.abouts().iter().map(|about| &about.name).collect();
+        assert!(names.iter().any(|name| *name == "callweave_log_appended_bytes_total"));
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), metrics.abouts().len(), "two metrics share a name");
+    }
+
+    #[test]
+    fn the_page_is_in_step() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+        let page = Metrics::new().page();
+        if std::env::var_os("CALLWEAVE_BLESS").is_some() {
+            std::fs::write(&path, &page).expect("docs/metrics.md can be written");
+        }
+        let stored = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(stored == page, "docs/metrics.md is out of step: run CALLWEAVE_BLESS=1 cargo test the_page_is_in_step");
+    }
+}

@@ -1,0 +1,6 @@
+//! What the program tells about itself: [`logs`] for people, [`metrics`] for machines.
+
+pub mod logs;
+pub mod metrics;
+
+mod exposition;
