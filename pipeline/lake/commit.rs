@@ -86,9 +86,15 @@ impl Table {
         let mut attempt = 0;
         loop {
             attempt += 1;
+            let remembered = writing.snapshot.is_some();
             let tried = self.attempt(&mut writing, adds, marks).await;
             let source = match tried {
                 Ok(committed) => return Ok(committed),
+                // By what is remembered; the table may have moved on.
+                Err(CommitError::Fenced { .. } | CommitError::Mixed { .. }) if remembered => {
+                    *writing = Writing::default();
+                    continue;
+                }
                 Err(CommitError::Failed { source, .. } | CommitError::Unreadable { source, .. }) => source,
                 Err(error) => return Err(error),
             };

@@ -63,20 +63,18 @@ impl Table {
         let definition = Arc::new(name.definition());
         let log = logstore_with(store, &url, StorageConfig::default()).map_err(failed)?;
         let mut table = DeltaTable::new(Arc::clone(&log));
-        match table.load().await {
-            Ok(()) => {}
-            Err(DeltaTableError::NotATable(_)) if access == Access::Read => {
+        if !table.verify_deltatable_existence().await.map_err(failed)? {
+            if access == Access::Read {
                 return Err(OpenError::MissingTable { table: name, url });
             }
-            Err(DeltaTableError::NotATable(_)) => {
-                // Whoever comes first makes it; the others find it made.
-                if let Err(error) = create(&definition, Arc::clone(&log)).await {
-                    tracing::debug!(table = name.name(), %error, "the table was not made by this process");
-                }
-                table.load().await.map_err(failed)?;
+            // Whoever comes first makes it; for the others it is there a moment later.
+            if let Err(error) = create(&definition, Arc::clone(&log)).await
+                && !table.verify_deltatable_existence().await.map_err(failed)?
+            {
+                return Err(failed(error));
             }
-            Err(error) => return Err(failed(error)),
         }
+        table.load().await.map_err(failed)?;
         let missing = check(&definition, &url, &table, failed)?;
         if !missing.is_empty() && access == Access::Write {
             table = grow(table, missing).await.map_err(failed)?;

@@ -17,6 +17,8 @@ use super::limits::{DICTIONARY_BYTES_MAX, PAGE_BYTES, PAGE_ROWS_MAX, ROW_GROUP_R
 /// A file that is being encoded. Rows wait until a row group is full; then they are sorted and encoded.
 pub struct FileEncoder {
     pub date: Date,
+    /// Where the account and the time stand: what rows are sorted by.
+    key: (usize, usize),
     writer: ArrowWriter<Vec<u8>>,
     waiting: Vec<RecordBatch>,
     waiting_rows: usize,
@@ -26,10 +28,11 @@ pub struct FileEncoder {
 }
 
 impl FileEncoder {
-    pub fn new(date: Date, schema: SchemaRef) -> Result<FileEncoder, ParquetError> {
+    pub fn new(date: Date, schema: SchemaRef, key: (usize, usize)) -> Result<FileEncoder, ParquetError> {
         let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties()))?;
         Ok(FileEncoder {
             date,
+            key,
             writer,
             waiting: Vec::new(),
             waiting_rows: 0,
@@ -66,7 +69,7 @@ impl FileEncoder {
         let waiting = std::mem::take(&mut self.waiting);
         self.rows += self.waiting_rows;
         (self.waiting_rows, self.waiting_bytes) = (0, 0);
-        match order(&waiting) {
+        match order(&waiting, self.key) {
             None => waiting.iter().try_for_each(|batch| self.writer.write(batch))?,
             Some(order) => {
                 let batches: Vec<&RecordBatch> = waiting.iter().collect();
@@ -110,12 +113,12 @@ fn properties() -> WriterProperties {
 
 /// The order by account and time of all rows in `batches`, as (batch, row); nothing if they have it already.
 /// Equal rows keep their order, so that the same rows give the same file.
-fn order(batches: &[RecordBatch]) -> Option<Vec<(usize, usize)>> {
+fn order(batches: &[RecordBatch], key: (usize, usize)) -> Option<Vec<(usize, usize)>> {
     let mut keys: Vec<(u32, i64, u32, u32)> = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     let mut accounts = Accounts::default();
     for (number, batch) in batches.iter().enumerate() {
-        let account = batch.column(0).as_string::<i32>();
-        let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+        let account = batch.column(key.0).as_string::<i32>();
+        let times = batch.column(key.1).as_primitive::<TimestampMicrosecondType>();
         for row in 0..batch.num_rows() {
             let rank = accounts.rank(account.is_valid(row).then(|| account.value(row)));
             keys.push((rank, times.value(row), number as u32, row as u32));

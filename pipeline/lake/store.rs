@@ -244,7 +244,7 @@ mod tests {
 
         store.copy_if_not_exists(&at("data")?, &at("copy")?).await?;
         store.rename(&at("copy")?, &at("moved")?).await?;
-        let names = store.list_with_delimiter(Some(&at("")?)).await?.objects;
+        let names = store.list_with_delimiter(Some(&Path::from_filesystem_path(dir.path())?)).await?.objects;
         assert_eq!(names.len(), 3, "{names:?}");
         Ok(())
     }

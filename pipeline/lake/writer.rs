@@ -116,11 +116,10 @@ impl Target {
     }
 
     fn open(&self, date: Date) -> Result<OpenFile, WriteError> {
-        let encoder = FileEncoder::new(date, Arc::clone(&self.schema)).map_err(|source| WriteError::Encode {
-            table: self.definition.table,
-            date,
-            source,
-        })?;
+        let failed = |source| WriteError::Encode { table: self.definition.table, date, source };
+        let place =
+            |at: usize| self.schema.index_of(self.definition.columns[at].name).map_err(|error| failed(error.into()));
+        let encoder = FileEncoder::new(date, Arc::clone(&self.schema), (place(0)?, place(1)?)).map_err(failed)?;
         // Names are never used twice: a file that a failed attempt left behind is never mistaken for another.
         let name = format!("part-{}.zstd.parquet", uuid::Uuid::now_v7());
         let path = Path::from_iter([format!("{DATE}={date}"), name]);

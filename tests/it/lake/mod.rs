@@ -2,6 +2,7 @@
 
 mod commit;
 mod faults;
+mod maintain;
 mod rows;
 mod schema;
 mod speed;

@@ -1,0 +1,164 @@
+//! A person is forgotten: their rows stay, so that counts do, but say no more who they were.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use callweave_core::phone::{ANONYMOUS, Phone};
+use deltalake_core::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use deltalake_core::arrow::compute::nullif;
+use deltalake_core::arrow::error::ArrowError;
+use deltalake_core::protocol::DeltaOperation;
+
+use super::MaintainError;
+use super::rewrite::{Change, files};
+use crate::lake::Lake;
+use crate::lake::batch::show_phone;
+use crate::lake::column::Erase;
+use crate::lake::delta::Table;
+use crate::lake::table::{Definition, TableName};
+
+/// Whom an `erase` event names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    pub account: String,
+    pub visitor_id: Option<String>,
+    pub phone: Option<Phone>,
+}
+
+/// What rows of people are found by. Entries are (account, name).
+#[derive(Debug, Default)]
+struct Traces {
+    visitors: HashSet<(String, String)>,
+    phones: HashSet<(String, String)>,
+    calls: HashSet<(String, String)>,
+    /// What visitors are called from now on; drawn anew each time, and kept nowhere else.
+    nobody: String,
+}
+
+/// What the names of forgotten visitors begin with.
+const ERASED: &str = "erased-";
+
+impl Lake {
+    /// Forgets people in every table. Done again, it finds nothing more; stopped in between, it may simply be done
+    /// again: `calls`, by which the rest is found, comes last. The old files go with the next vacuum after
+    /// [`crate::lake::limits::FILE_RETENTION_DAYS`]. Returns how many files it changed.
+    pub async fn erase(&self, people: &[Person]) -> Result<usize, MaintainError> {
+        let mut traces = Traces { nobody: format!("{ERASED}{}", uuid::Uuid::new_v4()), ..Traces::default() };
+        for person in people {
+            if let Some(visitor) = &person.visitor_id {
+                traces.visitors.insert((person.account.clone(), visitor.clone()));
+            }
+            if let Some(phone) = person.phone {
+                let mut text = String::new();
+                show_phone(phone, &mut text);
+                traces.phones.insert((person.account.clone(), text));
+            }
+        }
+        let calls = self.table(TableName::Calls);
+        traces.calls = calls.calls_of(&traces).await?;
+        let others = self.tables().iter().filter(|table| table.name() != TableName::Calls);
+        let mut changed = 0;
+        for table in others.chain([calls]) {
+            changed += table.erase(&traces).await?;
+        }
+        Ok(changed)
+    }
+}
+
+impl Table {
+    async fn calls_of(&self, traces: &Traces) -> Result<HashSet<(String, String)>, MaintainError> {
+        let mut found = HashSet::new();
+        for file in files(&self.base().await?) {
+            let file = self.fetch(&file).await?;
+            let mut batches = file.batches()?;
+            while let Some(batch) = batches.next().await? {
+                let Some(hits) = hits(&self.definition, &batch, traces) else { continue };
+                let (Some(accounts), Some(calls)) = (strings(&batch, "account"), strings(&batch, "call_id")) else {
+                    continue;
+                };
+                for row in (0..batch.num_rows()).filter(|row| hits.value(*row)) {
+                    found.insert((accounts.value(row).to_owned(), calls.value(row).to_owned()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn erase(&self, traces: &Traces) -> Result<usize, MaintainError> {
+        let definition = &self.definition;
+        if definition.columns.iter().all(|column| column.erase == Erase::Keep) {
+            return Ok(0);
+        }
+        let base = self.base().await?;
+        let all = files(&base);
+        self.rewrite(base, all, DeltaOperation::Update { predicate: None }, |batch| {
+            match hits(definition, batch, traces) {
+                Some(hits) => redact(definition, batch, &hits, &traces.nobody),
+                None => Ok(Change::Same),
+            }
+        })
+        .await
+    }
+}
+
+fn strings<'b>(batch: &'b RecordBatch, name: &str) -> Option<&'b StringArray> {
+    batch.column_by_name(name)?.as_string_opt::<i32>()
+}
+
+/// Which rows are of one of the people; nothing if none is.
+fn hits(definition: &Definition, batch: &RecordBatch, traces: &Traces) -> Option<BooleanArray> {
+    let accounts = strings(batch, "account")?;
+    let mut hits = vec![false; batch.num_rows()];
+    for column in &definition.columns {
+        let names = match column.erase {
+            Erase::Visitor => &traces.visitors,
+            Erase::Phone => &traces.phones,
+            Erase::Call => &traces.calls,
+            Erase::Keep | Erase::Null | Erase::Query => continue,
+        };
+        let Some(values) = strings(batch, column.name).filter(|_| !names.is_empty()) else { continue };
+        for (row, hit) in hits.iter_mut().enumerate() {
+            if values.is_valid(row) && accounts.is_valid(row) {
+                *hit |= names.contains(&(accounts.value(row).to_owned(), values.value(row).to_owned()));
+            }
+        }
+    }
+    hits.contains(&true).then(|| hits.into())
+}
+
+/// The batch with `hits` redacted.
+fn redact(
+    definition: &Definition,
+    batch: &RecordBatch,
+    hits: &BooleanArray,
+    nobody: &str,
+) -> Result<Change, ArrowError> {
+    let mut changed = false;
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let erase = definition.columns.iter().find(|known| known.name == field.name());
+        let replaced = match erase.map_or(Erase::Keep, |known| known.erase) {
+            Erase::Keep | Erase::Call => Arc::clone(column),
+            Erase::Null => nullif(column, hits)?,
+            Erase::Query => replace(column, hits, |text| text.split(['?', '#']).next().unwrap_or_default()),
+            Erase::Visitor => replace(column, hits, |text| if text.starts_with(ERASED) { text } else { nobody }),
+            Erase::Phone => replace(column, hits, |_| ANONYMOUS),
+        };
+        changed |= replaced.to_data() != column.to_data();
+        columns.push(replaced);
+    }
+    if !changed {
+        return Ok(Change::Same);
+    }
+    Ok(Change::Rows(RecordBatch::try_new(batch.schema(), columns)?))
+}
+
+fn replace<'t>(column: &'t ArrayRef, hits: &BooleanArray, with: impl Fn(&'t str) -> &'t str) -> ArrayRef {
+    let Some(texts) = column.as_string_opt::<i32>() else { return Arc::clone(column) };
+    let replaced: StringArray = texts
+        .iter()
+        .enumerate()
+        .map(|(row, text)| text.map(|text| if hits.value(row) { with(text) } else { text }))
+        .collect();
+    Arc::new(replaced)
+}

@@ -1,0 +1,208 @@
+//! Maintenance neither loses nor doubles a row.
+
+use callweave::lake::table::{NoteRow, PageViewRow};
+use callweave::lake::{MaintainError, Person, Retention};
+use callweave_core::event::{CallNote, Direction, PageView};
+use callweave_core::phone::{Party, Phone};
+use callweave_core::row::{CallRow, Kinds, Method};
+use callweave_core::time::MICROS_PER_DAY;
+
+use super::rows::{event, visit};
+use super::*;
+
+async fn fill(table: &Table, files: i64) -> Outcome {
+    let mut held = table.mark("p0").await?;
+    for _ in 0..files {
+        let to = held.unwrap_or_default() + 1;
+        let adds = table.write(rows(if to % 2 == 0 { "acme" } else { "beta" }, to as usize, 5)?).await?;
+        table.commit(&adds, &[mark("p0", held, to)]).await?;
+        held = Some(to);
+    }
+    Ok(())
+}
+
+async fn files(table: &Table) -> Result<usize, Box<dyn Error>> {
+    Ok(table.latest().await?.snapshot()?.log_data().num_files())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compaction_keeps_every_row_and_mark() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let lake = open(&dir).await?;
+    let table = rejected(&lake);
+    fill(table, 20).await?;
+    let before = sql(table, "select * from rejected order by received_at, account").await?;
+    let done = table.compact().await?;
+    assert_eq!((done.files_before, done.files_after), (20, 1));
+    assert_eq!(sql(table, "select * from rejected order by received_at, account").await?, before);
+    assert_eq!(table.mark("p0").await?, Some(20));
+    assert_eq!(table.compact().await?.files_before, 0, "nothing is left to do");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_compactions_at_once_one_gives_way() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let (one, two) = (open(&dir).await?, open(&dir).await?);
+    fill(rejected(&one), 12).await?;
+    let (a, b) = tokio::join!(rejected(&one).compact(), rejected(&two).compact());
+    for outcome in [a, b] {
+        assert!(matches!(outcome, Ok(_) | Err(MaintainError::Busy { .. })), "{outcome:?}");
+    }
+    assert_eq!(count(rejected(&one)).await?, 60);
+    assert_eq!(files(rejected(&one)).await?, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appends_go_on_while_files_are_compacted_and_rows_deleted() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let (writer, keeper) = (open(&dir).await?, open(&dir).await?);
+    fill(rejected(&writer), 10).await?;
+    let keep = [Retention { account: "gamma".into(), keep_from: DAY.plus(MICROS_PER_DAY).date() }];
+    let maintain = async {
+        for _ in 0..3 {
+            match rejected(&keeper).compact().await {
+                Ok(_) | Err(MaintainError::Busy { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            rejected(&keeper).retain(&keep).await?;
+        }
+        Ok(())
+    };
+    let (filled, maintained) = tokio::join!(fill(rejected(&writer), 25), maintain);
+    (filled?, maintained?);
+    assert_eq!(count(rejected(&writer)).await?, 35 * 5);
+    assert_eq!(rejected(&writer).mark("p0").await?, Some(35));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_past_an_accounts_retention_go() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let lake = open(&dir).await?;
+    let table = rejected(&lake);
+    fill(table, 4).await?;
+    let day = (MICROS_PER_DAY / MICROS_PER_SECOND) as usize;
+    table.commit(&table.write(rows("acme", day, 3)?).await?, &[]).await?;
+    let keep = [Retention { account: "acme".into(), keep_from: DAY.plus(MICROS_PER_DAY).date() }];
+    assert_eq!(table.retain(&keep).await?, 2);
+    assert_eq!(table.retain(&keep).await?, 0, "nothing is left to do");
+    let text = sql(table, "select account, count(*) as n from rejected group by 1 order by 1").await?;
+    assert!(text.contains("| acme    | 3  |") && text.contains("| beta    | 10 |"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_logs_and_files_go_and_the_table_stays() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let lake = open(&dir).await?;
+    let table = rejected(&lake);
+    fill(table, 10).await?;
+    table.compact().await?;
+    assert_eq!(table.clean_log().await?, 0, "too young");
+    assert_eq!(table.vacuum().await?, 0, "too young");
+    assert_eq!(lake.sweep().await?, 0);
+    fill(table, 1).await?;
+    assert_eq!(count(table).await?, 55);
+    Ok(())
+}
+
+fn call(call_id: &str, caller: u64, visitor: &str) -> CallRow {
+    CallRow {
+        account: "acme".into(),
+        call_id: call_id.into(),
+        revision: 1,
+        direction: Direction::Inbound,
+        started_at: DAY,
+        answered_at: None,
+        ended_at: None,
+        caller: Party::Number(Phone(caller)),
+        caller_country: None,
+        tracking_number: Party::Number(Phone(14_155_550_100)),
+        extension: None,
+        destination: None,
+        agent: None,
+        outcome: None,
+        cause: None,
+        hangup_by: None,
+        ring_seconds: None,
+        talk_seconds: 31.5,
+        total_seconds: None,
+        in_business_hours: true,
+        recording_url: Some("https://example.com/r.wav".into()),
+        spam_score: None,
+        attribution_method: Method::Lease,
+        attribution_confidence: Some(0.9),
+        source_confidence: None,
+        candidates: 1,
+        lease_id: None,
+        session_id: None,
+        visitor_id: Some(visitor.into()),
+        pool: None,
+        site: None,
+        source: None,
+        click_id_type: None,
+        click_id: None,
+        referrer: None,
+        landing_page: Some("https://example.com/a?email=x".into()),
+        call_page: None,
+        experiment_id: None,
+        experiment_variant: None,
+        device: None,
+        language: None,
+        place: None,
+        visit_number: None,
+        session_started_at: None,
+        session_pages: None,
+        seconds_to_call: None,
+        first_source: None,
+        kinds: Kinds::default(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_person_leaves_counts_only() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let lake = open(&dir).await?;
+    let (views, calls, notes) =
+        (lake.table(TableName::PageViews), lake.table(TableName::Calls), lake.table(TableName::Notes));
+    let visit = visit();
+    let made = ["v1", "v2"].map(|visitor| PageView {
+        visitor_id: visitor.into(),
+        url: "https://example.com/a?email=x".into(),
+        user_agent: Some("Mozilla".into()),
+        ..PageView::default()
+    });
+    let event = event("acme", "1".into(), DAY);
+    let rows = made.each_ref().map(|view| PageViewRow { event: &event, view, visit: &visit, ip: Some("192.0.2.1") });
+    views.commit(&views.write(rows_to_batches(&rows)?).await?, &[]).await?;
+    let rows = [call("c1", 14_155_550_123, "v1"), call("c2", 14_155_550_199, "v2")];
+    calls.commit(&calls.write(rows_to_batches(&rows)?).await?, &[]).await?;
+    let made = ["c1", "c2"].map(|call_id| CallNote {
+        call_id: call_id.into(),
+        status: Some("open".into()),
+        comment: Some("call back Jane".into()),
+        by: None,
+    });
+    let rows = made.each_ref().map(|data| NoteRow { event: &event, data });
+    notes.commit(&notes.write(rows_to_batches(&rows)?).await?, &[]).await?;
+
+    let person = [Person { account: "acme".into(), visitor_id: Some("v1".into()), phone: None }];
+    assert_eq!(lake.erase(&person).await?, 3);
+    assert_eq!(lake.erase(&person).await?, 0, "nothing is left to do");
+    let text =
+        sql(views, "select left(visitor_id, 7) as visitor, url, user_agent, ip from page_views order by 1").await?;
+    assert!(text.contains("| erased- | https://example.com/a         |            |           |"), "{text}");
+    assert!(text.contains("| v2      | https://example.com/a?email=x | Mozilla    | 192.0.2.1 |"), "{text}");
+    let text = sql(calls, "select call_id, caller, talk_seconds, recording_url is null as gone from calls").await?;
+    assert!(text.contains("| c1      | anonymous    | 31.5         | true  |"), "{text}");
+    assert!(text.contains("| c2      | +14155550199 | 31.5         | false |"), "{text}");
+    let text = sql(notes, "select call_id, status, comment from notes order by 1").await?;
+    assert!(
+        text.contains("| c1      | open   |                |")
+            && text.contains("| c2      | open   | call back Jane |"),
+        "{text}"
+    );
+    Ok(())
+}
