@@ -224,7 +224,7 @@ async fn files_without_later_revisions_are_skipped() -> Result<(), Failure> {
     }
     let session = open(&dir)?;
     assert_eq!(ask(&session, "SELECT lease_id, renewals FROM leases ORDER BY 1").await?, "a,1\nb,0\nc,0\n");
-    let plan = ask(&session, "EXPLAIN SELECT lease_id FROM leases WHERE granted_at >= '2024-10-05T00:00:00Z'").await?;
+    let plan = ask(&session, "EXPLAIN SELECT lease_id FROM leases WHERE granted_at >= '2024-10-06T00:00:00Z'").await?;
     let scans: Vec<&str> = plan.lines().filter(|line| line.contains("file_groups=")).collect();
     assert_eq!(scans.len(), 2, "{plan}");
     assert!(scans.iter().all(|scan| scan.matches(".parquet").count() == 1), "{plan}");
