@@ -15,3 +15,6 @@ pub mod simulate;
 
 pub mod files;
 pub mod line;
+
+pub mod app;
+pub mod cli;

@@ -7,6 +7,8 @@ use callweave_core::phone::Party;
 use callweave_core::time::{Date, Time};
 use phonenumber::country;
 
+use crate::files;
+
 use super::columns::{AD_COST, CALL, Columns};
 use super::{Format, ImportError, Run, read, values};
 
@@ -25,7 +27,7 @@ pub(super) fn import(run: &mut Run<'_>) -> Result<(), ImportError> {
     for path in &options.files {
         run.turn_to(path);
         let reader =
-            read::open(path, progress).map_err(|source| ImportError::Open { file: run.file.clone(), source })?;
+            files::raw(path).and_then(|raw| files::unpack(raw, progress)).map_err(|source| ImportError::Open { file: run.file.clone(), source })?;
         file(run, reader, home)?;
     }
     Ok(())

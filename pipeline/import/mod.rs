@@ -29,6 +29,8 @@ use chrono_tz::Tz;
 
 pub use crate::telemetry::progress::Progress;
 
+use crate::files;
+
 use crate::line::{Envelope, Lines};
 use repeats::Repeats;
 
@@ -230,7 +232,7 @@ pub fn import(options: &ImportOptions, out: &mut dyn Write, progress: &Progress)
             File::create(path).map_err(|source| ImportError::Rejects { file: path.display().to_string(), source })?;
         run.rejects = Some(BufWriter::new(file));
     }
-    progress.start(read::total_bytes(&options.files));
+    progress.start(files::total_bytes(&options.files));
     let done = match options.format {
         Format::Combined => combined::import(&mut run),
         Format::Csv | Format::CallsCsv | Format::AdCostsCsv => csv::import(&mut run),
@@ -274,9 +276,9 @@ struct Run<'a> {
 impl Run<'_> {
     /// Turns to a file.
     fn turn_to(&mut self, path: &Path) {
-        self.file = if read::is_stdin(path) { "stdin".to_owned() } else { path.display().to_string() };
+        self.file = if files::is_stdin(path) { "stdin".to_owned() } else { path.display().to_string() };
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = name.filter(|_| !read::is_stdin(path)).unwrap_or_else(|| "stdin".to_owned());
+        let name = name.filter(|_| !files::is_stdin(path)).unwrap_or_else(|| "stdin".to_owned());
         self.source = format!("import/{name}");
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::lake::{CommitError, Committed, DayBatch, Mark, Table, TableWriter, WriteError};
+use crate::lake::{CommitError, Committed, DayBatch, Lake, Mark, Table, TableName, TableWriter, WriteError};
 use crate::telemetry::metrics::{Metrics, Table as TableLabel};
 
 /// Messages that wait for a table; then partitions do.
@@ -68,7 +68,8 @@ pub fn app_id(partition: u16) -> String {
 
 /// Lands one table's rows until nobody holds its landing any more.
 pub struct Lander {
-    pub table: Table,
+    pub lake: Lake,
+    pub name: TableName,
     pub policy: Policy,
     pub metrics: Metrics,
     /// How far the table holds each partition.
@@ -112,6 +113,10 @@ impl Lander {
         }
     }
 
+    fn table(&self) -> &Table {
+        self.lake.table(self.name)
+    }
+
     async fn collect(
         &self,
         waiting: &mut Option<Waiting>,
@@ -120,7 +125,7 @@ impl Lander {
         batches: Vec<DayBatch>,
     ) -> Result<(), LandingError> {
         let waiting = waiting.get_or_insert_with(|| Waiting {
-            writer: self.table.writer(),
+            writer: self.table().writer(),
             since: Instant::now(),
             rows: 0,
             upto: BTreeMap::new(),
@@ -132,14 +137,14 @@ impl Lander {
             }
         }
         waiting.upto.insert(partition, upto as i64);
-        let label = TableLabel { table: self.table.name().name() };
+        let label = TableLabel { table: self.name.name() };
         self.metrics.lake_waiting.get_or_create(&label).set(waiting.rows as f64);
         Ok(())
     }
 
     async fn commit(&mut self, waiting: Option<Waiting>) -> Result<(), LandingError> {
         let Some(Waiting { writer, rows, upto, .. }) = waiting else { return Ok(()) };
-        let label = TableLabel { table: self.table.name().name() };
+        let label = TableLabel { table: self.name.name() };
         let began = Instant::now();
         let adds = writer.finish().await?;
         let mark = |(partition, to): (&u16, &i64)| Mark {
@@ -148,7 +153,7 @@ impl Lander {
             to: *to,
         };
         let marks: Vec<Mark> = upto.iter().map(mark).collect();
-        let committed = self.table.commit(&adds, &marks).await.inspect_err(|_| {
+        let committed = self.table().commit(&adds, &marks).await.inspect_err(|_| {
             self.metrics.lake_commit_failures.get_or_create(&label).inc();
         })?;
         self.marks.extend(upto.into_iter().map(|(partition, to)| (partition, Some(to))));

@@ -105,7 +105,7 @@ impl Process {
             let (landing, from) = Landing::new();
             landings.insert(name, landing);
             let policy = Policy { age: self.age(name), rows: self.commit.rows };
-            let lander = Lander { table: table.clone(), policy, metrics: self.metrics.clone(), marks: held };
+            let lander = Lander { lake: self.lake.clone(), name, policy, metrics: self.metrics.clone(), marks: held };
             landers.spawn(lander.run(from));
         }
         let mut partitions = JoinSet::new();
@@ -117,7 +117,7 @@ impl Process {
                 state: self.lake.state().clone(),
                 landings: landings.clone(),
                 marks: marks.remove(&number).unwrap_or_default(),
-                surveyor: self.surveyor.clone(),
+                surveyor: self.surveyor.another(),
                 snapshot_every: self.snapshot.every,
                 metrics: self.metrics.clone(),
                 clock: self.clock,

@@ -65,7 +65,7 @@ impl Partition {
         let restored = self.state.newest(&name, |bytes| Join::restore(&bytes)).await?;
         let (mut at, join) = restored.unwrap_or_else(|| (0, Join::new(Mode::Live)));
         tracing::info!(partition = self.number, sequence = at, "reading the log");
-        let mut heart = Heart { join, surveyor: self.surveyor.clone() };
+        let mut heart = Heart { join, surveyor: self.surveyor.another() };
         let mut entries = self.log.read(self.number, at);
         let mut kept = at;
         let mut kept_at = Instant::now();
@@ -176,6 +176,8 @@ impl Partition {
     fn count(&self, join: &Join, stepped: &Stepped, upto: u64) {
         let label = Label { partition: self.number };
         self.metrics.log_read_sequence.get_or_create(&label).set(upto as f64);
+        self.metrics.join_applied.inc_by(stepped.counts.events + stepped.counts.rejected);
+        self.metrics.join_decided.inc_by(stepped.revisions.values().sum());
         self.metrics.join_duplicates.inc_by(stepped.counts.duplicates);
         for reason in &stepped.reasons {
             self.metrics.join_rejected.get_or_create(&Reason { reason }).inc();

@@ -55,7 +55,7 @@ pub struct Summary {
     pub known: bool,
 }
 
-/// Runs `inputs` (`-` is standard input) into the lake. `surveyor` is cloned for each worker.
+/// Runs `inputs` (`-` is standard input) into the lake. Each worker has another `surveyor`.
 pub async fn run(
     inputs: &[PathBuf],
     lake: &Lake,
@@ -72,7 +72,7 @@ pub async fn run(
     }
     let Past { join, mut inputs_done, sequence } = past.begin(Mode::Bounded);
     let writers = TableName::ALL.map(|name| lake.table(name).writer());
-    let job = Job { inputs: inputs.to_vec(), surveyor: surveyor.clone(), now, progress };
+    let job = Job { inputs: inputs.to_vec(), surveyor: surveyor.another(), now, progress };
     let done = tokio::task::spawn_blocking(move || job.work(join, &writers).map(|done| (done, writers)));
     let (done, writers) = done.await.map_err(|_| RunError::Stopped)??;
     let mark = Mark { app_id: format!("run-{:032x}", done.hash), from: None, to: 1 };
@@ -158,7 +158,7 @@ impl Job {
         std::thread::scope(|scope| {
             let reading = scope.spawn(move || read(&inputs, &progress, &orders, &turns));
             for _ in 0..workers {
-                let (queue, surveyor) = (queue.clone(), surveyor.clone());
+                let (queue, surveyor) = (queue.clone(), surveyor.another());
                 scope.spawn(move || decode(&queue, surveyor, now));
             }
             drop(queue);

@@ -116,8 +116,10 @@ families! {
     /// Bytes the log holds on disk (embedded only).
     log_size: Level = "callweave_log_size" bytes;
 
-    /// Events applied to the state, by type.
-    join_events: Totals<Type> = "callweave_join_events";
+    /// Events applied to the state, duplicates included.
+    join_applied: Total = "callweave_join_events";
+    /// Rows of sessions, leases and calls that the join decided, revisions included.
+    join_decided: Total = "callweave_join_decided_rows";
     /// Events in the log that could not be used, by what was wrong.
     join_rejected: Totals<Reason> = "callweave_join_rejected";
     /// Events that had been applied before, and changed nothing.

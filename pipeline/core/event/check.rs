@@ -236,10 +236,15 @@ pub fn is_account(name: &str) -> bool {
 /// An id has something in it, is short, and could be typed.
 fn id(path: &str, text: &str) -> Checked {
     filled(path, text, ID_BYTES_MAX)?;
-    if text.bytes().any(|b| b < 0x20 || b == 0x7f) {
+    if has_controls(text) {
         return Err(Problem::new(path, format!("{} has control characters in it", quoted(text))));
     }
     Ok(())
+}
+
+/// Without an early end, so that the compiler looks at many bytes at once.
+pub(crate) fn has_controls(text: &str) -> bool {
+    text.bytes().fold(false, |found, b| found | (b < 0x20) | (b == 0x7f))
 }
 
 fn optional_id(path: &str, text: &Option<Text<'_>>) -> Checked {

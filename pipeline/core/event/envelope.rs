@@ -23,6 +23,7 @@ pub(super) struct Envelope<'a> {
 }
 
 #[derive(Default)]
+#[expect(clippy::large_enum_variant, reason = "there is one a pass, and a box would cost every event an allocation")]
 pub(super) enum Data<'a> {
     #[default]
     Absent,
@@ -46,25 +47,29 @@ enum Member {
     Unknown,
 }
 
-/// Reads an envelope; with the type of its data, if that is known from an earlier pass.
-pub(super) struct Reader(pub Option<Kind>);
+/// Reads an envelope into one that is there already: an event is large, and moving it about costs as much as reading it.
+pub(super) struct Reader<'e, 'de> {
+    /// The type of the data, if that is known from an earlier pass.
+    pub kind: Option<Kind>,
+    pub into: &'e mut Envelope<'de>,
+}
 
-impl<'de> DeserializeSeed<'de> for Reader {
-    type Value = Envelope<'de>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Envelope<'de>, D::Error> {
+impl<'de> DeserializeSeed<'de> for Reader<'_, 'de> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> de::Visitor<'de> for Reader {
-    type Value = Envelope<'de>;
+impl<'de> de::Visitor<'de> for Reader<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
-        let mut envelope = Envelope::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let envelope = self.into;
         while let Some(member) = map.next_key()? {
             match member {
                 Member::Specversion => once(&mut envelope.specversion, "specversion", &mut map)?,
@@ -83,7 +88,7 @@ impl<'de> de::Visitor<'de> for Reader {
                     if !matches!(envelope.data, Data::Absent) {
                         return Err(de::Error::duplicate_field("data"));
                     }
-                    envelope.data = match self.0.or(envelope.kind) {
+                    envelope.data = match self.kind.or(envelope.kind) {
                         Some(kind) => Data::Read(map.next_value_seed(kind)?),
                         None => {
                             map.next_value::<IgnoredAny>()?;
@@ -96,7 +101,7 @@ impl<'de> de::Visitor<'de> for Reader {
                 }
             }
         }
-        Ok(envelope)
+        Ok(())
     }
 }
 

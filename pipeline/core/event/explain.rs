@@ -7,7 +7,7 @@ use serde_path_to_error::{Path, Segment, Track};
 
 use super::check::{Problem, quoted};
 use super::decode::{Failure, Rejected};
-use super::envelope::{Data, Reader};
+use super::envelope::{Data, Envelope, Reader};
 use super::kind::Kind;
 use crate::time::shortened;
 
@@ -74,12 +74,14 @@ fn position(error: &serde_json::Error) -> String {
 fn typed(text: &str, kind: Option<Kind>) -> Option<Problem> {
     let mut json = sonic_rs::Deserializer::from_str(text);
     let mut track = Track::new();
-    let result = Reader(kind).deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track));
+    let mut envelope = Envelope::default();
+    let reader = Reader { kind, into: &mut envelope };
+    let result = reader.deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track));
     match result {
-        Ok(envelope) if kind.is_none() && matches!(envelope.data, Data::Skipped) => {
+        Ok(()) if kind.is_none() && matches!(envelope.data, Data::Skipped) => {
             envelope.kind.and_then(|kind| typed(text, Some(kind)))
         }
-        Ok(_) => None,
+        Ok(()) => None,
         Err(error) => Some(in_words(&member(&track.path()), &without_position(&error.to_string()))),
     }
 }

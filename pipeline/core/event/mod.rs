@@ -32,7 +32,7 @@ pub use text::Text;
 pub use visit::{Heartbeat, PageView, WebEvent};
 
 pub(crate) use call::outcomes;
-pub(crate) use check::is_currency;
+pub(crate) use check::{has_controls, is_currency};
 
 use crate::settings::Settings;
 use crate::time::Time;

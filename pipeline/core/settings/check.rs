@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{LocalTime, Number, NumberKind, OnExhausted, Pool, Route, Settings, TagRule};
-use crate::event::{is_currency, outcomes};
+use crate::event::{has_controls, is_currency, outcomes};
 use crate::limits::{
     ATTRIBUTION_WINDOW_HOURS_MAX, CALL_SECONDS_MAX, CALL_TIMEOUT_MINUTES_MAX, COOLDOWN_MINUTES_MAX,
     EXTENSION_DIGITS_MAX, EXTENSION_DIGITS_MIN, GREETING_SECONDS_MAX, HOLD_MINUTES_MAX, ID_BYTES_MAX, LABEL_BYTES_MAX,
@@ -330,7 +330,7 @@ impl<'s> Check<'s> {
             self.say(path, "is empty".to_owned());
         } else if text.len() > ID_BYTES_MAX {
             self.say(path, format!("has {} bytes, and may have {ID_BYTES_MAX} at most", text.len()));
-        } else if text.bytes().any(|b| b < 0x20 || b == 0x7f) {
+        } else if has_controls(text) {
             self.say(path, format!("{} has control characters in it", quoted(text)));
         }
     }

@@ -30,7 +30,7 @@ pub enum PlacesError {
 
 /// Reads addresses, and remembers those it has read.
 pub(super) struct Places {
-    reader: Option<Reader<Arc<[u8]>>>,
+    reader: Option<Arc<Reader<Arc<[u8]>>>>,
     known: Cache<Arc<Place>>,
     shared: Shared<Place>,
     none: Arc<Place>,
@@ -54,7 +54,12 @@ impl Places {
         if !["City", "Country", "Enterprise"].iter().any(|kind| database_type.contains(kind)) {
             return Err(PlacesError::NoPlaces { database_type: database_type.clone() });
         }
-        Ok(Places { reader: Some(reader), ..Places::default() })
+        Ok(Places { reader: Some(Arc::new(reader)), ..Places::default() })
+    }
+
+    /// The same database with caches of its own.
+    pub(super) fn another(&self) -> Places {
+        Places { reader: self.reader.clone(), ..Places::default() }
     }
 
     /// The place of an address. An address that is none, or that the database does not know, has no place.

@@ -40,6 +40,11 @@ impl Surveyor {
         Ok(Surveyor { agents: Agents::default(), places: Places::new(database)? })
     }
 
+    /// Another one for another worker: what is read only is shared, the caches are its own.
+    pub fn another(&self) -> Surveyor {
+        Surveyor { agents: Agents::default(), places: self.places.another() }
+    }
+
     pub fn visit<'a>(&mut self, page_view: &'a PageView<'a>) -> Visit<'a> {
         let url = url_parts(&page_view.url);
         let (utm, click_id) = tags(url.query);

@@ -1,0 +1,360 @@
+//! The only file that knows every role: builds them, runs them, and drains them.
+
+pub mod demo;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use callweave_core::event::{Body, Event, TYPES, Text};
+use callweave_core::source::Surveyor;
+use callweave_core::time::Time;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::collect::{Admin, Collect, log_answers};
+use crate::config::{self, Config, FirstRun, Flags};
+use crate::lake::Lake;
+use crate::log::batching::{BatchOptions, Batcher, Submission};
+use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
+use crate::log::frame::Record;
+use crate::log::nats::{Credentials, NatsLog, NatsOptions};
+use crate::log::{Kind, Retention, SharedLog, WhenFull};
+use crate::process::{self, Process, Summary};
+use crate::query::{self, QueryError};
+use crate::telemetry::logs;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::progress::Progress;
+
+/// Why a command did not do what it was to do.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line or the configuration is wrong: exit status 2.
+    Usage(String),
+    /// Something broke: exit status 1.
+    Failed(anyhow::Error),
+}
+
+impl Failure {
+    pub fn failed<E: Into<Failed>>(error: E) -> Failure {
+        Failure::Failed(error.into().0)
+    }
+
+    pub fn status(&self) -> u8 {
+        match self {
+            Failure::Usage(_) => 2,
+            Failure::Failed(_) => 1,
+        }
+    }
+}
+
+/// What [`Failure::failed`] is made from: an error, or a sentence.
+pub struct Failed(anyhow::Error);
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failed {
+    fn from(error: E) -> Failed {
+        Failed(error.into())
+    }
+}
+
+impl From<String> for Failed {
+    fn from(text: String) -> Failed {
+        Failed(anyhow::Error::msg(text))
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Usage(text) => f.write_str(text),
+            Failure::Failed(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Failed(error)
+    }
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Failure {
+        if error.is_usage() { Failure::Usage(error.to_string()) } else { Failure::Failed(error.into()) }
+    }
+}
+
+/// What one process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    pub collect: bool,
+    pub process: bool,
+}
+
+impl Roles {
+    pub const ALL: Roles = Roles { collect: true, process: true };
+    pub const COLLECT: Roles = Roles { collect: true, process: false };
+    pub const PROCESS: Roles = Roles { collect: false, process: true };
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Ok(Runtime::new().context("no worker threads can be started")?)
+}
+
+fn start_logs(config: &Config) -> Result<(), Failure> {
+    logs::start(&config.log.level, config.log.format).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// The machine's clock. The only place outside of the log that looks at it.
+fn clock() -> Time {
+    Time(chrono::Utc::now().timestamp_micros())
+}
+
+pub fn check(flags: &Flags) -> Result<(), Failure> {
+    let report = config::check(flags, &config::environment());
+    print!("{report}");
+    if report.is_right() { Ok(()) } else { Err(Failure::failed("the configuration is wrong".to_owned())) }
+}
+
+pub fn schema(name: Option<&str>) -> Result<(), Failure> {
+    let text = match name {
+        None => TYPES.join("\n"),
+        Some(name) => {
+            let schema = callweave_core::event::schema(name);
+            let schema = schema.ok_or_else(|| {
+                Failure::Usage(format!("there is no event type {name:?}; the types are {}", TYPES.join(", ")))
+            })?;
+            serde_json::to_string_pretty(&schema).context("the schema cannot be written")?
+        }
+    };
+    // A reader that goes away has had enough.
+    let _ = writeln!(std::io::stdout(), "{text}");
+    Ok(())
+}
+
+pub fn sql(options: query::SqlOptions) -> Result<(), Failure> {
+    Ok(runtime()?.block_on(query::sql(options))?)
+}
+
+pub fn report(options: query::ReportOptions) -> Result<(), Failure> {
+    Ok(runtime()?.block_on(query::report(options))?)
+}
+
+fn surveyor(config: &Config) -> Result<Surveyor, Failure> {
+    let Some(path) = &config.places else { return Ok(Surveyor::default()) };
+    let bytes = std::fs::read(path).with_context(|| format!("{}", path.display()))?;
+    Ok(Surveyor::with_places(bytes.into()).with_context(|| format!("{}", path.display()))?)
+}
+
+pub fn run(config: &Config, inputs: &[PathBuf]) -> Result<(), Failure> {
+    if inputs.is_empty() {
+        return Err(Failure::Usage("name the files to run: callweave run --input FILE… --lake URL".to_owned()));
+    }
+    start_logs(config)?;
+    let surveyor = surveyor(config)?;
+    let began = Instant::now();
+    let work = async {
+        let lake = Lake::open(&config.lake()).await.map_err(Failure::failed)?;
+        process::run(inputs, &lake, &surveyor, clock(), Progress::on_stderr()).await.map_err(Failure::failed)
+    };
+    let summary = runtime()?.block_on(work)?;
+    tell(&summary, began.elapsed(), &config.lake());
+    Ok(())
+}
+
+fn tell(summary: &Summary, took: Duration, lake: &str) {
+    if summary.known {
+        eprintln!("This input is in {lake} already; nothing changed.");
+        return;
+    }
+    let counts = summary.counts;
+    let rate = (counts.events + counts.rejected) as f64 / took.as_secs_f64().max(1e-6);
+    eprintln!(
+        "{} events in {:.2} s ({rate:.0}/s): {} duplicates, {} rejected; {} rows of calls, {} of sessions; lake {lake}",
+        counts.events,
+        took.as_secs_f64(),
+        counts.duplicates,
+        counts.rejected,
+        summary.calls,
+        summary.sessions,
+    );
+}
+
+async fn open_log(config: &Config) -> Result<SharedLog, Failure> {
+    let retention = Retention {
+        max_age: config.retention.log_age,
+        max_bytes: config.retention.log_bytes,
+        when_full: WhenFull::Refuse,
+    };
+    let Some(nats) = &config.nats else {
+        let options = EmbeddedOptions { partitions: config.partitions, retention, ..EmbeddedOptions::default() };
+        let log = EmbeddedLog::open(config.data.join("log"), options).await.map_err(Failure::failed)?;
+        return Ok(Arc::new(log));
+    };
+    let credentials = match (&nats.credentials_file, &nats.user, &nats.password, &nats.token) {
+        (Some(path), ..) => Credentials::File(path.clone()),
+        (None, Some(user), Some(password), _) => {
+            Credentials::UserPassword { user: user.clone(), password: password.reveal().to_owned() }
+        }
+        (None, _, _, Some(token)) => Credentials::Token(token.reveal().to_owned()),
+        _ => Credentials::None,
+    };
+    let options = NatsOptions {
+        credentials,
+        tls_ca: nats.ca.clone(),
+        partitions: config.partitions,
+        retention,
+        ..NatsOptions::new(nats.url.clone())
+    };
+    Ok(Arc::new(NatsLog::connect(options).await.map_err(Failure::failed)?))
+}
+
+/// Runs roles until they are told to stop (SIGINT, SIGTERM); a second signal ends the process at once.
+pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
+    start_logs(&config)?;
+    let first = if roles.collect { FirstRun::prepare(&mut config).map_err(Failure::failed)? } else { None };
+    runtime()?.block_on(async {
+        let shutdown = CancellationToken::new();
+        tokio::spawn(stop_on_signal(shutdown.clone()));
+        let up = Up::start(&config, roles, shutdown).await?;
+        if let (Some(first), Some(address)) = (&first, up.collect) {
+            eprintln!("{}", first.welcome(address));
+        }
+        up.ended().await
+    })
+}
+
+/// Roles that run.
+pub struct Up {
+    /// Where events are taken in, if they are.
+    pub collect: Option<std::net::SocketAddr>,
+    pub metrics: Metrics,
+    shutdown: CancellationToken,
+    roles: tokio::task::JoinSet<Result<(), Failure>>,
+}
+
+impl Up {
+    pub async fn start(config: &Config, roles: Roles, shutdown: CancellationToken) -> Result<Up, Failure> {
+        let metrics = Metrics::new();
+        let surveyor = surveyor(config)?;
+        let log = open_log(config).await?;
+        append_settings(config, &log).await?;
+        let mut tasks = tokio::task::JoinSet::new();
+        // Collectors stop first: what they have acknowledged is in the log by then, and is processed to its end or
+        // by whoever starts next.
+        let collecting = CancellationToken::new();
+        let mut address = None;
+        if roles.collect {
+            let collect = Collect::of(config);
+            let bound = collect.bind(log.clone(), metrics.clone(), log_answers(log.clone())).await;
+            let bound = bound.map_err(Failure::failed)?;
+            address = Some(bound.collect_address());
+            tracing::info!(collect = %bound.collect_address(), admin = %bound.admin_address(), "taking events in");
+            let (shutdown, collecting) = (shutdown.clone(), collecting.clone());
+            tasks.spawn(async move {
+                let drained = bound.run(shutdown).await;
+                collecting.cancel();
+                if drained.cut > 0 {
+                    tracing::warn!(requests = drained.cut, "stopped before all requests were answered");
+                }
+                Ok(())
+            });
+        } else {
+            let admin = Admin::bind(config.listen.admin, metrics.clone(), log_answers(log.clone())).await;
+            let admin = admin.map_err(Failure::failed)?;
+            tracing::info!(admin = %admin.address(), "serving health and metrics");
+            let (shutdown, collecting) = (shutdown.clone(), collecting.clone());
+            tasks.spawn(async move {
+                let stopped = async {
+                    shutdown.cancelled().await;
+                    collecting.cancel();
+                };
+                let (_, ()) = tokio::join!(admin.run(shutdown.clone(), shutdown.clone()), stopped);
+                Ok(())
+            });
+        }
+        if roles.process {
+            let lake = Lake::open(&config.lake()).await.map_err(Failure::failed)?;
+            let process = Process {
+                log: log.clone(),
+                lake,
+                surveyor,
+                commit: config.commit.clone(),
+                snapshot: config.snapshot.clone(),
+                metrics: metrics.clone(),
+                clock,
+            };
+            tasks.spawn(async move { process.run(collecting).await.map_err(Failure::failed) });
+        }
+        Ok(Up { collect: address, metrics, shutdown, roles: tasks })
+    }
+
+    /// Waits until every role has ended. Where one fails, the others are stopped, too.
+    pub async fn ended(mut self) -> Result<(), Failure> {
+        let mut result = Ok(());
+        while let Some(ended) = self.roles.join_next().await {
+            let ended = ended.unwrap_or_else(|error| Err(Failure::failed(error)));
+            if ended.is_err() {
+                self.shutdown.cancel();
+                if result.is_ok() {
+                    result = ended;
+                }
+            }
+        }
+        result
+    }
+}
+
+/// The settings that the configuration gives accounts are facts in the log, like those that arrive as events. The same
+/// settings are the same event.
+async fn append_settings(config: &Config, log: &SharedLog) -> Result<(), Failure> {
+    let batcher = Batcher::new(log.clone(), BatchOptions::default());
+    for account in config.accounts.values() {
+        let Some(settings) = &account.settings else { continue };
+        let content = serde_json::to_string(settings).context("settings cannot be written")?;
+        let id = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(content.as_bytes()));
+        let now = clock();
+        let event = Event {
+            account: Text::from(account.name.as_str()),
+            source: "configuration".into(),
+            id: id.into(),
+            time: now,
+            recorded: now,
+            body: Body::AccountSettings(Box::new(settings.clone())),
+        };
+        let bytes = event.to_json().into_bytes();
+        let mut submission = Submission::new(account.name.as_str());
+        let record = Record::Event { received: now, origin: "configuration", bytes: &bytes };
+        submission.push(Kind::Other, &record).map_err(Failure::failed)?;
+        batcher.submit(submission).await.map_err(Failure::failed)?;
+    }
+    batcher.close().await;
+    Ok(())
+}
+
+/// The first signal lets everything finish what it has; the second ends the process.
+async fn stop_on_signal(shutdown: CancellationToken) {
+    signal().await;
+    tracing::info!("stopping; a second signal stops at once");
+    shutdown.cancel();
+    signal().await;
+    tracing::warn!("stopped at once");
+    std::process::exit(130);
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => {
+            tracing::warn!(%error, "signals cannot be listened to");
+            return std::future::pending().await;
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,78 @@
+//! `callweave import`.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use chrono_tz::Tz;
+use clap::Args;
+
+use crate::app::Failure;
+use crate::import::{Format, ImportError, ImportOptions, Progress, import};
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// combined (access logs of Apache and nginx), csv (calls or ad costs, by header), calls-csv, ad-costs-csv, events
+    #[arg(long, value_name = "FORMAT")]
+    format: String,
+    /// Plain, gzip or zstd; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// The account that the events belong to
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    account: String,
+    /// Where the pages of an access log are: https://www.example.com
+    #[arg(long, value_name = "URL")]
+    site: Option<String>,
+    /// Keeps visitor ids of access logs from being guessed
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    salt: String,
+    /// Country of numbers without a country code (ISO 3166-1 alpha-2)
+    #[arg(long, value_name = "CODE")]
+    country: Option<String>,
+    /// IANA time zone of times without one
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    timezone: String,
+    /// Currency of costs without one (ISO 4217)
+    #[arg(long, value_name = "CODE")]
+    currency: Option<String>,
+    /// What a column means: COLUMN=MEMBER (may be repeated)
+    #[arg(long = "map", value_name = "COLUMN=MEMBER")]
+    columns: Vec<String>,
+    /// Events go here instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Lines that cannot be used go here
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+}
+
+impl Import {
+    pub fn run(self) -> Result<(), Failure> {
+        let usage = |text: String| Failure::Usage(text);
+        let format: Format = self.format.parse().map_err(|error: ImportError| usage(error.to_string()))?;
+        let mut options = ImportOptions::new(format, self.files, &self.account);
+        options.site = self.site;
+        options.salt = self.salt;
+        options.country = self.country;
+        options.timezone = self.timezone.parse::<Tz>().map_err(|_| {
+            usage(format!("--timezone {}: is not an IANA time zone such as Europe/Berlin", self.timezone))
+        })?;
+        options.currency = self.currency;
+        options.rejects = self.rejects;
+        for pair in self.columns {
+            let split = pair.split_once('=').map(|(column, member)| (column.to_owned(), member.to_owned()));
+            options.columns.push(split.ok_or_else(|| usage(format!("--map {pair}: write COLUMN=MEMBER")))?);
+        }
+        let mut out: Box<dyn Write> = match &self.output {
+            Some(path) => Box::new(BufWriter::new(
+                File::create(path).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?,
+            )),
+            None => Box::new(BufWriter::new(io::stdout())),
+        };
+        let counts = import(&options, &mut out, &Progress::on_stderr()).map_err(Failure::failed)?;
+        out.flush().map_err(Failure::failed)?;
+        eprintln!("{counts}");
+        Ok(())
+    }
+}

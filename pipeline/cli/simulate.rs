@@ -1,0 +1,119 @@
+//! `callweave simulate`.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use callweave_core::time::Time;
+use clap::Args;
+
+use crate::app::Failure;
+use crate::simulate::{PoolSize, Simulation, simulate};
+
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// The same seed writes the same bytes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Events to write [default: 100000, unless --days or --visits says otherwise]
+    #[arg(long, value_name = "N")]
+    events: Option<u64>,
+    /// Days to simulate
+    #[arg(long, value_name = "N")]
+    days: Option<f64>,
+    /// Visits to simulate
+    #[arg(long, value_name = "N")]
+    visits: Option<u64>,
+    /// Time of the first event (RFC 3339) [default: 2026-11-02T00:00:00Z]
+    #[arg(long, value_name = "TIME")]
+    start: Option<String>,
+    /// Accounts, with commas between
+    #[arg(long, value_name = "NAMES", default_value = "acme", value_delimiter = ',')]
+    account: Vec<String>,
+    #[arg(long, value_name = "N")]
+    visits_per_day: Option<f64>,
+    #[arg(long, value_name = "N")]
+    pages_per_visit: Option<f64>,
+    /// Numbers of each pool
+    #[arg(long, value_name = "N", conflicts_with = "utilisation")]
+    pool_numbers: Option<usize>,
+    /// Pools as large as makes them this busy at the peak: 0.5 is half held
+    #[arg(long, value_name = "SHARE")]
+    utilisation: Option<f64>,
+    /// Share of sessions that call
+    #[arg(long, value_name = "SHARE")]
+    calls: Option<f64>,
+    /// Share of visitors whose browser sends no session id
+    #[arg(long, value_name = "SHARE")]
+    without_session_id: Option<f64>,
+    /// Share of events that come late
+    #[arg(long, value_name = "SHARE")]
+    late: Option<f64>,
+    /// Share of events that come twice
+    #[arg(long, value_name = "SHARE")]
+    duplicates: Option<f64>,
+    /// Share of lines that cannot be used
+    #[arg(long, value_name = "SHARE")]
+    unusable: Option<f64>,
+    /// Events go here instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// What is true of each call goes here
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
+}
+
+/// Events where nothing else bounds the simulation.
+const EVENTS_DEFAULT: u64 = 100_000;
+
+impl Simulate {
+    fn simulation(&self) -> Result<Simulation, Failure> {
+        let mut options = Simulation { seed: self.seed, accounts: self.account.clone(), ..Simulation::default() };
+        if let Some(start) = &self.start {
+            options.start =
+                Time::parse(start).map_err(|error| Failure::Usage(format!("--start {start}: {error}")))?;
+        }
+        options.days = self.days;
+        options.visits = self.visits;
+        let bounded = self.days.is_some() || self.visits.is_some();
+        options.events = self.events.or(if bounded { None } else { Some(EVENTS_DEFAULT) });
+        let set = |place: &mut f64, value: Option<f64>| *place = value.unwrap_or(*place);
+        set(&mut options.visits_per_day, self.visits_per_day);
+        set(&mut options.pages_per_visit, self.pages_per_visit);
+        set(&mut options.call_share, self.calls);
+        set(&mut options.implicit_session_share, self.without_session_id);
+        set(&mut options.late_share, self.late);
+        set(&mut options.duplicate_share, self.duplicates);
+        set(&mut options.unusable_share, self.unusable);
+        if let Some(numbers) = self.pool_numbers {
+            options.pool = PoolSize::Numbers(numbers);
+        }
+        if let Some(share) = self.utilisation {
+            options.pool = PoolSize::Utilisation(share);
+        }
+        Ok(options)
+    }
+
+    pub fn run(self) -> Result<(), Failure> {
+        let options = self.simulation()?;
+        let create = |path: &PathBuf| {
+            let file = File::create(path).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+            Ok::<_, Failure>(BufWriter::new(file))
+        };
+        let mut out: Box<dyn Write> = match &self.output {
+            Some(path) => Box::new(create(path)?),
+            None => Box::new(io::stdout()),
+        };
+        let mut truth = self.truth.as_ref().map(create).transpose()?;
+        let truth = truth.as_mut().map(|it| it as &mut dyn Write);
+        let written = match simulate(options, &mut out, truth) {
+            // Whoever reads has had enough.
+            Err(crate::simulate::SimulateError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return Ok(());
+            }
+            done => done.map_err(Failure::failed)?,
+        };
+        eprintln!("{} events ({} calls), {} bytes", written.events, written.calls, written.bytes);
+        Ok(())
+    }
+}
