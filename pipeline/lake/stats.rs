@@ -78,6 +78,10 @@ impl Bounds {
             Statistics::Int64(s) => {
                 (s.min_opt().copied().map(Bound::Integer), s.max_opt().copied().map(Bound::Integer))
             }
+            Statistics::Int32(s) => {
+                let integer = |bound: Option<&i32>| bound.map(|&bound| Bound::Integer(bound.into()));
+                (integer(s.min_opt()), integer(s.max_opt()))
+            }
             Statistics::ByteArray(s) => {
                 (text(s.min_bytes_opt()).map(Bound::Text), text(s.max_bytes_opt()).map(Bound::Text))
             }
@@ -98,7 +102,7 @@ impl Bound {
     fn json(self, data_type: &DataType, upper: bool) -> Option<Value> {
         match (self, data_type) {
             (Bound::Integer(micros), DataType::Timestamp(..)) => Some(Value::String(milliseconds(micros, upper))),
-            (Bound::Integer(number), DataType::Int64) => Some(number.into()),
+            (Bound::Integer(number), DataType::Int32 | DataType::Int64) => Some(number.into()),
             (Bound::Text(text), DataType::Utf8) => Some(Value::String(text)),
             _ => None,
         }

@@ -10,10 +10,8 @@ use deltalake_core::DeltaTableError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    #[error(
-        "there is no lake at {root}: give the folder or URL that `callweave run` or `callweave up` writes to (--lake)"
-    )]
-    NoLake { root: String },
+    #[error(transparent)]
+    Location(#[from] crate::lake::location::UrlError),
     #[error("table {table} of the lake cannot be opened: {source}")]
     Table { table: String, source: Box<DeltaTableError> },
     #[error("{0}")]
@@ -60,7 +58,13 @@ impl QueryError {
         use QueryError::*;
         matches!(
             self,
-            NoQuery | OneStatement { .. } | NoReport { .. } | Parameter { .. } | Format { .. } | TooLong { .. }
+            NoQuery
+                | OneStatement { .. }
+                | NoReport { .. }
+                | Parameter { .. }
+                | Format { .. }
+                | TooLong { .. }
+                | Location(_)
         )
     }
 

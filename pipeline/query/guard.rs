@@ -116,7 +116,6 @@ mod tests {
             "SELECT 1",
             "WITH a AS (SELECT 1 AS x) SELECT * FROM a",
             "VALUES (1), (2)",
-            "TABLE calls",
             "EXPLAIN SELECT 1",
             "EXPLAIN ANALYZE SELECT * FROM calls",
             "DESCRIBE calls",

@@ -7,7 +7,6 @@
 mod error;
 pub mod format;
 mod guard;
-mod interim;
 pub mod library;
 mod output;
 mod prompt;
@@ -21,3 +20,6 @@ pub use format::Format;
 pub use report::{ReportOptions, checks, report, reports};
 pub use run::{SqlOptions, sql};
 pub use session::QuerySession;
+
+#[cfg(test)]
+mod tests;

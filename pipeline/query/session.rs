@@ -59,8 +59,13 @@ pub struct Answer {
 impl QuerySession {
     /// `lake` is a folder or a URL.
     pub fn open(lake: &str) -> Result<QuerySession, QueryError> {
+        QuerySession::open_within(lake, MEMORY_BYTES_MAX)
+    }
+
+    /// With another bound of memory than [`MEMORY_BYTES_MAX`].
+    pub(crate) fn open_within(lake: &str, memory_bytes: usize) -> Result<QuerySession, QueryError> {
         let tables = Tables::at(lake)?;
-        let base = base().map_err(|error| QueryError::Engine(Box::new(error)))?;
+        let base = base(memory_bytes).map_err(|error| QueryError::Engine(Box::new(error)))?;
         Ok(QuerySession { base, tables })
     }
 
@@ -97,7 +102,7 @@ impl QuerySession {
 }
 
 /// The engine without a catalog, and without any way out of it.
-fn base() -> Result<SessionState, DataFusionError> {
+fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, CURRENT)
         .with_create_default_catalog_and_schema(false)
@@ -112,7 +117,7 @@ fn base() -> Result<SessionState, DataFusionError> {
     options.optimizer.hash_join_inlist_pushdown_max_size = 0;
     options.optimizer.hash_join_inlist_pushdown_max_distinct_values = 0;
     let mut builder =
-        SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime()?);
+        SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime(memory_bytes)?);
     *builder.table_factories() = None;
     *builder.file_formats() = None;
     let context = SessionContext::new_with_state(builder.build());
@@ -122,8 +127,8 @@ fn base() -> Result<SessionState, DataFusionError> {
     Ok(context.state())
 }
 
-fn runtime() -> Result<Arc<RuntimeEnv>, DataFusionError> {
-    let pool = TrackConsumersPool::new(FairSpillPool::new(MEMORY_BYTES_MAX), CONSUMERS_NAMED_MAX);
+fn runtime(memory_bytes: usize) -> Result<Arc<RuntimeEnv>, DataFusionError> {
+    let pool = TrackConsumersPool::new(FairSpillPool::new(memory_bytes), CONSUMERS_NAMED_MAX);
     RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_max_temp_directory_size(SPILL_BYTES_MAX).build_arc()
 }
 

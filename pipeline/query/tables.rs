@@ -1,34 +1,35 @@
 //! The lake's tables as the engine sees them: opened once, brought up to date for every query.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionState;
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use tokio::sync::Mutex;
+use url::Url;
 
 use super::error::QueryError;
 use super::library::{STAGING, Text};
+use crate::lake::location;
+use crate::lake::table::{DATE, TableName};
 
 /// The tables of a lake root that have been opened so far, and by whom they are shared.
 pub struct Tables {
-    root: String,
+    /// Ends with a slash.
+    root: Url,
     /// Each table has a lock of its own: bringing one up to date does not hold up questions to another.
     open: BTreeMap<&'static str, Mutex<Option<DeltaTable>>>,
 }
 
 impl Tables {
-    /// `root` is a folder or a URL. Nothing is read yet.
-    pub fn at(root: &str) -> Result<Tables, QueryError> {
-        let local = root.strip_prefix("file://").unwrap_or(root);
-        if !local.contains("://") && !Path::new(local).is_dir() {
-            return Err(QueryError::NoLake { root: root.to_owned() });
-        }
+    /// `lake` is a folder or a URL. No table is read yet.
+    pub fn at(lake: &str) -> Result<Tables, QueryError> {
+        let root = location::resolve(lake, false)?;
         let open = STAGING.iter().map(|&Text { name, .. }| (name, Mutex::new(None))).collect();
-        Ok(Tables { root: root.trim_end_matches('/').to_owned(), open })
+        Ok(Tables { root, open })
     }
 
     /// The table as it stands now, or an empty one of the right shape if nothing was ever written to it; nothing if
@@ -52,24 +53,31 @@ impl Tables {
             *slot = self.load(name).await.map_err(failed)?;
         }
         let Some(open) = slot.as_ref() else {
-            let schema = super::interim::schema(name);
-            return Ok(schema.map(|schema| Arc::new(EmptyTable::new(schema)) as _));
+            return Ok(schema(name).map(|schema| Arc::new(EmptyTable::new(schema)) as _));
         };
         let scan = open.table_provider().with_session(Arc::clone(session)).build().await;
         Ok(Some(Arc::new(scan.map_err(|error| failed(error.into()))?)))
     }
 
+    /// Nothing where nothing was ever written to the table.
     async fn load(&self, name: &str) -> Result<Option<DeltaTable>, DeltaTableError> {
-        let url = match deltalake_core::table::builder::parse_table_uri(format!("{}/{name}", self.root)) {
-            Ok(url) => url,
-            // A folder that does not exist: nothing was ever written to this table.
-            Err(DeltaTableError::InvalidTableLocation(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        match DeltaTableBuilder::from_url(url)?.load().await {
-            Ok(table) => Ok(Some(table)),
-            Err(DeltaTableError::NotATable(_)) => Ok(None),
-            Err(error) => Err(error),
+        let url = self.root.join(&format!("{name}/"));
+        let url = url.map_err(|error| DeltaTableError::InvalidTableLocation(error.to_string()))?;
+        let mut table = DeltaTableBuilder::from_url(url)?.build()?;
+        if !table.verify_deltatable_existence().await? {
+            return Ok(None);
         }
+        table.load().await?;
+        Ok(Some(table))
     }
+}
+
+/// The columns of a table in the order in which they are stored; nothing for a name that no table has.
+pub fn schema(table: &str) -> Option<SchemaRef> {
+    let name = TableName::ALL.into_iter().find(|name| name.name() == table)?;
+    let columns = name.definition().columns;
+    let mut fields: Vec<_> = columns.into_iter().map(|c| Field::new(c.name, c.data_type, true)).collect();
+    // As the lake makes its tables: the partition is the second column.
+    fields.insert(1, Field::new(DATE, DataType::Date32, true));
+    Some(Arc::new(Schema::new(fields)))
 }

@@ -1,6 +1,6 @@
 -- Calls whose kind is not what the order of their caller's calls makes it.
 --
--- is_target and is_repeated tell which calls qualified; the rest follows from the order. Outbound and anonymous calls
+-- is_target and is_repeated tell which calls qualified, the rest follows from the order. Outbound and anonymous calls
 -- are outside of it.
 WITH ordered AS (
     SELECT

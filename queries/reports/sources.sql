@@ -4,7 +4,7 @@
 -- default: channel, source, medium, campaign
 --
 -- Outbound calls are left out. conversion is calls a session, whether or not the call was joined to one: a static
--- number's call counts for its source. answered and target count calls; unique counts first calls of a caller.
+-- number's call counts for its source. unique_calls are first calls of a caller.
 SELECT
     channel,
     source,

@@ -2,6 +2,7 @@
 -- key: account, event_source, event_id
 SELECT
     h.account,        -- text
+    h.date,           -- date
     h.time,           -- timestamp
     h.event_id,       -- text
     h.event_source,   -- text
@@ -14,6 +15,5 @@ SELECT
     h.currency,       -- text
     h.clicks,         -- bigint
     h.impressions,    -- bigint
-    h.recorded_time,  -- timestamp
-    h.date            -- date
+    h.recorded_time   -- timestamp
 FROM history.ad_costs AS h

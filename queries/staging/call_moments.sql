@@ -2,12 +2,12 @@
 -- key: account, moment_id
 SELECT
     h.account,        -- text
+    h.date,           -- date
     h.at,             -- timestamp
     h.moment_id,      -- text
     h.moment,         -- text
     h.call_id,        -- text
     h.deal_id,        -- text
     h.pool,           -- text
-    h.call_revision,  -- integer
-    h.date            -- date
+    h.call_revision   -- integer
 FROM history.call_moments AS h

@@ -7,6 +7,7 @@
 -- moved a row to another date.
 SELECT
     h.account,                 -- text
+    h.date,                    -- date
     h.started_at,              -- timestamp
     h.call_id,                 -- text
     h.revision,                -- integer
@@ -70,8 +71,7 @@ SELECT
     h.is_target,               -- boolean
     h.is_repeated,             -- boolean
     h.is_first_target,         -- boolean
-    h.is_unique_target,        -- boolean
-    h.date                     -- date
+    h.is_unique_target         -- boolean
 FROM history.calls AS h
 WHERE
     NOT EXISTS (

@@ -7,6 +7,7 @@
 -- moved a row to another date.
 SELECT
     h.account,      -- text
+    h.date,         -- date
     h.granted_at,   -- timestamp
     h.lease_id,     -- text
     h.revision,     -- integer
@@ -17,8 +18,7 @@ SELECT
     h.session_id,   -- text
     h.expires_at,   -- timestamp
     h.released_at,  -- timestamp
-    h.renewals,     -- integer
-    h.date          -- date
+    h.renewals      -- integer
 FROM history.leases AS h
 WHERE
     NOT EXISTS (

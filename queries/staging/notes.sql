@@ -2,6 +2,7 @@
 -- key: account, event_source, event_id
 SELECT
     h.account,        -- text
+    h.date,           -- date
     h.time,           -- timestamp
     h.event_id,       -- text
     h.event_source,   -- text
@@ -9,6 +10,5 @@ SELECT
     h.status,         -- text
     h.comment,        -- text
     h.by,             -- text
-    h.recorded_time,  -- timestamp
-    h.date            -- date
+    h.recorded_time   -- timestamp
 FROM history.notes AS h

@@ -2,6 +2,7 @@
 -- key: account, event_source, event_id
 SELECT
     h.account,             -- text
+    h.date,                -- date
     h.time,                -- timestamp
     h.event_id,            -- text
     h.event_source,        -- text
@@ -34,6 +35,5 @@ SELECT
     h.client_id,           -- text
     h.user_id,             -- text
     h.consent,             -- text
-    h.recorded_time,       -- timestamp
-    h.date                 -- date
+    h.recorded_time        -- timestamp
 FROM history.page_views AS h

@@ -8,6 +8,7 @@
 -- Retracted rows are left out last: they take back their own session, and with it its earlier revisions, no other.
 SELECT
     h.account,             -- text
+    h.date,                -- date
     h.started_at,          -- timestamp
     h.session_id,          -- text
     h.revision,            -- integer
@@ -35,8 +36,7 @@ SELECT
     h.language,            -- text
     h.country,             -- text
     h.region,              -- text
-    h.city,                -- text
-    h.date                 -- date
+    h.city                 -- text
 FROM history.sessions AS h
 WHERE
     NOT EXISTS (

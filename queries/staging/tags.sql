@@ -2,6 +2,7 @@
 -- key: account, event_source, event_id
 SELECT
     h.account,        -- text
+    h.date,           -- date
     h.time,           -- timestamp
     h.event_id,       -- text
     h.event_source,   -- text
@@ -11,6 +12,5 @@ SELECT
     h.currency,       -- text
     h.origin,         -- text
     h.by,             -- text
-    h.recorded_time,  -- timestamp
-    h.date            -- date
+    h.recorded_time   -- timestamp
 FROM history.tags AS h

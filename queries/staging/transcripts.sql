@@ -2,12 +2,12 @@
 -- key: account, event_source, event_id
 SELECT
     h.account,        -- text
+    h.date,           -- date
     h.time,           -- timestamp
     h.event_id,       -- text
     h.event_source,   -- text
     h.call_id,        -- text
     h.language,       -- text
     h.segments,       -- struct(speaker text, start_seconds double, text text)[]
-    h.recorded_time,  -- timestamp
-    h.date            -- date
+    h.recorded_time   -- timestamp
 FROM history.transcripts AS h

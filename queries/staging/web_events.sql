@@ -2,6 +2,7 @@
 -- key: account, event_source, event_id
 SELECT
     h.account,        -- text
+    h.date,           -- date
     h.time,           -- timestamp
     h.event_id,       -- text
     h.event_source,   -- text
@@ -13,6 +14,5 @@ SELECT
     h.value,          -- decimal(18, 6)
     h.currency,       -- text
     h.properties,     -- text
-    h.recorded_time,  -- timestamp
-    h.date            -- date
+    h.recorded_time   -- timestamp
 FROM history.web_events AS h

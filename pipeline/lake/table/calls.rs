@@ -37,7 +37,7 @@ fn what_happened() -> Vec<Call> {
         Call::text("account", "The tenant.", |r| Some(&r.account)).stats(),
         Call::time("started_at", "The first ring.", |r| Some(r.started_at)).stats(),
         Call::text("call_id", "The call.", |r| Some(&r.call_id)).stats().erase(Erase::Call),
-        Call::int("revision", "The highest of an account's call_id counts.", |r| count(r.revision)),
+        Call::int("revision", "The highest of an account's call_id counts.", |r| count(r.revision)).stats(),
         Call::text("direction", "inbound, outbound or callback.", |r| Some(r.direction.name())),
         Call::time("answered_at", "When somebody took it.", |r| r.answered_at),
         Call::time("ended_at", "The hang-up.", |r| r.ended_at),

@@ -17,7 +17,8 @@ impl Row for LeaseRow {
             Column::<Self>::text("account", "The tenant.", |r| Some(&r.account)).stats(),
             Column::<Self>::time("granted_at", "When the lease began.", |r| Some(r.granted_at)).stats(),
             Column::<Self>::text("lease_id", "The lease.", |r| Some(&r.lease_id)),
-            Column::<Self>::int("revision", "The highest of an account's lease_id counts.", |r| count(r.revision)),
+            Column::<Self>::int("revision", "The highest of an account's lease_id counts.", |r| count(r.revision))
+                .stats(),
             Column::<Self>::text("pool", "The pool the number belongs to.", |r| Some(&r.pool)),
             Column::<Self>::show("number", "The tracking number, E.164.", |r, to| {
                 show_phone(r.number, to);

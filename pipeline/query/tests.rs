@@ -1,0 +1,478 @@
+//! The whole way of a question, over small lakes in temporary folders.
+
+use std::path::Path;
+
+use callweave_core::phone::Phone;
+use callweave_core::row::LeaseRow;
+use callweave_core::time::{MICROS_PER_DAY, Time};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::json::ReaderBuilder;
+use deltalake_core::DeltaTable;
+use deltalake_core::table::builder::ensure_table_uri;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::format::Format;
+use super::library::{CHECKS, REPORTS, STAGING, Text};
+use super::output::{Shape, pump};
+use super::report::{ReportOptions, Scope, checks, frame};
+use super::session::QuerySession;
+use super::tables::schema;
+use super::{QueryError, SqlOptions};
+use crate::lake::{Lake, TableName, rows_to_batches};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Appends rows to a table of the lake, as one commit. A column that is not said is null.
+async fn write(lake: &Path, table: &str, rows: &[Value]) -> Result<(), Failure> {
+    let schema = schema(table).ok_or("no such table")?;
+    let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let batches: Vec<RecordBatch> = ReaderBuilder::new(schema).build(lines.as_bytes())?.collect::<Result<_, _>>()?;
+    let url = ensure_table_uri(lake.join(table).to_string_lossy())?;
+    DeltaTable::try_from_url(url).await?.write(batches).with_partition_columns(["date"]).await?;
+    Ok(())
+}
+
+fn session(id: &str, revision: i32, at: &str, source: &str, device: &str) -> Value {
+    json!({
+        "account": "acme", "session_id": id, "revision": revision, "retracted": false, "visitor_id": format!("v-{id}"),
+        "visit_number": 1, "started_at": at, "ended_at": at, "date": &at[..10], "pages": 1, "channel": "Paid Search",
+        "source": source, "medium": "cpc", "device": device, "landing_page": format!("https://a.example/{source}?x=1"),
+    })
+}
+
+fn call(id: &str, revision: i32, at: &str, caller: &str) -> Value {
+    json!({
+        "account": "acme", "call_id": id, "revision": revision, "direction": "inbound", "started_at": at,
+        "date": &at[..10], "caller": caller, "tracking_number": "+14155550100", "outcome": "missed",
+        "talk_seconds": 0.0, "ring_seconds": 8.0, "in_business_hours": true, "attribution_method": "none",
+        "candidates": 0, "is_unique": false, "is_target": false, "is_repeated": false, "is_first_target": false,
+        "is_unique_target": false,
+    })
+}
+
+fn with(mut row: Value, more: Value) -> Value {
+    if let (Some(row), Value::Object(more)) = (row.as_object_mut(), more) {
+        row.extend(more);
+    }
+    row
+}
+
+fn joined(row: Value, session: &str, source: &str, method: &str, confidence: f64) -> Value {
+    with(
+        row,
+        json!({
+            "session_id": session, "attribution_method": method, "attribution_confidence": confidence,
+            "source_confidence": confidence, "candidates": 1, "channel": "Paid Search", "source": source,
+            "medium": "cpc", "landing_page": format!("https://a.example/{source}?x=2"), "lease_id": "l1",
+        }),
+    )
+}
+
+/// Two callers, four calls that count, three sessions that exist.
+async fn small() -> Result<TempDir, Failure> {
+    let dir = TempDir::new()?;
+    let lake = dir.path();
+    let first = json!({"outcome": "answered", "talk_seconds": 60.0, "is_unique": true, "is_target": true,
+        "is_first_target": true, "is_unique_target": true, "caller_calls": 1});
+    let again = json!({"outcome": "answered", "talk_seconds": 45.0, "is_repeated": true, "caller_calls": 2});
+    let a1 =
+        joined(with(call("a1", 1, "2026-11-20T23:59:50Z", "+4930111"), first.clone()), "s1", "google", "lease", 0.9);
+    // A correction moved this call's start over midnight, into another partition.
+    let a1_moved = joined(with(call("a1", 2, "2026-11-21T00:00:05Z", "+4930111"), first), "s1", "google", "lease", 0.9);
+    let a2 = joined(with(call("a2", 1, "2026-11-22T09:00:00Z", "+4930111"), again), "s4", "google", "window", 0.5);
+    let b1 = with(call("b1", 1, "2026-11-21T12:00:00Z", "+4930222"), json!({"is_unique": true, "caller_calls": 1}));
+    let x1 = call("x1", 1, "2026-11-21T13:00:00Z", "anonymous");
+    let other = with(b1.clone(), json!({"account": "globex", "call_id": "a1"}));
+    write(lake, "calls", &[a1, b1]).await?;
+    write(lake, "calls", &[a1_moved, a2]).await?;
+    write(lake, "calls", &[x1, other]).await?;
+    let s3 = session("s3", 1, "2026-11-21T08:00:00Z", "bing", "desktop");
+    let s3_gone = with(s3.clone(), json!({"revision": 2, "retracted": true}));
+    let s5_gone = with(session("s5", 1, "2026-11-22T08:00:00Z", "bing", "desktop"), json!({"retracted": true}));
+    let s5_back = session("s5", 2, "2026-11-22T08:00:00Z", "bing", "tablet");
+    write(lake, "sessions", &[session("s1", 1, "2026-11-20T23:50:00Z", "google", "mobile"), s3, s5_gone]).await?;
+    write(lake, "sessions", &[s3_gone, s5_back, session("s4", 1, "2026-11-22T08:30:00Z", "google", "mobile")]).await?;
+    let lease = json!({"account": "acme", "lease_id": "l1", "revision": 1, "pool": "p", "number": "+14155550100",
+        "visitor_id": "v-s1", "session_id": "s1", "granted_at": "2026-11-20T23:50:00Z", "renewals": 0,
+        "expires_at": "2026-11-21T00:20:00Z", "date": "2026-11-20"});
+    write(lake, "leases", &[lease.clone()]).await?;
+    write(lake, "leases", &[with(lease, json!({"revision": 2, "renewals": 1}))]).await?;
+    let view = json!({"account": "acme", "time": "2026-11-20T23:50:00Z", "event_id": "e1", "event_source": "web",
+        "visitor_id": "v-s1", "numbers": ["+14155550100"], "date": "2026-11-20"});
+    write(lake, "page_views", &[view]).await?;
+    Ok(dir)
+}
+
+fn open(dir: &TempDir) -> Result<QuerySession, QueryError> {
+    QuerySession::open(&dir.path().to_string_lossy())
+}
+
+/// The answer as CSV without its header.
+async fn ask(session: &QuerySession, sql: &str) -> Result<String, QueryError> {
+    let mut statements = session.admit(sql)?;
+    let answer = session.answer(statements.pop().ok_or(QueryError::NoQuery)?, sql).await?;
+    let (_, bytes) = pump(answer, Shape::new(Format::Csv, None, None), sql, Vec::new()).await?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(text.split_once('\n').map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
+/// A report's answer as CSV without its header.
+async fn tell(dir: &TempDir, name: &str, options: ReportOptions) -> Result<String, QueryError> {
+    let text = Text::find(REPORTS, name).ok_or(QueryError::NoQuery)?;
+    let session = open(dir)?;
+    let (scene, frame) = frame(&session, text, &Scope::read(text, &options)?).await?;
+    let answer = scene.run(frame, text.sql).await?;
+    let (_, bytes) = pump(answer, Shape::new(Format::Csv, None, None), text.sql, Vec::new()).await?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(text.split_once('\n').map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn only_what_counts_is_seen() -> Result<(), Failure> {
+    let dir = small().await?;
+    let session = open(&dir)?;
+    let calls = "acme,a1,2,2026-11-21\nacme,a2,1,2026-11-22\nacme,b1,1,2026-11-21\nacme,x1,1,2026-11-21\nglobex,a1,1,2026-11-21\n";
+    for (sql, expected) in [
+        ("SELECT account, call_id, revision, date FROM calls ORDER BY account, call_id", calls),
+        // The first revision is on that day, but it does not count: the call has moved to the next.
+        ("SELECT call_id FROM calls WHERE date = '2026-11-20'", ""),
+        ("SELECT call_id FROM calls WHERE started_at < '2026-11-21T00:00:00Z'", ""),
+        ("SELECT call_id FROM calls WHERE date = '2026-11-21' AND call_id = 'a1' AND account = 'acme'", "a1\n"),
+        ("SELECT call_id FROM calls WHERE revision = 1 AND call_id = 'a1'", "a1\n"),
+        ("SELECT count(*) FROM history.calls", "6\n"),
+        ("SELECT session_id, device FROM sessions ORDER BY 1", "s1,mobile\ns4,mobile\ns5,tablet\n"),
+        ("SELECT session_id FROM sessions WHERE NOT retracted AND session_id = 's3'", ""),
+        ("SELECT session_id FROM sessions WHERE revision = 1 AND session_id = 's5'", ""),
+        ("SELECT count(*) FROM history.sessions", "6\n"),
+        ("SELECT lease_id, renewals FROM leases", "l1,1\n"),
+        ("SELECT count(*) FROM calls c JOIN sessions s USING (account, session_id)", "2\n"),
+        ("SELECT event_id, numbers FROM page_views", "e1,\"[\"\"+14155550100\"\"]\"\n"),
+        ("SELECT started_at FROM calls WHERE call_id = 'a1' AND account = 'acme'", "2026-11-21T00:00:05.000000Z\n"),
+        ("SELECT count(*) FROM deals", "0\n"),
+        ("SELECT started_at > now() - INTERVAL '1 day' FROM sessions WHERE false", ""),
+    ] {
+        assert_eq!(ask(&session, sql).await?, expected, "{sql}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn views_have_the_columns_of_their_tables_in_order() -> Result<(), Failure> {
+    let (dir, empty) = (TempDir::new()?, TempDir::new()?);
+    Lake::open(&dir.path().to_string_lossy()).await?;
+    let (session, empty) = (open(&dir)?, open(&empty)?);
+    for text in STAGING {
+        let mut seen = Vec::new();
+        for (session, schema) in [(&session, "history"), (&session, "public"), (&empty, "history"), (&empty, "public")]
+        {
+            let statement = session.admit(&format!("SELECT * FROM {schema}.{}", text.name))?.remove(0);
+            let answer = session.answer(statement, "").await?;
+            seen.push(answer.schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>());
+        }
+        assert!(seen.iter().all(|names| names == &seen[0]), "queries/staging/{}.sql: {seen:#?}", text.name);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn filters_reach_the_scan_of_what_is_asked_for() -> Result<(), Failure> {
+    let dir = small().await?;
+    let session = open(&dir)?;
+    for (filter, parts) in [
+        // The second scan is the search for later revisions: of the whole table, but only files that hold any.
+        ("date = '2026-11-22'", ["date=2026-11-22", "date=2026-11-21"]),
+        ("started_at >= '2026-11-22T00:00:00Z'", ["date=2026-11-22", "date=2026-11-21"]),
+        ("date = '2026-11-20' AND account = 'acme'", ["date=2026-11-20", "date=2026-11-21"]),
+    ] {
+        let plan = ask(&session, &format!("EXPLAIN SELECT call_id FROM calls WHERE {filter}")).await?;
+        let mut scans: Vec<&str> =
+            plan.lines().filter_map(|line| line.split_once("file_groups=")).map(|(_, files)| files).collect();
+        scans.sort_by_key(|scan| scan.contains("revision_max"));
+        assert_eq!(scans.len(), 2, "{filter}: {plan}");
+        for (scan, part) in scans.iter().zip(parts) {
+            assert!(scan.matches(".parquet").count() == 1 && scan.contains(part), "{filter}: {scan}");
+        }
+        assert!(!filter.contains("account") || plan.matches("required_guarantees=[account in (acme)]").count() == 2);
+    }
+    Ok(())
+}
+
+/// The same with files that the lake module itself wrote: the statistics it keeps are enough to skip them.
+#[tokio::test]
+async fn files_without_later_revisions_are_skipped() -> Result<(), Failure> {
+    let dir = TempDir::new()?;
+    let lake = Lake::open(&dir.path().to_string_lossy()).await?;
+    let table = lake.table(TableName::Leases);
+    let row = |lease: &str, revision: u32, day: i64| LeaseRow {
+        account: "acme".into(),
+        lease_id: lease.into(),
+        revision,
+        pool: "p".into(),
+        number: Phone(14155550100),
+        extension: None,
+        visitor_id: "v".into(),
+        session_id: None,
+        granted_at: Time(day * MICROS_PER_DAY),
+        expires_at: Time(day * MICROS_PER_DAY + 1),
+        released_at: None,
+        renewals: revision - 1,
+    };
+    for rows in [vec![row("a", 1, 20_000), row("b", 1, 20_001)], vec![row("a", 2, 20_000)], vec![row("c", 1, 20_002)]] {
+        let adds = table.write(rows_to_batches(&rows)?).await?;
+        table.commit(&adds, &[]).await?;
+    }
+    let session = open(&dir)?;
+    assert_eq!(ask(&session, "SELECT lease_id, renewals FROM leases ORDER BY 1").await?, "a,1\nb,0\nc,0\n");
+    let plan = ask(&session, "EXPLAIN SELECT lease_id FROM leases WHERE granted_at >= '2024-10-06T00:00:00Z'").await?;
+    let scans: Vec<&str> = plan.lines().filter(|line| line.contains("file_groups=")).collect();
+    assert_eq!(scans.len(), 2, "{plan}");
+    assert!(scans.iter().all(|scan| scan.matches(".parquet").count() == 1), "{plan}");
+    assert_eq!(ask(&session, "SELECT count(*) FROM calls").await?, "0\n");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_query_sees_what_was_written_before_it() -> Result<(), Failure> {
+    let dir = TempDir::new()?;
+    let session = open(&dir)?;
+    let count = "SELECT count(*) FROM calls";
+    assert_eq!(ask(&session, count).await?, "0\n");
+    for n in 1..=3 {
+        write(dir.path(), "calls", &[call(&format!("c{n}"), 1, "2026-11-20T10:00:00Z", "+491")]).await?;
+        assert_eq!(ask(&session, count).await?, format!("{n}\n"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn reports_give_known_answers() -> Result<(), Failure> {
+    let dir = small().await?;
+    let by = |by: &str| ReportOptions { by: Some(by.to_owned()), ..Default::default() };
+    let plain = ReportOptions::default;
+    let acme = || ReportOptions { account: Some("acme".to_owned()), ..Default::default() };
+    for (name, options, expected) in [
+        (
+            "sources",
+            acme(),
+            "Paid Search,google,cpc,,2,2,1,1,2,1.0\n,,,,0,2,0,1,0,\nPaid Search,bing,cpc,,1,0,0,0,0,0.0\n",
+        ),
+        ("sources", by("source"), ",0,3,0,2,0,\ngoogle,2,2,1,1,2,1.0\nbing,1,0,0,0,0,0.0\n"),
+        ("sources", by(""), "3,5,1,3,2,1.6667\n"),
+        (
+            "sources",
+            ReportOptions { where_: Some("source = 'google' AND (is_target)".to_owned()), ..by("source") },
+            "google,2,1,1,1,1,0.5\n",
+        ),
+        ("calls_by_day", acme(), "2026-11-21,3,1,2,1,2,1,1.0\n2026-11-22,1,0,0,1,0,1,0.8\n"),
+        (
+            "calls_by_day",
+            ReportOptions {
+                timezone: Some("America/New_York".to_owned()),
+                to: Some("2026-11-20".to_owned()),
+                ..acme()
+            },
+            "2026-11-20,1,1,1,1,0,1,1.0\n",
+        ),
+        (
+            "calls_by_day",
+            ReportOptions { from: Some("2026-11-22".to_owned()), ..by("source") },
+            "2026-11-22,google,1,0,0,1,0,1,0.8\n",
+        ),
+        ("methods", acme(), "none,2,0.5,,,0.0\nlease,1,0.25,0.9,0.9,1.0\nwindow,1,0.25,0.5,0.5,1.0\n"),
+        ("devices", plain(), "google,mobile,2,2,0.6667,1.0,0.0\nbing,tablet,1,1,0.3333,1.0,0.0\n"),
+        ("numbers", by("tracking_number"), "+14155550100,5,2,1,3,2,3,8.0,52.5,2026-11-22T09:00:00.000000\n"),
+        ("landing_pages", plain(), "https://a.example/google,2,2,1,1.0\nhttps://a.example/bing,1,0,0,0.0\n"),
+        ("hours", acme(), "0,9,1,1,0,8.0\n6,0,1,1,0,8.0\n6,12,1,0,1,8.0\n6,13,1,0,1,8.0\n"),
+        (
+            "missed",
+            acme(),
+            "acme,x1,2026-11-21T13:00:00.000000,anonymous,+14155550100,missed,true,8.0,,,,false\n\
+             acme,b1,2026-11-21T12:00:00.000000,+4930222,+14155550100,missed,true,8.0,,,,false\n",
+        ),
+    ] {
+        assert_eq!(tell(&dir, name, options.clone()).await?, expected, "{name} {options:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn everything_runs_on_an_empty_lake() -> Result<(), Failure> {
+    let dir = TempDir::new()?;
+    for text in REPORTS {
+        let answer = tell(&dir, text.name, ReportOptions::default()).await?;
+        assert_eq!(answer, "", "{}", text.name);
+        for column in text.list("by") {
+            let options = ReportOptions { by: Some(column.to_owned()), ..Default::default() };
+            tell(&dir, text.name, options).await.map_err(|error| format!("{} by {column}: {error}", text.name))?;
+        }
+    }
+    let found = checks(&dir.path().to_string_lossy()).await?;
+    assert_eq!(found.len(), CHECKS.len());
+    assert!(found.iter().all(|check| check.offenders == 0), "{found:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn checks_find_offenders_and_nothing_else() -> Result<(), Failure> {
+    let dir = small().await?;
+    let lake = dir.path().to_string_lossy().into_owned();
+    let found = checks(&lake).await?;
+    assert!(found.iter().all(|check| check.offenders == 0), "{found:?}");
+
+    let answered = json!({"outcome": "answered", "talk_seconds": 20.0, "caller_calls": 3});
+    let bad = [
+        (
+            "attribution_confidence",
+            with(call("z1", 1, "2026-11-23T10:00:00Z", "anonymous"), json!({"source_confidence": 0.5})),
+        ),
+        ("unique_target", with(call("z2", 1, "2026-11-23T10:00:00Z", "anonymous"), json!({"is_unique_target": true}))),
+        (
+            "call_times",
+            with(call("z3", 1, "2026-11-23T10:00:00Z", "anonymous"), json!({"ended_at": "2026-11-23T09:00:00Z"})),
+        ),
+        ("dates", with(call("z4", 1, "2026-11-23T10:00:00Z", "anonymous"), json!({"date": "2026-11-24"}))),
+        ("lease_after_call", with(call("z5", 1, "2026-11-20T10:00:00Z", "anonymous"), json!({"lease_id": "l1"}))),
+        (
+            "kinds_in_order",
+            with(with(call("z6", 1, "2026-11-24T10:00:00Z", "+4930111"), answered.clone()), json!({"is_unique": true})),
+        ),
+        // Shorter than an answered call that did not qualify (z6).
+        (
+            "kinds_by_settings",
+            with(
+                call("z7", 1, "2026-11-25T10:00:00Z", "+4930999"),
+                with(
+                    answered,
+                    json!({"talk_seconds": 10.0,
+                "caller_calls": 1, "is_unique": true, "is_target": true, "is_first_target": true, "is_unique_target": true}),
+                ),
+            ),
+        ),
+    ];
+    let checked: Vec<&str> = bad.iter().map(|(check, _)| *check).collect();
+    let mut rows: Vec<Value> = bad.into_iter().map(|(_, row)| row).collect();
+    let twice = call("twice", 1, "2026-11-23T10:00:00Z", "anonymous");
+    rows.extend([twice.clone(), twice]);
+    write(dir.path(), "calls", &rows).await?;
+    let view = json!({"account": "acme", "time": "2026-11-20T23:50:00Z", "event_id": "e1", "event_source": "web",
+        "visitor_id": "v-s1", "date": "2026-11-20"});
+    write(dir.path(), "page_views", &[view]).await?;
+    let found = checks(&lake).await?;
+    for check in checked.into_iter().chain(["one_row_a_key", "revisions", "events_once"]) {
+        let offenders = found.iter().find(|found| found.name == check).map(|found| found.offenders);
+        assert_eq!(offenders, Some(1), "{check}: {found:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_outside_the_lake_is_reached() -> Result<(), Failure> {
+    let dir = small().await?;
+    let session = open(&dir)?;
+    let secret = dir.path().join("secret.csv");
+    std::fs::write(&secret, "a\n1\n")?;
+    let path = secret.to_string_lossy();
+    for sql in [
+        format!("SELECT * FROM '{path}'"),
+        format!("SELECT * FROM \"{path}\""),
+        format!("SELECT * FROM \"file://{path}\""),
+        format!("SELECT * FROM read_csv('{path}')"),
+        format!("SELECT * FROM read_parquet('{path}')"),
+        "SELECT * FROM parquet_metadata('x')".to_owned(),
+        "SELECT * FROM 'https://example.invalid/x.parquet'".to_owned(),
+        "SELECT input_file_name() FROM calls".to_owned(),
+        "SELECT getenv('HOME')".to_owned(),
+        "SELECT @@version".to_owned(),
+        "SELECT pg_read_file('/etc/passwd')".to_owned(),
+    ] {
+        assert!(ask(&session, &sql).await.is_err(), "{sql}");
+    }
+    let mut left: Vec<_> =
+        std::fs::read_dir(dir.path())?.map(|e| e.map(|e| e.file_name())).collect::<Result<_, _>>()?;
+    left.sort();
+    assert_eq!(left, ["calls", "leases", "page_views", "secret.csv", "sessions"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn mistakes_are_told_with_their_place() -> Result<(), Failure> {
+    let dir = small().await?;
+    let session = open(&dir)?;
+    for (sql, place, words) in [
+        ("SELECT\n  calle FROM calls", Some((2, 3)), "caller"),
+        ("SELECT * FROM cals", Some((1, 15)), "did you mean calls?"),
+        ("SELECT * FROM calls WHERE", None, "EOF"),
+        ("SELECT 1 +* 2", Some((1, 11)), "xpected"),
+        ("SELECT nosuch(1)", None, "nosuch"),
+    ] {
+        match ask(&session, sql).await {
+            Err(QueryError::Sql(error)) => {
+                assert!(place.is_none() || error.position == place, "{sql}: {error:?}");
+                assert!(error.to_string().contains(words), "{sql}: {error}");
+            }
+            other => return Err(format!("{sql}: {other:?}").into()),
+        }
+    }
+    let report = |options: ReportOptions| {
+        super::report(ReportOptions { lake: dir.path().to_string_lossy().into_owned(), ..options })
+    };
+    let sources = || ReportOptions { name: Some("sources".to_owned()), ..Default::default() };
+    for (options, words) in [
+        (ReportOptions { name: Some("source".to_owned()), ..Default::default() }, "did you mean sources?"),
+        (ReportOptions { from: Some("2026-13-01".to_owned()), ..sources() }, "--from"),
+        (
+            ReportOptions { from: Some("2026-11-02".to_owned()), to: Some("2026-11-01".to_owned()), ..sources() },
+            "before",
+        ),
+        (ReportOptions { by: Some("chanel".to_owned()), ..sources() }, "did you mean channel?"),
+        (ReportOptions { timezone: Some("Mars/Olympus".to_owned()), ..sources() }, "--timezone"),
+        (ReportOptions { where_: Some("sourc = 'x'".to_owned()), ..sources() }, "source"),
+        (ReportOptions { where_: Some("1 = 1; DROP TABLE calls".to_owned()), ..sources() }, ";"),
+        (ReportOptions { where_: Some("1 = 1 UNION SELECT 2".to_owned()), ..sources() }, "UNION"),
+        (ReportOptions { where_: Some("source".to_owned()), ..sources() }, "oolean"),
+    ] {
+        let error = report(options.clone()).await.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(words), "{options:?}: {error}");
+    }
+    let missing = QuerySession::open(&dir.path().join("none").to_string_lossy()).err();
+    assert!(matches!(missing, Some(QueryError::Location(_))));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_appears_only_when_it_is_whole() -> Result<(), Failure> {
+    let dir = small().await?;
+    let out = TempDir::new()?;
+    let options = |query: &str, name: &str, format| SqlOptions {
+        lake: dir.path().to_string_lossy().into_owned(),
+        query: Some(query.to_owned()),
+        format,
+        output: Some(out.path().join(name)),
+        max_rows: Some(2),
+        ..Default::default()
+    };
+    super::sql(options("SELECT call_id FROM calls WHERE account = 'acme' ORDER BY started_at", "a.csv", Format::Csv))
+        .await?;
+    assert_eq!(std::fs::read_to_string(out.path().join("a.csv"))?, "call_id\na1\nb1\n");
+    super::sql(options("SELECT 1 AS a; SELECT 2 AS b", "b.ndjson", Format::Ndjson)).await?;
+    assert_eq!(std::fs::read_to_string(out.path().join("b.ndjson"))?, "{\"a\":1}\n{\"b\":2}\n");
+    // Fails while it runs, after the file was opened.
+    let failed = super::sql(options("SELECT 1 / (candidates - candidates) FROM calls", "c.csv", Format::Csv)).await;
+    assert!(failed.is_err());
+    let two = super::sql(options("SELECT 1; SELECT 2", "d.csv", Format::Csv)).await;
+    assert!(matches!(two, Err(QueryError::OneStatement { count: 2, .. })));
+    assert_eq!(std::fs::read_dir(out.path())?.count(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn memory_is_bounded() -> Result<(), Failure> {
+    let dir = TempDir::new()?;
+    let session = QuerySession::open_within(&dir.path().to_string_lossy(), 4 << 20)?;
+    let wide = "(SELECT concat(repeat('x', 500), value) AS t FROM generate_series(1, 50000)) AS";
+    let sql = format!("SELECT count(*) FROM {wide} a JOIN {wide} b ON a.t = b.t");
+    let answer = ask(&session, &sql).await;
+    assert!(matches!(answer, Err(QueryError::Memory { .. })), "{answer:?}");
+    Ok(())
+}
