@@ -1,8 +1,16 @@
-//! callweave: an open, self-hosted call-tracking pipeline.
+//! callweave: an open, self-hosted call-tracking pipeline. ARCHITECTURE.md shows the way of an event through these
+//! modules, in reading order here.
 
 pub mod config;
 pub mod telemetry;
 
+pub mod lake;
 pub mod log;
 
 pub mod collect;
+pub mod import;
+pub mod process;
+pub mod query;
+pub mod simulate;
+
+pub mod line;

@@ -1,3 +1,4 @@
-//! The one integration binary: whole roles, through real sockets and files.
+//! The one integration binary: each further one would link the engines once more.
 
 mod collect;
+mod lake;

@@ -129,7 +129,12 @@ mod tests {
         Evidence { last_sign, active: false, clicked: false, known_caller: false, same_country: None }
     }
 
-    fn check(evidence: &[Evidence], chosen: Option<usize>, rests_on: Option<RestsOn>, confidence: std::ops::Range<f64>) {
+    fn check(
+        evidence: &[Evidence],
+        chosen: Option<usize>,
+        rests_on: Option<RestsOn>,
+        confidence: std::ops::Range<f64>,
+    ) {
         let choice = choose(evidence, START);
         assert_eq!((choice.chosen, choice.rests_on), (chosen, rests_on), "{evidence:?} {choice:?}");
         let of_chosen = choice.chosen.map_or(choice.none, |at| choice.probabilities[at]);

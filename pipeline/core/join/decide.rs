@@ -159,9 +159,7 @@ impl Account {
                     self.session_due(ix, out)
                 }
                 Thing::Lease(ix) if self.leases.get(ix).is_some_and(|it| it.due.at == at) => self.lease_due(ix, out),
-                Thing::Call(ix) if self.calls.get(ix).is_some_and(|it| it.due.at == at) => {
-                    self.call_due(ix, mode, out)
-                }
+                Thing::Call(ix) if self.calls.get(ix).is_some_and(|it| it.due.at == at) => self.call_due(ix, mode, out),
                 Thing::Visitor(ix) if self.visitors.get(ix).is_some_and(|it| it.due.at == at) => self.visitor_due(ix),
                 _ => {}
             }

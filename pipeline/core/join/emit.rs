@@ -320,9 +320,10 @@ impl Account {
 
     fn is_known_caller(&self, ix: u32, visitor: u32, start: Time) -> bool {
         let caller = self.calls[ix].caller().number();
-        let asked = self.visitors[visitor].rest.as_ref().is_some_and(|rest| {
-            rest.callbacks.iter().any(|(at, phone)| Some(*phone) == caller && *at <= start)
-        });
+        let asked = self.visitors[visitor]
+            .rest
+            .as_ref()
+            .is_some_and(|rest| rest.callbacks.iter().any(|(at, phone)| Some(*phone) == caller && *at <= start));
         asked || self.was_joined_before(ix, visitor)
     }
 

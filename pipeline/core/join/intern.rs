@@ -30,7 +30,6 @@ pub(super) fn hash_of<T: Hash + ?Sized>(value: &T) -> u64 {
 }
 
 impl<T: Hash + Eq + ?Sized> Interner<T> {
-
     /// The held twin of `value`, or itself.
     pub fn share(&mut self, value: Arc<T>) -> Arc<T> {
         let hash = hash_of(&*value);

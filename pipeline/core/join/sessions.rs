@@ -235,8 +235,7 @@ impl Session {
     /// Whether a page view with this touch brings a campaign that is not the session's.
     fn differs(&self, touch: &Touch) -> bool {
         let Some(own) = self.touch() else { return false };
-        (touch.utm.is_some() && touch.utm != own.utm)
-            || (touch.click_id.is_some() && touch.click_id != own.click_id)
+        (touch.utm.is_some() && touch.utm != own.utm) || (touch.click_id.is_some() && touch.click_id != own.click_id)
     }
 }
 
@@ -573,7 +572,8 @@ impl Account {
                 continue;
             }
             let at = event.at();
-            let twin = old.iter().zip(&starts).find(|(ix, start)| **start == at && left.contains(ix)).map(|(ix, _)| *ix);
+            let twin =
+                old.iter().zip(&starts).find(|(ix, start)| **start == at && left.contains(ix)).map(|(ix, _)| *ix);
             let ix = match twin {
                 Some(ix) => {
                     left.retain(|&held| held != ix);

@@ -33,7 +33,9 @@ const HEADER: usize = MAGIC.len() + 1 + 16;
 pub enum SnapshotError {
     #[error("is not a callweave snapshot")]
     NotASnapshot,
-    #[error("is of version {0}, and this program reads version {VERSION}: replay the log, or use the program that wrote it")]
+    #[error(
+        "is of version {0}, and this program reads version {VERSION}: replay the log, or use the program that wrote it"
+    )]
     Version(u8),
     #[error("is damaged: its hash does not match")]
     Damaged,
@@ -198,12 +200,7 @@ fn share_touch(touch: &mut Touch, shared: &mut Shared) {
     touch.source = shared.sources.share(touch.source.clone());
     touch.agent = shared.agents.share(touch.agent.clone());
     touch.place = shared.places.share(touch.place.clone());
-    let texts = [
-        &mut touch.referrer,
-        &mut touch.experiment_id,
-        &mut touch.experiment_variant,
-        &mut touch.language,
-    ];
+    let texts = [&mut touch.referrer, &mut touch.experiment_id, &mut touch.experiment_variant, &mut touch.language];
     for text in texts.into_iter().flatten() {
         *text = shared.texts.share(text.clone());
     }

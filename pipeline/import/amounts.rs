@@ -1,0 +1,297 @@
+//! Values as spreadsheets and telephone systems write them: times, durations, telephone numbers, money.
+
+use std::str::FromStr;
+
+use callweave_core::phone::{Party, Phone};
+use callweave_core::time::{Date, MICROS_PER_SECOND, Time};
+use chrono::{Duration, LocalResult, NaiveDate, NaiveDateTime, TimeZone};
+use chrono_tz::Tz;
+use phonenumber::country;
+
+/// Reads RFC 3339; `2026-11-20 12:34:56` (with `T` or `/`, without seconds, with a fraction) in the zone; or a Unix time
+/// in seconds, milliseconds or microseconds, by its size.
+pub(super) fn time(text: &str, zone: Tz) -> Option<Time> {
+    if let Ok(time) = Time::parse(text) {
+        return Some(time);
+    }
+    if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') && text.len() >= 9 {
+        return unix(text);
+    }
+    // `2026-11-20 12:34:56 UTC`, as some write it.
+    let (text, zone) = match text.strip_suffix(" UTC").or_else(|| text.strip_suffix(" GMT")) {
+        Some(text) => (text, Tz::UTC),
+        None => (text, zone),
+    };
+    let plain = &*text.replace('/', "-").replace('T', " ");
+    for format in ["%Y-%m-%d %H:%M:%S%.f %z", "%Y-%m-%d %H:%M:%S%.f%z"] {
+        if let Ok(time) = chrono::DateTime::parse_from_str(plain, format) {
+            return Some(Time(time.timestamp_micros()));
+        }
+    }
+    let local = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"]
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(plain, format).ok())?;
+    Some(Time(utc_micros(local, zone)?))
+}
+
+/// A time that the clock shows twice is the first of the two; one that it skips is as long after the skip as it would
+/// have been.
+fn utc_micros(local: NaiveDateTime, zone: Tz) -> Option<i64> {
+    let hour = Duration::hours(1);
+    match zone.from_local_datetime(&local) {
+        LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time.timestamp_micros()),
+        LocalResult::None => {
+            let before = zone.from_local_datetime(&local.checked_sub_signed(hour)?).earliest()?;
+            before.timestamp_micros().checked_add(3600 * MICROS_PER_SECOND)
+        }
+    }
+}
+
+fn unix(text: &str) -> Option<Time> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let number: i64 = whole.parse().ok()?;
+    let unit = match whole.len() {
+        9..=11 => MICROS_PER_SECOND,
+        12..=14 => 1000,
+        15..=17 => 1,
+        _ => return None,
+    };
+    let mut micros = number.checked_mul(unit)?;
+    let mut place = unit;
+    for digit in fraction.bytes() {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        place /= 10;
+        micros = micros.checked_add(i64::from(digit - b'0') * place)?;
+    }
+    Some(Time(micros))
+}
+
+/// Reads seconds (`63`, `63.5`), `1:03` or `0:01:03` as microseconds.
+pub(super) fn duration(text: &str) -> Option<i64> {
+    let mut seconds = 0.0f64;
+    for (at, part) in text.split(':').enumerate() {
+        let number = part.trim().parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0 && !part.contains('e'))?;
+        if at > 2 || (at > 0 && number >= 60.0) {
+            return None;
+        }
+        seconds = seconds * 60.0 + number;
+    }
+    // More than a year is no call.
+    (seconds <= 366.0 * 86_400.0).then_some((seconds * 1e6).round() as i64)
+}
+
+/// What systems write for a caller who withholds the number.
+const WITHHELD: [&str; 13] = [
+    "anonymous",
+    "unknown",
+    "withheld",
+    "private",
+    "restricted",
+    "blocked",
+    "unavailable",
+    "hidden",
+    "no caller id",
+    "anonymous caller",
+    "null",
+    "none",
+    "n/a",
+];
+
+pub(super) fn party(text: Option<&str>, home: Option<country::Id>) -> Option<Party> {
+    match text {
+        None => Some(Party::Anonymous),
+        Some(text) if WITHHELD.contains(&&*text.to_ascii_lowercase()) || text == "-" => Some(Party::Anonymous),
+        Some(text) => phone(text, home).map(Party::Number),
+    }
+}
+
+/// Reads a number in any usual writing; one without country code needs a `home`.
+pub(super) fn phone(text: &str, home: Option<country::Id>) -> Option<Phone> {
+    // `"Jane" <+14155550123>`, `sip:+14155550123@example.com`, `tel:…`, and the quotation mark that keeps a
+    // spreadsheet from reading a sum.
+    let text = text.rsplit_once('<').map_or(text, |(_, inside)| inside.trim_end_matches('>'));
+    let text = text.trim_start_matches("sips:").trim_start_matches("sip:").trim_start_matches("tel:");
+    let text = text.split(['@', ';']).next()?.trim().trim_matches(['\'', '"', '=']);
+    if text.len() > 40 || !text.bytes().any(|b| b.is_ascii_digit()) || text.bytes().any(|b| b.is_ascii_alphabetic()) {
+        return None;
+    }
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    if text.starts_with('+') || text.starts_with("(+") {
+        // The parser drops the zero of `+44 (0)20 …`. A number of no country that it knows is kept as it stands.
+        let whole = format!("+{digits}");
+        return phonenumber::parse(None, &whole).ok().and_then(|n| e164(&n)).or_else(|| Phone::parse(&whole).ok());
+    }
+    e164(&phonenumber::parse(Some(home?), &digits).ok()?)
+}
+
+fn e164(number: &phonenumber::PhoneNumber) -> Option<Phone> {
+    Phone::parse(&phonenumber::format(number).mode(phonenumber::Mode::E164).to_string()).ok()
+}
+
+/// The two letters of a country.
+pub(super) fn home(code: &str) -> Option<country::Id> {
+    country::Id::from_str(&code.to_ascii_uppercase()).ok()
+}
+
+/// A day: `2026-11-20`, `2026/11/20` or `20261120`. What puts the day or month first is ambiguous, and refused.
+pub(super) fn date(text: &str) -> Option<Date> {
+    let text = text.split_once([' ', 'T']).map_or(text, |(date, _)| date);
+    if text.len() == 8
+        && let Ok(date) = NaiveDate::parse_from_str(text, "%Y%m%d")
+    {
+        return Date::parse(&date.to_string()).ok();
+    }
+    Date::parse(&text.replace('/', "-")).ok()
+}
+
+/// Digits before and after the point that an amount of money has at most.
+const WHOLE_DIGITS_MOST: usize = 12;
+const FRACTION_DIGITS_MOST: usize = 6;
+
+/// An amount as a JSON number: `1,234.50`, `1.234,50`, `$12`, `12,5 €`. Of two different separators the last is the
+/// decimal one; a single comma before three digits separates thousands.
+pub(super) fn money(text: &str) -> Option<String> {
+    let negative = text.contains('-') || (text.starts_with('(') && text.ends_with(')'));
+    let bare: String = text.chars().filter(|c| c.is_ascii_digit() || matches!(c, '.' | ',')).collect();
+    if text.chars().any(|c| c.is_ascii_alphabetic()) && !text.chars().any(|c| c.is_ascii_digit()) {
+        return None;
+    }
+    let point = match (bare.rfind('.'), bare.rfind(',')) {
+        (Some(point), Some(comma)) => Some(point.max(comma)),
+        (Some(point), None) => (bare.matches('.').count() == 1).then_some(point),
+        (None, Some(comma)) => (bare.matches(',').count() == 1 && bare.len() - comma != 4).then_some(comma),
+        (None, None) => None,
+    };
+    let (whole, fraction) = point.map_or((&*bare, ""), |at| (&bare[..at], &bare[at + 1..]));
+    let whole: String = whole.chars().filter(char::is_ascii_digit).collect();
+    let whole = whole.trim_start_matches('0');
+    let fraction = fraction.trim_end_matches('0');
+    if bare.is_empty() || !bare.bytes().any(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    if whole.len() > WHOLE_DIGITS_MOST || fraction.len() > FRACTION_DIGITS_MOST || fraction.contains([',', '.']) {
+        return None;
+    }
+    let sign = if negative { "-" } else { "" };
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let point = if fraction.is_empty() { "" } else { "." };
+    Some(format!("{sign}{whole}{point}{fraction}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn times() {
+        let new_york = chrono_tz::America::New_York;
+        for (text, expected) in [
+            ("2026-11-20T12:34:56Z", Some("2026-11-20T12:34:56.000000Z")),
+            ("2026-11-20T12:34:56+02:00", Some("2026-11-20T10:34:56.000000Z")),
+            ("2026-11-20 12:34:56 +0200", Some("2026-11-20T10:34:56.000000Z")),
+            ("2026-11-20 12:34:56 UTC", Some("2026-11-20T12:34:56.000000Z")),
+            ("2026-11-20 12:34:56", Some("2026-11-20T17:34:56.000000Z")),
+            ("2026/07/20 12:34:56.25", Some("2026-07-20T16:34:56.250000Z")),
+            ("2026-07-20 12:34", Some("2026-07-20T16:34:00.000000Z")),
+            // 2:30 does not exist on 8 March 2026, and 1:30 exists twice on 1 November.
+            ("2026-03-08 02:30:00", Some("2026-03-08T07:30:00.000000Z")),
+            ("2026-11-01 01:30:00", Some("2026-11-01T05:30:00.000000Z")),
+            ("1795178096", Some("2026-11-20T12:34:56.000000Z")),
+            ("1795178096.5", Some("2026-11-20T12:34:56.500000Z")),
+            ("1795178096789", Some("2026-11-20T12:34:56.789000Z")),
+            ("20.11.2026 12:34", None),
+            ("yesterday", None),
+            ("", None),
+            ("12345", None),
+        ] {
+            assert_eq!(time(text, new_york).map(|time| time.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (text, seconds) in [
+            ("63", Some(63.0)),
+            ("63.5", Some(63.5)),
+            ("1:03", Some(63.0)),
+            ("00:05:36", Some(336.0)),
+            ("1:63", None),
+            ("-3", None),
+            ("1e9", None),
+            ("inf", None),
+            ("a", None),
+            ("", None),
+        ] {
+            assert_eq!(duration(text), seconds.map(|s: f64| (s * 1e6) as i64), "{text}");
+        }
+    }
+
+    #[test]
+    fn phones() {
+        for (text, home, expected) in [
+            ("+1 (415) 555-0123", None, Some("+14155550123")),
+            ("+44 (0)20 7946 0123", None, Some("+442079460123")),
+            ("(415) 555-0123", Some("US"), Some("+14155550123")),
+            ("020 7946 0123", Some("GB"), Some("+442079460123")),
+            ("0044 20 7946 0123", Some("GB"), Some("+442079460123")),
+            ("415-555-0123", None, None),
+            ("sip:+14155550123@example.com;user=phone", None, Some("+14155550123")),
+            ("\"Jane\" <+14155550123>", None, Some("+14155550123")),
+            ("100", Some("US"), None),
+            ("abc", Some("US"), None),
+            ("", Some("US"), None),
+        ] {
+            let home = home.map(|code| super::home(code).expect("a country"));
+            assert_eq!(phone(text, home).map(|phone| phone.to_string()).as_deref(), expected, "{text}");
+        }
+        for text in [None, Some("Anonymous"), Some("UNKNOWN"), Some("-")] {
+            assert_eq!(party(text, None), Some(Party::Anonymous));
+        }
+        assert!(home("XX").is_none() && home("").is_none());
+    }
+
+    #[test]
+    fn amounts_and_days() {
+        for (text, expected) in [
+            ("12", Some("12")),
+            ("1,234.50", Some("1234.5")),
+            ("1.234,50", Some("1234.5")),
+            ("1,234", Some("1234")),
+            ("12,5 €", Some("12.5")),
+            ("$0.07", Some("0.07")),
+            ("-3.10", Some("-3.1")),
+            ("(3.10)", Some("-3.1")),
+            ("1.234.567", Some("1234567")),
+            ("free", None),
+            ("", None),
+            (".", None),
+            ("1234567890123", None),
+        ] {
+            assert_eq!(money(text).as_deref(), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("2026-11-20", Some("2026-11-20")),
+            ("2026/11/20", Some("2026-11-20")),
+            ("20261120", Some("2026-11-20")),
+            ("2026-11-20 00:00:00", Some("2026-11-20")),
+            ("11/20/2026", None),
+            ("2026-02-30", None),
+        ] {
+            assert_eq!(date(text).map(|date| date.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in ".{0,60}", number in "[0-9.,:/ T+-]{0,30}") {
+            for text in [&text, &number] {
+                let _ = time(text, chrono_tz::Europe::London);
+                let _ = (duration(text), date(text), money(text));
+                let _ = party(Some(text), home("GB"));
+            }
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! CSV with a header: finished calls become `call_record`, advertising costs `ad_cost`.
+
+use std::io::{self, BufRead, Read};
+
+use callweave_core::event::{Direction, HangupBy, Outcome};
+use callweave_core::phone::Party;
+use callweave_core::time::{Date, Time};
+use phonenumber::country;
+
+use super::columns::{AD_COST, CALL, Columns};
+use super::{Format, ImportError, Run, amounts, read};
+
+/// A record of more bytes than this comes from a quotation mark that was never closed.
+const RECORD_BYTES_MOST: u64 = 4 * 1024 * 1024;
+/// What the delimiter is found out from.
+const HEADER_BYTES_MOST: u64 = 64 * 1024;
+const COLUMNS_MOST: usize = 1000;
+
+pub(super) fn import(run: &mut Run<'_>) -> Result<(), ImportError> {
+    let home = match run.options.country.as_deref() {
+        Some(code) => Some(amounts::home(code).ok_or_else(|| ImportError::Country(code.to_owned()))?),
+        None => None,
+    };
+    let (options, progress) = (run.options, run.progress);
+    for path in &options.files {
+        run.turn_to(path);
+        let reader =
+            read::open(path, progress).map_err(|source| ImportError::Open { file: run.file.clone(), source })?;
+        file(run, reader, home)?;
+    }
+    Ok(())
+}
+
+/// Lets through so many bytes until it is told that a record is complete.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let read = self.inner.read(&mut buffer[..most])?;
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+fn file(run: &mut Run<'_>, mut reader: Box<dyn BufRead + '_>, home: Option<country::Id>) -> Result<(), ImportError> {
+    let mut header = Vec::new();
+    let read = reader.by_ref().take(HEADER_BYTES_MOST).read_until(b'\n', &mut header);
+    read.map_err(|source| ImportError::Read { file: run.file.clone(), line: 0, source })?;
+    let delimiter = delimiter(&header);
+    let reader = io::Cursor::new(header).chain(reader);
+    let bounded = Bounded { inner: reader, left: RECORD_BYTES_MOST };
+    let mut reader =
+        ::csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(bounded);
+    let mut raw = ::csv::ByteRecord::new();
+    let mut table: Option<(Table, usize)> = None;
+    loop {
+        let line = reader.position().line();
+        match reader.read_byte_record(&mut raw) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) => return Err(read_error(run, line, error)),
+        }
+        reader.get_mut().left = RECORD_BYTES_MOST;
+        // Exports of old systems are in other encodings: what is not UTF-8 is replaced, the rest still counts.
+        let record: Vec<String> = raw.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
+        let line = raw.position().map_or(line, |position| position.line());
+        match &table {
+            None => table = Some((Table::of(run, &record)?, record.len())),
+            Some((table, width)) => {
+                run.counts.lines += 1;
+                let done = if record.len() == *width {
+                    table.write(run, &record, home)?
+                } else {
+                    Err(format!("has {} fields where the header has {width}", record.len()))
+                };
+                if let Err(reason) = done {
+                    run.reject(line, &reason, &joined(&raw, delimiter))?;
+                }
+            }
+        }
+    }
+}
+
+/// Whichever of comma, semicolon, tab and bar stands most often in the first line.
+fn delimiter(header: &[u8]) -> u8 {
+    let count = |delimiter: u8| header.iter().filter(|&&b| b == delimiter).count();
+    // Of equals the last is taken, so the most usual stands there.
+    b"|\t;,".iter().copied().max_by_key(|&delimiter| count(delimiter)).unwrap_or(b',')
+}
+
+fn read_error(run: &Run<'_>, line: u64, error: ::csv::Error) -> ImportError {
+    let file = run.file.clone();
+    match error.into_kind() {
+        ::csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            ImportError::Record { file, line, most: RECORD_BYTES_MOST as usize }
+        }
+        ::csv::ErrorKind::Io(source) => ImportError::Read { file, line, source },
+        other => ImportError::Read { file, line, source: io::Error::other(format!("{other:?}")) },
+    }
+}
+
+/// The record as CSV again, for the rejects.
+fn joined(record: &::csv::ByteRecord, delimiter: u8) -> Vec<u8> {
+    let mut writer = ::csv::WriterBuilder::new().delimiter(delimiter).flexible(true).from_writer(Vec::new());
+    // Writing to a Vec cannot fail.
+    let _ = writer.write_byte_record(record);
+    let mut bytes = writer.into_inner().unwrap_or_default();
+    bytes.pop();
+    bytes
+}
+
+enum Table {
+    Calls(Columns),
+    AdCosts(Columns),
+}
+
+impl Table {
+    fn of(run: &Run<'_>, header: &[String]) -> Result<Table, ImportError> {
+        let header = &header[..header.len().min(COLUMNS_MOST)];
+        let table = match run.options.format {
+            Format::CallsCsv => Table::Calls(Columns::find(CALL, header, run)?),
+            Format::AdCostsCsv => Table::AdCosts(Columns::find(AD_COST, header, run)?),
+            _ if is_ad_costs(run, header)? => Table::AdCosts(Columns::find(AD_COST, header, run)?),
+            _ => Table::Calls(Columns::find(CALL, header, run)?),
+        };
+        let missing = table.missing();
+        if missing.is_empty() {
+            return Ok(table);
+        }
+        let (file, missing) = (run.file.clone(), missing.join(", "));
+        Err(ImportError::Columns { file, missing, header: header.join(", ") })
+    }
+
+    fn missing(&self) -> Vec<&'static str> {
+        let (columns, needed): (&Columns, &[&'static str]) = match self {
+            Table::Calls(columns) => (columns, &["from", "to", "started_at"]),
+            Table::AdCosts(columns) => (columns, &["date", "source", "cost"]),
+        };
+        let mut missing: Vec<&str> = needed.iter().copied().filter(|member| !columns.has(member)).collect();
+        if let Table::Calls(columns) = self
+            && !["ended_at", "duration", "talk_seconds"].iter().any(|member| columns.has(member))
+        {
+            missing.push("ended_at or duration");
+        }
+        missing
+    }
+
+    fn write(
+        &self,
+        run: &mut Run<'_>,
+        record: &[String],
+        home: Option<country::Id>,
+    ) -> Result<Result<(), String>, ImportError> {
+        match self {
+            Table::Calls(columns) => match CallLine::read(columns, record, run, home) {
+                Ok(call) => call.write(run, record).map(Ok),
+                Err(reason) => Ok(Err(reason)),
+            },
+            Table::AdCosts(columns) => match CostLine::read(columns, record, run) {
+                Ok(cost) => cost.write(run, record).map(Ok),
+                Err(reason) => Ok(Err(reason)),
+            },
+        }
+    }
+}
+
+/// Costs have a cost, a source and a date, and no called number.
+fn is_ad_costs(run: &Run<'_>, header: &[String]) -> Result<bool, ImportError> {
+    // A mapping to a member of calls settles it, as its columns may bear any name.
+    if let Some((_, member)) = run.options.columns.first() {
+        let of_calls = CALL.iter().any(|(name, _)| name == member);
+        return Ok(!of_calls);
+    }
+    let (costs, calls) = (Columns::find(AD_COST, header, run)?, Columns::find(CALL, header, run)?);
+    Ok(["cost", "source", "date"].iter().all(|member| costs.has(member)) && !calls.has("to"))
+}
+
+/// The value of a member, read by `read`; where that fails the reason names the member and the value.
+fn member<T>(
+    columns: &Columns,
+    record: &[String],
+    name: &str,
+    what: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, String> {
+    match columns.get(record, name) {
+        None => Ok(None),
+        Some(text) => {
+            let short: String = text.chars().take(40).collect();
+            read(text).map(Some).ok_or_else(|| format!("{name}: {short:?} is not {what}"))
+        }
+    }
+}
+
+/// A finished call.
+struct CallLine<'r> {
+    call_id: Option<&'r str>,
+    direction: Direction,
+    from: Party,
+    to: Party,
+    started_at: Time,
+    answered_at: Option<Time>,
+    ended_at: Time,
+    outcome: Option<Outcome>,
+    hangup_by: Option<HangupBy>,
+    /// Other members, as they are.
+    texts: Vec<(&'static str, &'r str)>,
+}
+
+const A_TIME: &str = "a time such as 2026-11-20 12:34:56 or 2026-11-20T12:34:56Z";
+const A_DURATION: &str = "a number of seconds, or such as 0:01:03";
+
+impl<'r> CallLine<'r> {
+    fn read(
+        columns: &Columns,
+        record: &'r [String],
+        run: &Run<'_>,
+        home: Option<country::Id>,
+    ) -> Result<CallLine<'r>, String> {
+        let zone = run.options.timezone;
+        let time = |name| member(columns, record, name, A_TIME, |text| amounts::time(text, zone));
+        let seconds = |name| member(columns, record, name, A_DURATION, amounts::duration);
+        let direction = member(columns, record, "direction", "inbound, outbound or callback", direction)?;
+        let direction = direction.unwrap_or(Direction::Inbound);
+        let outcome_text = columns.get(record, "outcome");
+        let outcome = outcome_text.and_then(outcome);
+        let started_at = time("started_at")?.ok_or("started_at is empty")?;
+        let (talk, whole) = (seconds("talk_seconds")?, seconds("duration")?);
+        let mut answered_at = answered(columns, record, zone)?;
+        let ended_at = match (time("ended_at")?, whole, answered_at, talk) {
+            (Some(end), ..) => end,
+            (None, Some(whole), ..) => started_at.plus(whole),
+            (None, None, Some(answer), Some(talk)) => answer.plus(talk),
+            (None, None, None, Some(talk)) => started_at.plus(talk),
+            (None, None, _, None) => return Err("neither ended_at nor duration has a value".to_owned()),
+        };
+        if answered_at.is_none() {
+            // Talk is the last part of a call. A call told as answered, whose talk is not told apart, is all talk.
+            answered_at = match talk {
+                Some(talk) if talk > 0 => Some(ended_at.minus(talk).max(started_at)),
+                None if outcome == Some(Outcome::Answered) => Some(started_at),
+                _ => None,
+            };
+        }
+        if ended_at < started_at {
+            return Err("ended_at is before started_at".to_owned());
+        }
+        if answered_at.is_some_and(|answer| answer < started_at || answer > ended_at) {
+            return Err("answered_at is not between started_at and ended_at".to_owned());
+        }
+        let (from, to) = parties(columns, record, direction, home)?;
+        let mut texts = Vec::new();
+        for name in ["extension", "destination", "agent", "cause", "recording_url"] {
+            texts.extend(columns.get(record, name).map(|text| (name, text)));
+        }
+        // A result in words of its own is still worth keeping.
+        if let (Some(text), None, false) = (outcome_text, outcome, columns.get(record, "cause").is_some()) {
+            texts.push(("cause", text));
+        }
+        Ok(CallLine {
+            call_id: columns.get(record, "call_id"),
+            direction,
+            from,
+            to,
+            started_at,
+            answered_at,
+            ended_at,
+            outcome,
+            hangup_by: columns.get(record, "hangup_by").and_then(hangup_by),
+            texts,
+        })
+    }
+
+    fn write(&self, run: &mut Run<'_>, record: &[String]) -> Result<(), ImportError> {
+        let id = run.repeats.id(record.join("\u{1f}").as_bytes());
+        run.begin("call_record", self.ended_at, &id);
+        let lines = &mut run.lines;
+        // Without an id of its own a call is known by what the line says.
+        lines.text("call_id", self.call_id.unwrap_or(&id));
+        lines.text("direction", self.direction.name());
+        lines.phone("from", self.from.number().map_or(0, |phone| phone.0));
+        lines.phone("to", self.to.number().map_or(0, |phone| phone.0));
+        lines.time("started_at", self.started_at);
+        if let Some(answered_at) = self.answered_at {
+            lines.time("answered_at", answered_at);
+        }
+        lines.time("ended_at", self.ended_at);
+        lines.text_if("outcome", self.outcome.map(Outcome::name));
+        lines.text_if("hangup_by", self.hangup_by.map(HangupBy::name));
+        for (name, text) in &self.texts {
+            lines.text(name, text);
+        }
+        run.counts.calls += 1;
+        run.finish()
+    }
+}
+
+/// `answered_at`; some exports have a column `answered` that says yes or no instead, which tells no time.
+fn answered(columns: &Columns, record: &[String], zone: chrono_tz::Tz) -> Result<Option<Time>, String> {
+    const WORDS: [&str; 8] = ["yes", "no", "true", "false", "1", "0", "y", "n"];
+    if columns.get(record, "answered_at").is_some_and(|text| WORDS.contains(&&*text.to_ascii_lowercase())) {
+        return Ok(None);
+    }
+    member(columns, record, "answered_at", A_TIME, |text| amounts::time(text, zone))
+}
+
+/// Of the business's own number and the client's, only the client's may be withheld, and only where the client calls.
+fn parties(
+    columns: &Columns,
+    record: &[String],
+    direction: Direction,
+    home: Option<country::Id>,
+) -> Result<(Party, Party), String> {
+    let mend = if home.is_some() { "" } else { ", unless --country says where it is" };
+    let read = |name: &str| {
+        let text = columns.get(record, name);
+        let short: String = text.unwrap_or_default().chars().take(40).collect();
+        amounts::party(text, home).ok_or_else(|| format!("{name}: {short:?} is not a telephone number{mend}"))
+    };
+    let (from, to) = (read("from")?, read("to")?);
+    let withheld = |name: &str| format!("{name} is empty or withheld, but must be a telephone number");
+    match (direction, from, to) {
+        (_, _, Party::Anonymous) => Err(withheld("to")),
+        (Direction::Outbound, Party::Anonymous, _) => Err(withheld("from")),
+        _ => Ok((from, to)),
+    }
+}
+
+/// What a day's advertising cost.
+struct CostLine<'r> {
+    date: Date,
+    cost: String,
+    currency: String,
+    source: &'r str,
+    medium: &'r str,
+    clicks: Option<u64>,
+    impressions: Option<u64>,
+    texts: Vec<(&'static str, &'r str)>,
+}
+
+/// The medium of a cost whose line names none: what is paid by the click.
+const MEDIUM_DEFAULT: &str = "cpc";
+
+impl<'r> CostLine<'r> {
+    fn read(columns: &Columns, record: &'r [String], run: &Run<'_>) -> Result<CostLine<'r>, String> {
+        let count = |name| member(columns, record, name, "a whole number", |text| text.replace(',', "").parse().ok());
+        let currency = columns.get(record, "currency").or(run.options.currency.as_deref());
+        let currency = currency.ok_or("has no currency: name one with --currency, such as --currency USD")?;
+        if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_alphabetic()) {
+            return Err(format!("currency: {currency:?} is not a currency's three letters (ISO 4217), such as USD"));
+        }
+        let mut texts = Vec::new();
+        for name in ["campaign", "term", "content"] {
+            texts.extend(columns.get(record, name).map(|text| (name, text)));
+        }
+        Ok(CostLine {
+            date: member(columns, record, "date", "a date such as 2026-11-20", amounts::date)?
+                .ok_or("date is empty")?,
+            cost: member(columns, record, "cost", "an amount of money", amounts::money)?.ok_or("cost is empty")?,
+            currency: currency.to_ascii_uppercase(),
+            source: columns.get(record, "source").ok_or("source is empty")?,
+            medium: columns.get(record, "medium").unwrap_or(MEDIUM_DEFAULT),
+            clicks: count("clicks")?,
+            impressions: count("impressions")?,
+            texts,
+        })
+    }
+
+    fn write(&self, run: &mut Run<'_>, record: &[String]) -> Result<(), ImportError> {
+        let id = run.repeats.id(record.join("\u{1f}").as_bytes());
+        run.begin("ad_cost", self.date.start(), &id);
+        let lines = &mut run.lines;
+        lines.date("date", self.date);
+        lines.text("source", self.source);
+        lines.text("medium", self.medium);
+        for (name, text) in &self.texts {
+            lines.text(name, text);
+        }
+        lines.json("cost", &self.cost);
+        lines.text("currency", &self.currency);
+        for (name, count) in [("clicks", self.clicks), ("impressions", self.impressions)] {
+            if let Some(count) = count {
+                lines.integer(name, count);
+            }
+        }
+        run.counts.ad_costs += 1;
+        run.finish()
+    }
+}
+
+fn direction(text: &str) -> Option<Direction> {
+    Some(match &*text.to_ascii_lowercase() {
+        "inbound" | "in" | "incoming" | "received" => Direction::Inbound,
+        "outbound" | "out" | "outgoing" | "outbound-api" | "outbound-dial" | "dialed" | "placed" => Direction::Outbound,
+        "callback" | "call back" => Direction::Callback,
+        _ => return None,
+    })
+}
+
+fn outcome(text: &str) -> Option<Outcome> {
+    let plain = text.to_ascii_lowercase().replace(['-', ' '], "_");
+    Some(match &*plain {
+        "answered" | "answer" | "completed" | "complete" | "connected" | "success" | "successful" => Outcome::Answered,
+        "missed" | "no_answer" | "noanswer" | "unanswered" | "not_answered" | "cancel" | "canceled" | "cancelled"
+        | "abandoned" => Outcome::Missed,
+        "abandoned_greeting" => Outcome::AbandonedGreeting,
+        "abandoned_menu" => Outcome::AbandonedMenu,
+        "busy" | "user_busy" => Outcome::Busy,
+        "voicemail" | "voice_mail" => Outcome::Voicemail,
+        "failed" | "failure" | "error" | "congestion" | "rejected" => Outcome::Failed,
+        "callback_agent_missed" => Outcome::CallbackAgentMissed,
+        "callback_client_missed" => Outcome::CallbackClientMissed,
+        _ => return None,
+    })
+}
+
+fn hangup_by(text: &str) -> Option<HangupBy> {
+    Some(match &*text.to_ascii_lowercase() {
+        "caller" | "client" | "customer" => HangupBy::Caller,
+        "agent" | "callee" | "operator" => HangupBy::Agent,
+        "system" => HangupBy::System,
+        _ => return None,
+    })
+}

@@ -1,0 +1,329 @@
+use std::io::Write;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::combined::parse;
+use super::{Counts, Format, ImportError, ImportOptions, Progress, import};
+
+struct Desk {
+    folder: TempDir,
+    options: ImportOptions,
+}
+
+impl Desk {
+    fn new(format: Format) -> Desk {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut options = ImportOptions::new(format, Vec::new(), "acme");
+        options.site = Some("https://example.com/".to_owned());
+        options.rejects = Some(folder.path().join("rejects"));
+        Desk { folder, options }
+    }
+
+    fn file(&mut self, name: &str, bytes: &[u8]) -> &mut Desk {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, bytes).expect("written");
+        self.options.files.push(path);
+        self
+    }
+
+    fn run(&self) -> Result<(Counts, Vec<Value>), ImportError> {
+        let mut out = Vec::new();
+        let counts = import(&self.options, &mut out, &Progress::silent())?;
+        let lines = out.split(|&b| b == b'\n').filter(|line| !line.is_empty());
+        Ok((counts, lines.map(|line| serde_json::from_slice(line).expect("JSON")).collect()))
+    }
+
+    fn rejects(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("rejects")).expect("rejects")
+    }
+}
+
+const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+
+fn log_line(request: &str, status: u16, rest: &str) -> String {
+    format!("192.0.2.7 - - [17/May/2015:10:05:03 +0200] \"{request}\" {status} 2326{rest}\n")
+}
+
+#[test]
+fn lines_of_a_log() {
+    let check = |line: &str, expected: Result<(&str, &str, u16, Option<&str>, Option<&str>), &str>| {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let found = parse(line.as_bytes()).map(|r| {
+            let referrer = r.referrer.as_deref().map(text);
+            (text(&r.method), text(&r.target), r.status, referrer, r.agent.as_deref().map(text))
+        });
+        let found = found.as_ref().map(|(m, t, s, r, a)| (&**m, &**t, *s, r.as_deref(), a.as_deref()));
+        match (found, expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{line}"),
+            (Err(found), Err(words)) => assert!(found.contains(words), "{line}: {found}"),
+            (found, _) => panic!("{line}: {found:?}"),
+        }
+    };
+    let head = "192.0.2.7 - - [17/May/2015:10:05:03 +0000] ";
+    check(&format!("{head}\"GET / HTTP/1.1\" 200 5"), Ok(("GET", "/", 200, None, None)));
+    check(&format!("{head}\"GET / HTTP/1.1\" 304 -"), Ok(("GET", "/", 304, None, None)));
+    check(
+        &format!("{head}\"GET /a?b=c HTTP/2.0\" 200 5 \"-\" \"-\" \"extra\" 0.003"),
+        Ok(("GET", "/a?b=c", 200, Some("-"), Some(""))),
+    );
+    check(
+        &format!(r#"{head}"GET /a\"b HTTP/1.1" 200 5 "https://x/\"" "M \x22q\x22 \\ \xZZ""#),
+        Ok(("GET", "/a\"b", 200, Some("https://x/\""), Some("M \"q\" \\ \\xZZ"))),
+    );
+    check(&format!("{head}\"GET /a b c HTTP/1.1\" 200 5"), Ok(("GET", "/a b c", 200, None, None)));
+    check(&format!("{head}\"GET /\" 200 5"), Ok(("GET", "/", 200, None, None)));
+    check(&format!(r#"{head}"\x16\x03\x01" 400 5 "-" "-""#), Ok(("", "", 400, Some("-"), Some(""))));
+    check(&format!("{head}\"-\" 408 0 \"-\" \"-\""), Ok(("", "", 408, Some("-"), Some(""))));
+    check(
+        "::1 - J. [x] Doe [17/May/2015:10:05:03 -0730] \"HEAD / HTTP/1.0\" 200 -",
+        Ok(("HEAD", "/", 200, None, None)),
+    );
+    check("", Err("no space"));
+    check("192.0.2.7 - - [yesterday] \"GET / HTTP/1.1\" 200 5", Err("has no time"));
+    check("192.0.2.7 - - [31/Feb/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 5", Err("has no time"));
+    check(&format!("{head}\"GET / HTTP/1.1"), Err("request"));
+    check(&format!("{head}\"GET / HTTP/1.1\" ok 5"), Err("status"));
+    check(&format!("{head}\"GET / HTTP/1.1\" 2000 5"), Err("status"));
+    check(&format!("{head}\"GET / HTTP/1.1\" 200 5 \"-\" \"Mozilla/5.0 (compatible; cut"), Err("user agent"));
+    check(&format!("{head}\"GET / HTTP/1.1\" 200 5 \"-\" \"ends in \\"), Err("user agent"));
+}
+
+#[test]
+fn page_views_of_a_log() {
+    let mut log = String::new();
+    let browser = format!(" \"https://www.google.com/\" \"{FIREFOX}\"");
+    log += &log_line("GET /prices?utm_source=x HTTP/1.1", 200, &browser);
+    log += &log_line("GET /prices?utm_source=x HTTP/1.1", 200, &browser);
+    log += &log_line("GET /caf\\xc3\\xa9 HTTP/1.1", 304, &format!(" \"-\" \"{FIREFOX}\""));
+    log += &log_line("GET /common HTTP/1.1", 200, "");
+    for (request, status) in [
+        ("GET /a.png HTTP/1.1", 200),
+        ("HEAD / HTTP/1.1", 200),
+        ("POST /form HTTP/1.1", 200),
+        ("GET /old HTTP/1.1", 301),
+        ("GET /none HTTP/1.1", 404),
+        ("GET /wp-json/x HTTP/1.1", 200),
+    ] {
+        log += &log_line(request, status, &browser);
+    }
+    log += &log_line("GET / HTTP/1.1", 200, " \"-\" \"Googlebot/2.1 (+http://www.google.com/bot.html)\"");
+    log += "rubbish\n\n";
+    let mut desk = Desk::new(Format::Combined);
+    let (counts, events) = desk.file("access.log", log.as_bytes()).run().expect("imports");
+    let expected = Counts {
+        lines: 12,
+        unreadable: 1,
+        page_views: 4,
+        bots: 1,
+        internal: 1,
+        other_methods: 2,
+        redirects: 1,
+        errors: 1,
+        static_files: 1,
+        ..Counts::default()
+    };
+    assert_eq!(counts, expected);
+    assert_eq!(desk.rejects(), "rubbish\n");
+    let first = &events[0];
+    assert_eq!(first["source"], "import/access.log");
+    assert_eq!(first["time"], "2015-05-17T08:05:03.000Z");
+    let data = json!({
+        "visitor_id": first["data"]["visitor_id"],
+        "url": "https://example.com/prices?utm_source=x",
+        "referrer": "https://www.google.com/",
+        "user_agent": FIREFOX,
+        "ip": "192.0.2.7",
+    });
+    assert_eq!(first["data"], data);
+    assert_eq!(events[1]["id"], format!("{}-2", first["id"].as_str().unwrap_or_default()));
+    assert_eq!(events[2]["data"]["url"], "https://example.com/caf%C3%A9");
+    assert_eq!(events[2]["data"]["visitor_id"], data["visitor_id"]);
+    assert!(events[3]["data"]["user_agent"].is_null() && events[3]["data"]["visitor_id"] != data["visitor_id"]);
+
+    // Packed or not, and again: the same events.
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(log.as_bytes()).expect("packs");
+    for packed in [gzip.finish().expect("packs"), zstd::encode_all(log.as_bytes(), 1).expect("packs")] {
+        let again = Desk::new(Format::Combined).file("access.log", &packed).run().expect("imports");
+        assert_eq!(again, (counts, events.clone()));
+    }
+    desk.options.salt = "another".to_owned();
+    assert_ne!(desk.run().expect("imports").1[0]["data"]["visitor_id"], data["visitor_id"]);
+    for (site, words) in
+        [(None, "name the web site"), (Some("example.com"), "not a scheme"), (Some("https://a/b"), "not")]
+    {
+        desk.options.site = site.map(str::to_owned);
+        assert!(desk.run().expect_err("no site").to_string().contains(words));
+    }
+}
+
+fn calls(csv: &str, change: impl Fn(&mut ImportOptions)) -> (Counts, Vec<Value>) {
+    let mut desk = Desk::new(Format::Csv);
+    change(desk.file("calls.csv", csv.as_bytes()).options_mut());
+    let (counts, events) = desk.run().expect("imports");
+    (counts, events.into_iter().map(|event| event["data"].clone()).collect())
+}
+
+impl Desk {
+    fn options_mut(&mut self) -> &mut ImportOptions {
+        &mut self.options
+    }
+}
+
+#[test]
+fn calls_of_a_csv() {
+    let (counts, calls) = calls(
+        "\u{feff}Call ID;Caller ID;Tracking Number;Start Time;Duration;Talk Time;Status;Direction;Agent;Recording URL\r\n\
+         c1;(415) 555-0123;+1 628 555 0100;2026-11-20 12:00:00;63;48;Answered;inbound;\"Doe; Jane\";https://r.example/1\r\n\
+         c2;;6285550100;1795176000;0:20;;No Answer;;;\r\n\
+         ;Unknown;6285550100;2026-11-20T12:00:00Z;5;0;weird;in;;\r\n\
+         c4;+14155550123;withheld;2026-11-20 12:00:00;5;0;;;;\r\n\
+         c5;+14155550123;6285550100;soon;5;0;;;;\r\n\
+         c6;+14155550123;6285550100;2026-11-20 12:00:00;;;;;;\r\n\
+         c7;too;few\r\n",
+        |options| {
+            options.country = Some("us".to_owned());
+            options.timezone = chrono_tz::America::New_York;
+        },
+    );
+    assert_eq!((counts.lines, counts.calls, counts.unreadable), (7, 3, 4));
+    let first = json!({
+        "call_id": "c1", "direction": "inbound", "from": "+14155550123", "to": "+16285550100",
+        "started_at": "2026-11-20T17:00:00.000Z", "answered_at": "2026-11-20T17:00:15.000Z",
+        "ended_at": "2026-11-20T17:01:03.000Z", "outcome": "answered", "agent": "Doe; Jane",
+        "recording_url": "https://r.example/1",
+    });
+    assert_eq!(calls[0], first);
+    let second = json!({
+        "call_id": "c2", "direction": "inbound", "from": "anonymous", "to": "+16285550100",
+        "started_at": "2026-11-20T12:00:00.000Z", "ended_at": "2026-11-20T12:00:20.000Z", "outcome": "missed",
+    });
+    assert_eq!(calls[1], second);
+    assert_eq!(calls[2]["cause"], "weird");
+    assert_eq!(calls[2]["call_id"].as_str().map(str::len), Some(32));
+}
+
+#[test]
+fn columns_under_other_names() {
+    let csv = "Nummer,Klant,Wanneer,Einde\n+442079460001,+442079460002,2026-11-20T12:00:00Z,2026-11-20T12:01:00Z\n";
+    let map = [("Nummer", "to"), ("klant", "from"), ("Wanneer", "started_at"), ("Einde", "ended_at")];
+    let (_, calls) = calls(csv, |options| {
+        options.columns = map.iter().map(|(column, member)| ((*column).to_owned(), (*member).to_owned())).collect();
+    });
+    assert_eq!(calls[0]["to"], "+442079460001");
+    assert_eq!(calls[0]["from"], "+442079460002");
+
+    let mut desk = Desk::new(Format::Csv);
+    desk.file("calls.csv", csv.as_bytes());
+    let mut check = |columns: &[(&str, &str)], words: &str| {
+        desk.options.columns = columns.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        let error = desk.run().expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    check(&[], "no column for from, to, started_at, ended_at or duration; it has Nummer, Klant, Wanneer, Einde");
+    check(&[("Nummer", "two")], "there is no member two");
+    check(&[("Numero", "to")], "has no column Numero");
+}
+
+#[test]
+fn costs_of_a_csv() {
+    let mut desk = Desk::new(Format::Csv);
+    desk.options.currency = Some("eur".to_owned());
+    desk.file(
+        "costs.csv",
+        b"Day,Source,Medium,Campaign,Cost,Clicks\n2026-11-20,google,cpc,spring,\"1,234.50\",17\n\
+          2026-11-20,bing,,,$3,\n11/20/2026,bing,cpc,,3,1\n2026-11-20,bing,cpc,,much,1\n",
+    );
+    let (counts, events) = desk.run().expect("imports");
+    assert_eq!((counts.lines, counts.ad_costs, counts.unreadable), (4, 2, 2));
+    assert_eq!(events[0]["type"], "ad_cost");
+    assert_eq!(events[0]["time"], "2026-11-20T00:00:00.000Z");
+    let first = json!({
+        "date": "2026-11-20", "source": "google", "medium": "cpc", "campaign": "spring", "cost": 1234.5,
+        "currency": "EUR", "clicks": 17,
+    });
+    assert_eq!(events[0]["data"], first);
+    assert_eq!(desk.rejects(), "11/20/2026,bing,cpc,,3,1\n2026-11-20,bing,cpc,,much,1\n");
+    desk.options.currency = None;
+    assert_eq!(desk.run().expect("imports").0.unreadable, 4);
+}
+
+#[test]
+fn a_quotation_mark_that_is_never_closed_ends_it() {
+    let mut csv = b"from,to,date,duration\n".to_vec();
+    csv.extend_from_slice(b"\"");
+    csv.resize(6 * 1024 * 1024, b'x');
+    let error = Desk::new(Format::Csv).file("a.csv", &csv).run().expect_err("too long");
+    assert!(matches!(error, ImportError::Record { line: 2, .. }), "{error}");
+}
+
+#[test]
+fn lines_without_end_are_rejected_and_the_rest_goes_on() {
+    let mut log = vec![b'x'; 3 * 1024 * 1024];
+    log.push(b'\n');
+    log.extend_from_slice(log_line("GET / HTTP/1.1", 200, "").as_bytes());
+    let (counts, _) = Desk::new(Format::Combined).file("a.log", &log).run().expect("imports");
+    assert_eq!((counts.lines, counts.unreadable, counts.page_views), (2, 1, 1));
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let mut desk = Desk::new(Format::Combined);
+    desk.options.files.push(PathBuf::from("/nowhere/access.log"));
+    assert!(desk.run().expect_err("missing").to_string().contains("/nowhere/access.log"));
+    let cut = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3];
+    let error = Desk::new(Format::Combined).file("cut.gz", &cut).run().expect_err("cut off");
+    assert!(error.to_string().contains("cut.gz"), "{error}");
+}
+
+/// Nastiness that keeps the shape of a line.
+fn nasty_line() -> impl Strategy<Value = Vec<u8>> {
+    let parts = [
+        "192.0.2.7",
+        " ",
+        "-",
+        "[",
+        "]",
+        "17/May/2015:10:05:03 +0000",
+        "\"",
+        "\\",
+        "\\x",
+        "\\x4",
+        "GET /",
+        " HTTP/1.1",
+        "200",
+        "5",
+        "é",
+        "\u{0}",
+        "?",
+        "%",
+        "99/Xyz/0000:00:00:00 +9999",
+    ];
+    prop::collection::vec(prop::sample::select(parts.to_vec()), 0..30).prop_map(|parts| parts.concat().into_bytes())
+}
+
+proptest! {
+    #[test]
+    fn no_line_panics(nasty in nasty_line(), any in prop::collection::vec(any::<u8>(), 0..200)) {
+        for line in [nasty, any] {
+            let _ = parse(&line);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_file_panics(text in prop::collection::vec(any::<u8>(), 0..400), nasty in prop::collection::vec(nasty_line(), 0..5)) {
+        let mut csv = b"from,to,date,duration,status\n".to_vec();
+        csv.extend_from_slice(&text);
+        let (counts, events) = Desk::new(Format::CallsCsv).file("a.csv", &csv).run().expect("imports");
+        prop_assert_eq!(counts.lines, counts.unreadable + events.len() as u64);
+        let log = nasty.join(&b'\n');
+        let (counts, events) = Desk::new(Format::Combined).file("a.log", &log).run().expect("imports");
+        prop_assert_eq!(counts.page_views, events.len() as u64);
+    }
+}

@@ -1,0 +1,95 @@
+//! The SQL of `queries/`, carried inside the program. A test holds these lists against the folder.
+
+/// One file of `queries/`. Its header (`--` comments before the first statement) begins with one line that says what
+/// it is or asks; lines such as `-- key: account, call_id` follow.
+#[derive(Debug, Clone, Copy)]
+pub struct Text {
+    pub name: &'static str,
+    pub sql: &'static str,
+}
+
+macro_rules! texts {
+    ($folder:literal: $($name:literal)*) => {
+        &[$(Text { name: $name, sql: include_str!(concat!("../../queries/", $folder, "/", $name, ".sql")) }),*]
+    };
+}
+
+/// One for each table of the contract: its columns, and which rows of it count.
+pub const STAGING: &[Text] = texts!("staging":
+    "page_views" "web_events" "sessions" "leases" "calls" "call_moments" "tags" "notes" "transcripts" "deals"
+    "ad_costs" "rejected");
+
+/// One grain each.
+pub const MARTS: &[Text] = texts!("marts": "calls" "sessions");
+
+/// One question each.
+pub const REPORTS: &[Text] = texts!("reports":
+    "sources" "calls_by_day" "methods" "devices" "numbers" "missed" "landing_pages" "hours");
+
+/// Each finds offenders; empty is right.
+pub const CHECKS: &[Text] = texts!("checks":
+    "attribution_confidence" "call_times" "dates" "events_once" "kinds_by_settings" "kinds_in_order"
+    "lease_after_call" "one_row_a_key" "revisions" "unique_target");
+
+impl Text {
+    pub fn find(texts: &'static [Text], name: &str) -> Option<&'static Text> {
+        texts.iter().find(|text| text.name == name)
+    }
+
+    /// The header's first line: what this is, or which question it answers.
+    pub fn description(&self) -> &'static str {
+        self.header().next().unwrap_or_default()
+    }
+
+    /// The comma-separated words of the header's line `-- {key}: …`.
+    pub fn list(&self, key: &str) -> Vec<&'static str> {
+        let line = self.header().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        line.map_or_else(Vec::new, |words| words.split(',').map(str::trim).filter(|w| !w.is_empty()).collect())
+    }
+
+    fn header(&self) -> impl Iterator<Item = &'static str> {
+        self.sql.lines().map_while(|line| line.strip_prefix("--")).map(str::trim)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_lists_are_the_folder() -> std::io::Result<()> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries");
+        for (folder, texts) in [("staging", STAGING), ("marts", MARTS), ("reports", REPORTS), ("checks", CHECKS)] {
+            let mut files = BTreeSet::new();
+            for entry in std::fs::read_dir(root.join(folder))? {
+                files.insert(entry?.file_name().to_string_lossy().into_owned());
+            }
+            let listed: BTreeSet<String> = texts.iter().map(|text| format!("{}.sql", text.name)).collect();
+            assert_eq!(files, listed, "{folder}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn every_text_says_what_it_is() {
+        for text in STAGING.iter().chain(MARTS) {
+            assert!(!text.list("key").is_empty(), "{}", text.name);
+        }
+        for text in MARTS {
+            assert_eq!(text.list("grain").len(), 1, "{}", text.name);
+        }
+        for text in REPORTS {
+            let by = text.list("by");
+            assert!(text.list("default").iter().all(|column| by.contains(column)), "{}", text.name);
+            assert!(text.description().ends_with('?'), "{} asks a question", text.name);
+        }
+        for text in [STAGING, MARTS, REPORTS, CHECKS].into_iter().flatten() {
+            let description = text.description();
+            assert!(!description.is_empty() && description.len() <= 100, "{}: {description}", text.name);
+            assert!(text.sql.ends_with('\n') && !text.sql.contains(';'), "{}", text.name);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `callweave sql`: one text of SQL and its answers, or the prompt.
+
+use std::io::{IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::QueryError;
+use super::format::Format;
+use super::guard::QUERY_BYTES_MAX;
+use super::output::{Output, Shape, pump};
+use super::prompt;
+use super::session::QuerySession;
+
+#[derive(Debug, Clone, Default)]
+pub struct SqlOptions {
+    /// A folder or a URL.
+    pub lake: String,
+    pub query: Option<String>,
+    /// `-` is standard input.
+    pub file: Option<PathBuf>,
+    pub format: Format,
+    pub output: Option<PathBuf>,
+    /// Rows of each result. Nothing: all, of a table the first [`super::format::TABLE_ROWS_MAX`].
+    pub max_rows: Option<usize>,
+}
+
+/// Answers the query, or that of the file, or that of standard input where it is no terminal; else opens the prompt.
+///
+/// A reader of standard output that goes away ends it without an error.
+pub async fn sql(options: SqlOptions) -> Result<(), QueryError> {
+    let shape = Shape::new(options.format, options.output.as_deref(), options.max_rows);
+    refuse_bytes_on_terminal(options.format, options.output.as_deref())?;
+    let text = match (options.query, options.file) {
+        (Some(_), Some(_)) => {
+            return Err(QueryError::Parameter {
+                flag: "--file",
+                problem: "stands beside a query: give one of them".to_owned(),
+            });
+        }
+        (Some(query), None) => query,
+        (None, Some(path)) => read_file(&path)?,
+        (None, None) if !std::io::stdin().is_terminal() => read_file(Path::new("-"))?,
+        (None, None) if options.output.is_some() => return Err(QueryError::NoQuery),
+        (None, None) => return prompt::run(QuerySession::open(&options.lake)?, shape).await,
+    };
+    let session = QuerySession::open(&options.lake)?;
+    match answer_all(&session, &text, shape, options.output.as_deref()).await {
+        Err(error) if error.is_broken_pipe() => Ok(()),
+        result => result,
+    }
+}
+
+pub(super) fn refuse_bytes_on_terminal(format: Format, output: Option<&Path>) -> Result<(), QueryError> {
+    if format.is_binary() && output.is_none() && std::io::stdout().is_terminal() {
+        return Err(QueryError::Parameter {
+            flag: "--format",
+            problem: format!("{format} is no text: give --output FILE, or send standard output elsewhere"),
+        });
+    }
+    Ok(())
+}
+
+async fn answer_all(session: &QuerySession, text: &str, shape: Shape, output: Option<&Path>) -> Result<(), QueryError> {
+    let statements = session.admit(text)?;
+    match statements.len() {
+        0 => return Err(QueryError::NoQuery),
+        1 => {}
+        _ if shape.format.is_sequence() => {}
+        count => return Err(QueryError::OneStatement { count, format: shape.format.name() }),
+    }
+    let mut to: Option<Output> = None;
+    for statement in statements {
+        let answer = session.answer(statement, text).await?;
+        // The file is made only when the first query is known to make sense.
+        let open = match to.take() {
+            Some(open) => open,
+            None => Output::open(output)?,
+        };
+        let (written, open) = pump(answer, shape, text, open).await?;
+        if written.is_cut {
+            tell_cut(written.rows, shape.format);
+        }
+        to = Some(open);
+    }
+    to.map_or(Ok(()), Output::finish)
+}
+
+/// On standard error, so that results stay clean.
+pub(super) fn tell_cut(rows: usize, format: Format) {
+    let hint = if format == Format::Table { "; --max-rows or another --format shows more" } else { "" };
+    // A closed standard error is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "only the first {rows} rows are shown{hint}");
+}
+
+fn read_file(path: &Path) -> Result<String, QueryError> {
+    let failed = |source| QueryError::Input {
+        path: if path == Path::new("-") { "standard input".into() } else { path.to_owned() },
+        source,
+    };
+    let mut text = String::new();
+    let bound = QUERY_BYTES_MAX as u64 + 1;
+    if path == Path::new("-") {
+        std::io::stdin().take(bound).read_to_string(&mut text).map_err(failed)?;
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(bound).read_to_string(&mut text)).map_err(failed)?;
+    }
+    Ok(text)
+}

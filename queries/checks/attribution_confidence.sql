@@ -1,0 +1,8 @@
+-- Calls whose confidence is no probability, or stands without what it is the confidence of.
+SELECT account, call_id, attribution_method, attribution_confidence, source_confidence, session_id, source
+FROM calls
+WHERE
+    attribution_confidence NOT BETWEEN 0 AND 1
+    OR source_confidence NOT BETWEEN 0 AND 1
+    OR (attribution_confidence IS NULL) <> (session_id IS NULL)
+    OR (source_confidence IS NULL) <> (source IS NULL)

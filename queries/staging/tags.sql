@@ -1,0 +1,16 @@
+-- Tags that calls were given, one row each, as they came.
+-- key: account, event_source, event_id
+SELECT
+    h.account,        -- text
+    h.time,           -- timestamp
+    h.event_id,       -- text
+    h.event_source,   -- text
+    h.call_id,        -- text
+    h.category,       -- text
+    h.value,          -- decimal(18, 6)
+    h.currency,       -- text
+    h.origin,         -- text
+    h.by,             -- text
+    h.recorded_time,  -- timestamp
+    h.date            -- date
+FROM history.tags AS h
