@@ -13,4 +13,5 @@ pub mod process;
 pub mod query;
 pub mod simulate;
 
+pub mod files;
 pub mod line;

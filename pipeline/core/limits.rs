@@ -60,8 +60,8 @@ pub const HOLD_MINUTES_MAX: f64 = 43_200.0;
 pub const COOLDOWN_MINUTES_MAX: f64 = 43_200.0;
 pub const RETENTION_DAYS_MAX: u32 = 36_500;
 /// Digits of a pool's extensions.
-pub const EXTENSION_DIGITS_MIN: u8 = 3;
-pub const EXTENSION_DIGITS_MAX: u8 = 6;
+pub const EXTENSION_DIGITS_MIN: u8 = 1;
+pub const EXTENSION_DIGITS_MAX: u8 = 10;
 /// Mistakes that one rejection of settings spells out; the rest is counted.
 pub const MISTAKES_TOLD_MAX: usize = 50;
 

@@ -39,9 +39,12 @@ pub(super) fn import(run: &mut Run<'_>) -> Result<(), ImportError> {
             Kind::Redirect => run.counts.redirects += 1,
             Kind::Error => run.counts.errors += 1,
             Kind::Static => run.counts.static_files += 1,
-            Kind::Page => return write(run, &site, &request, line),
+            Kind::Page => match write(run, &site, &request, line) {
+                Some(reason) => return run.reject(number, &reason, line),
+                None => run.counts.page_views += 1,
+            },
         }
-        Ok(())
+        run.written()
     })
 }
 
@@ -56,7 +59,8 @@ fn site(given: Option<&str>) -> Result<String, ImportError> {
     Ok(bare.to_owned())
 }
 
-fn write(run: &mut Run<'_>, site: &str, request: &Request<'_>, line: &[u8]) -> Result<(), ImportError> {
+/// Writes the page view; what is wrong with it is returned.
+fn write(run: &mut Run<'_>, site: &str, request: &Request<'_>, line: &[u8]) -> Option<String> {
     let address = String::from_utf8_lossy(request.address);
     let agent = request.agent.as_deref().map(String::from_utf8_lossy);
     let visitor = repeats::name(&[&run.options.salt, &address, agent.as_deref().unwrap_or_default()]);
@@ -74,7 +78,6 @@ fn write(run: &mut Run<'_>, site: &str, request: &Request<'_>, line: &[u8]) -> R
     if address.parse::<std::net::IpAddr>().is_ok() {
         run.lines.text("ip", &address);
     }
-    run.counts.page_views += 1;
     run.finish()
 }
 

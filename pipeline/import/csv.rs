@@ -8,7 +8,7 @@ use callweave_core::time::{Date, Time};
 use phonenumber::country;
 
 use super::columns::{AD_COST, CALL, Columns};
-use super::{Format, ImportError, Run, amounts, read};
+use super::{Format, ImportError, Run, read, values};
 
 /// A record of more bytes than this comes from a quotation mark that was never closed.
 const RECORD_BYTES_MOST: u64 = 4 * 1024 * 1024;
@@ -18,7 +18,7 @@ const COLUMNS_MOST: usize = 1000;
 
 pub(super) fn import(run: &mut Run<'_>) -> Result<(), ImportError> {
     let home = match run.options.country.as_deref() {
-        Some(code) => Some(amounts::home(code).ok_or_else(|| ImportError::Country(code.to_owned()))?),
+        Some(code) => Some(values::home(code).ok_or_else(|| ImportError::Country(code.to_owned()))?),
         None => None,
     };
     let (options, progress) = (run.options, run.progress);
@@ -76,12 +76,13 @@ fn file(run: &mut Run<'_>, mut reader: Box<dyn BufRead + '_>, home: Option<count
             Some((table, width)) => {
                 run.counts.lines += 1;
                 let done = if record.len() == *width {
-                    table.write(run, &record, home)?
+                    table.write(run, &record, home)
                 } else {
                     Err(format!("has {} fields where the header has {width}", record.len()))
                 };
-                if let Err(reason) = done {
-                    run.reject(line, &reason, &joined(&raw, delimiter))?;
+                match done {
+                    Ok(()) => run.written()?,
+                    Err(reason) => run.reject(line, &reason, &joined(&raw, delimiter))?,
                 }
             }
         }
@@ -152,21 +153,24 @@ impl Table {
         missing
     }
 
-    fn write(
-        &self,
-        run: &mut Run<'_>,
-        record: &[String],
-        home: Option<country::Id>,
-    ) -> Result<Result<(), String>, ImportError> {
-        match self {
-            Table::Calls(columns) => match CallLine::read(columns, record, run, home) {
-                Ok(call) => call.write(run, record).map(Ok),
-                Err(reason) => Ok(Err(reason)),
-            },
-            Table::AdCosts(columns) => match CostLine::read(columns, record, run) {
-                Ok(cost) => cost.write(run, record).map(Ok),
-                Err(reason) => Ok(Err(reason)),
-            },
+    /// Writes the event of a record, or says what is wrong with it.
+    fn write(&self, run: &mut Run<'_>, record: &[String], home: Option<country::Id>) -> Result<(), String> {
+        let (problem, counter) = match self {
+            Table::Calls(columns) => {
+                let call = CallLine::read(columns, record, run, home)?;
+                (call.write(run, record), &mut run.counts.calls)
+            }
+            Table::AdCosts(columns) => {
+                let cost = CostLine::read(columns, record, run)?;
+                (cost.write(run, record), &mut run.counts.ad_costs)
+            }
+        };
+        match problem {
+            Some(reason) => Err(reason),
+            None => {
+                *counter += 1;
+                Ok(())
+            }
         }
     }
 }
@@ -225,12 +229,12 @@ impl<'r> CallLine<'r> {
         home: Option<country::Id>,
     ) -> Result<CallLine<'r>, String> {
         let zone = run.options.timezone;
-        let time = |name| member(columns, record, name, A_TIME, |text| amounts::time(text, zone));
-        let seconds = |name| member(columns, record, name, A_DURATION, amounts::duration);
-        let direction = member(columns, record, "direction", "inbound, outbound or callback", direction)?;
+        let time = |name| member(columns, record, name, A_TIME, |text| values::time(text, zone));
+        let seconds = |name| member(columns, record, name, A_DURATION, values::duration);
+        let direction = member(columns, record, "direction", "inbound, outbound or callback", values::direction)?;
         let direction = direction.unwrap_or(Direction::Inbound);
         let outcome_text = columns.get(record, "outcome");
-        let outcome = outcome_text.and_then(outcome);
+        let outcome = outcome_text.and_then(values::outcome);
         let started_at = time("started_at")?.ok_or("started_at is empty")?;
         let (talk, whole) = (seconds("talk_seconds")?, seconds("duration")?);
         let mut answered_at = answered(columns, record, zone)?;
@@ -273,12 +277,12 @@ impl<'r> CallLine<'r> {
             answered_at,
             ended_at,
             outcome,
-            hangup_by: columns.get(record, "hangup_by").and_then(hangup_by),
+            hangup_by: columns.get(record, "hangup_by").and_then(values::hangup_by),
             texts,
         })
     }
 
-    fn write(&self, run: &mut Run<'_>, record: &[String]) -> Result<(), ImportError> {
+    fn write(&self, run: &mut Run<'_>, record: &[String]) -> Option<String> {
         let id = run.repeats.id(record.join("\u{1f}").as_bytes());
         run.begin("call_record", self.ended_at, &id);
         let lines = &mut run.lines;
@@ -297,7 +301,6 @@ impl<'r> CallLine<'r> {
         for (name, text) in &self.texts {
             lines.text(name, text);
         }
-        run.counts.calls += 1;
         run.finish()
     }
 }
@@ -308,7 +311,7 @@ fn answered(columns: &Columns, record: &[String], zone: chrono_tz::Tz) -> Result
     if columns.get(record, "answered_at").is_some_and(|text| WORDS.contains(&&*text.to_ascii_lowercase())) {
         return Ok(None);
     }
-    member(columns, record, "answered_at", A_TIME, |text| amounts::time(text, zone))
+    member(columns, record, "answered_at", A_TIME, |text| values::time(text, zone))
 }
 
 /// Of the business's own number and the client's, only the client's may be withheld, and only where the client calls.
@@ -322,7 +325,7 @@ fn parties(
     let read = |name: &str| {
         let text = columns.get(record, name);
         let short: String = text.unwrap_or_default().chars().take(40).collect();
-        amounts::party(text, home).ok_or_else(|| format!("{name}: {short:?} is not a telephone number{mend}"))
+        values::party(text, home).ok_or_else(|| format!("{name}: {short:?} is not a telephone number{mend}"))
     };
     let (from, to) = (read("from")?, read("to")?);
     let withheld = |name: &str| format!("{name} is empty or withheld, but must be a telephone number");
@@ -361,9 +364,8 @@ impl<'r> CostLine<'r> {
             texts.extend(columns.get(record, name).map(|text| (name, text)));
         }
         Ok(CostLine {
-            date: member(columns, record, "date", "a date such as 2026-11-20", amounts::date)?
-                .ok_or("date is empty")?,
-            cost: member(columns, record, "cost", "an amount of money", amounts::money)?.ok_or("cost is empty")?,
+            date: member(columns, record, "date", "a date such as 2026-11-20", values::date)?.ok_or("date is empty")?,
+            cost: member(columns, record, "cost", "an amount of money", values::money)?.ok_or("cost is empty")?,
             currency: currency.to_ascii_uppercase(),
             source: columns.get(record, "source").ok_or("source is empty")?,
             medium: columns.get(record, "medium").unwrap_or(MEDIUM_DEFAULT),
@@ -373,7 +375,7 @@ impl<'r> CostLine<'r> {
         })
     }
 
-    fn write(&self, run: &mut Run<'_>, record: &[String]) -> Result<(), ImportError> {
+    fn write(&self, run: &mut Run<'_>, record: &[String]) -> Option<String> {
         let id = run.repeats.id(record.join("\u{1f}").as_bytes());
         run.begin("ad_cost", self.date.start(), &id);
         let lines = &mut run.lines;
@@ -390,42 +392,6 @@ impl<'r> CostLine<'r> {
                 lines.integer(name, count);
             }
         }
-        run.counts.ad_costs += 1;
         run.finish()
     }
-}
-
-fn direction(text: &str) -> Option<Direction> {
-    Some(match &*text.to_ascii_lowercase() {
-        "inbound" | "in" | "incoming" | "received" => Direction::Inbound,
-        "outbound" | "out" | "outgoing" | "outbound-api" | "outbound-dial" | "dialed" | "placed" => Direction::Outbound,
-        "callback" | "call back" => Direction::Callback,
-        _ => return None,
-    })
-}
-
-fn outcome(text: &str) -> Option<Outcome> {
-    let plain = text.to_ascii_lowercase().replace(['-', ' '], "_");
-    Some(match &*plain {
-        "answered" | "answer" | "completed" | "complete" | "connected" | "success" | "successful" => Outcome::Answered,
-        "missed" | "no_answer" | "noanswer" | "unanswered" | "not_answered" | "cancel" | "canceled" | "cancelled"
-        | "abandoned" => Outcome::Missed,
-        "abandoned_greeting" => Outcome::AbandonedGreeting,
-        "abandoned_menu" => Outcome::AbandonedMenu,
-        "busy" | "user_busy" => Outcome::Busy,
-        "voicemail" | "voice_mail" => Outcome::Voicemail,
-        "failed" | "failure" | "error" | "congestion" | "rejected" => Outcome::Failed,
-        "callback_agent_missed" => Outcome::CallbackAgentMissed,
-        "callback_client_missed" => Outcome::CallbackClientMissed,
-        _ => return None,
-    })
-}
-
-fn hangup_by(text: &str) -> Option<HangupBy> {
-    Some(match &*text.to_ascii_lowercase() {
-        "caller" | "client" | "customer" => HangupBy::Caller,
-        "agent" | "callee" | "operator" => HangupBy::Agent,
-        "system" => HangupBy::System,
-        _ => return None,
-    })
 }

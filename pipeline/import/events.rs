@@ -2,7 +2,7 @@
 
 use callweave_core::event::decode;
 
-use super::{ImportError, Run};
+use super::{ImportError, Run, reason};
 
 pub(super) fn import(run: &mut Run<'_>) -> Result<(), ImportError> {
     run.each_line(|run, number, line| match decode(line, None) {
@@ -11,7 +11,6 @@ pub(super) fn import(run: &mut Run<'_>) -> Result<(), ImportError> {
             run.counts.events += 1;
             run.written()
         }
-        Err(rejected) if rejected.path.is_empty() => run.reject(number, &rejected.reason, line),
-        Err(rejected) => run.reject(number, &format!("{}: {}", rejected.path, rejected.reason), line),
+        Err(rejected) => run.reject(number, &reason(&rejected), line),
     })
 }

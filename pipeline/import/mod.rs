@@ -6,17 +6,16 @@
 //! changes nothing. Memory does not grow with the input.
 
 mod agents;
-mod amounts;
 mod columns;
 mod combined;
 mod csv;
 mod events;
 mod page;
-mod progress;
 mod read;
 mod repeats;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::fmt;
 use std::fs::File;
@@ -24,9 +23,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use callweave_core::event::{Rejected, decode, is_account};
+use callweave_core::limits::ACCOUNT_BYTES_MAX;
 use chrono_tz::Tz;
 
-pub use progress::Progress;
+pub use crate::telemetry::progress::Progress;
 
 use crate::line::{Envelope, Lines};
 use repeats::Repeats;
@@ -89,6 +90,8 @@ impl ImportOptions {
 pub enum ImportError {
     #[error("--format {0} is unknown: it is one of combined, csv, calls-csv, ad-costs-csv, events")]
     Format(String),
+    #[error("--account {0} is not an account's name: 1 to {max} letters, digits, dots, dashes and underscores", max = ACCOUNT_BYTES_MAX)]
+    Account(String),
     #[error("an access log holds paths only: name the web site with --site, such as --site https://example.com")]
     NoSite,
     #[error("--site {0} is not a scheme and a host, such as https://example.com")]
@@ -206,12 +209,16 @@ impl FromStr for Format {
 
 /// Reads the files in their order and writes their events, one a line.
 pub fn import(options: &ImportOptions, out: &mut dyn Write, progress: &Progress) -> Result<Counts, ImportError> {
+    if options.format != Format::Events && !is_account(&options.account) {
+        return Err(ImportError::Account(options.account.clone()));
+    }
     let mut run = Run {
         options,
         out,
         progress,
         counts: Counts::default(),
         lines: Lines::default(),
+        line_start: 0,
         repeats: Repeats::default(),
         rejects: None,
         reported: 0,
@@ -240,6 +247,12 @@ const REPORTS_MOST: u64 = 20;
 /// Bytes of events that are gathered before they are written.
 const WRITE_BYTES: usize = 64 * 1024;
 
+/// What is wrong, and with which member.
+fn reason(rejected: &Rejected) -> String {
+    let told = rejected.path.is_empty() || rejected.reason.starts_with(&rejected.path);
+    if told { rejected.reason.clone() } else { format!("{}: {}", rejected.path, rejected.reason) }
+}
+
 /// One run of [`import`].
 struct Run<'a> {
     options: &'a ImportOptions,
@@ -247,6 +260,8 @@ struct Run<'a> {
     progress: &'a Progress,
     counts: Counts,
     lines: Lines,
+    /// Where in `lines` the event begins that is being written.
+    line_start: usize,
     repeats: Repeats,
     rejects: Option<BufWriter<File>>,
     reported: u64,
@@ -268,13 +283,19 @@ impl Run<'_> {
     /// Starts an event whose id follows from the bytes that it was made of.
     fn begin(&mut self, kind: &str, time: callweave_core::time::Time, id: &str) {
         let account = &*self.options.account;
+        self.line_start = self.lines.bytes().len();
         let envelope = Envelope { account, source: &self.source, kind, time, recorded: None };
         self.lines.begin(&envelope, &[id]);
     }
 
-    fn finish(&mut self) -> Result<(), ImportError> {
+    /// Ends the event. What the collector would not take is taken back, and the reason returned: a URL that is too
+    /// long, a time before 2000.
+    fn finish(&mut self) -> Option<String> {
         self.lines.end();
-        self.written()
+        let line = &self.lines.bytes()[self.line_start..];
+        let rejected = decode(line.trim_ascii_end(), None).err()?;
+        self.lines.truncate(self.line_start);
+        Some(reason(&rejected))
     }
 
     /// To be called after a whole line was added to `lines`.

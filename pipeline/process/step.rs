@@ -27,8 +27,16 @@ pub struct Item<'a> {
 
 impl<'a> Item<'a> {
     /// `received`: the clock of whoever took the bytes in, where there was one; `or` stands in for it in `rejected`.
-    pub fn decode(bytes: &'a [u8], received: Option<Time>, or: Time, origin: Cow<'a, str>) -> Item<'a> {
-        Item { what: decode(bytes, received), received: received.unwrap_or(or), origin }
+    /// `origin` is asked only where the bytes cannot be used.
+    pub fn decode(
+        bytes: &'a [u8],
+        received: Option<Time>,
+        or: Time,
+        origin: impl FnOnce() -> Cow<'a, str>,
+    ) -> Item<'a> {
+        let what = decode(bytes, received);
+        let origin = if what.is_err() { origin() } else { Cow::Borrowed("") };
+        Item { what, received: received.unwrap_or(or), origin }
     }
 }
 

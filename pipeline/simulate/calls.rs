@@ -279,7 +279,7 @@ impl World {
         }
         if status == CallStatus::Ended {
             let (cause, by) = match call.outcome {
-                Outcome::Answered if call.agent % 3 == 0 => ("normal_clearing", HangupBy::Agent),
+                Outcome::Answered if call.agent.is_multiple_of(3) => ("normal_clearing", HangupBy::Agent),
                 Outcome::Answered | Outcome::Voicemail => ("normal_clearing", HangupBy::Caller),
                 Outcome::Busy => ("user_busy", HangupBy::System),
                 _ => ("originator_cancel", HangupBy::Caller),

@@ -57,7 +57,7 @@ impl World {
             None => self.keep(account, kind, truth),
         }
         if self.draw.chance(self.options.unusable_share) {
-            let line = self.draw.pick(&UNUSABLE).replace("{account}", &self.json_name(account));
+            let line = self.draw.pick(&UNUSABLE).replace("{account}", &self.accounts[usize::from(account)].name);
             self.lines.line(line.as_bytes());
             self.keep(account, KIND_UNUSABLE, None);
         }
@@ -73,11 +73,5 @@ impl World {
     fn hold(&mut self, after: i64, held: Held) {
         let held = self.held.put(held);
         self.plan(after, Action::Held(held));
-    }
-
-    /// The account's name as it stands between the quotes of JSON.
-    fn json_name(&self, account: u16) -> String {
-        let quoted = serde_json::Value::from(&*self.accounts[usize::from(account)].name).to_string();
-        quoted.trim_matches('"').to_owned()
     }
 }

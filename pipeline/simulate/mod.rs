@@ -22,6 +22,8 @@ mod world;
 
 use std::io::{self, Write};
 
+use callweave_core::event::is_account;
+use callweave_core::limits::{ACCOUNT_BYTES_MAX, EXTENSION_DIGITS_MIN};
 use callweave_core::settings::OnExhausted;
 use callweave_core::time::Time;
 
@@ -54,7 +56,7 @@ pub struct Simulation {
     pub pool: PoolSize,
     pub hold_minutes: f64,
     pub cooldown_minutes: f64,
-    /// How many digits the extensions of the pools' numbers have (1 to 4); nothing: no extensions.
+    /// How many digits the extensions of the pools' numbers have (3 or 4); nothing: no extensions.
     pub extension_digits: Option<u8>,
     pub on_exhausted: OnExhausted,
     /// Visits that lead to a call.
@@ -173,6 +175,8 @@ pub enum SimulateError {
     Share { name: &'static str, value: f64 },
     #[error("{name} is {value}, but must be from {least} to {most}")]
     Range { name: &'static str, value: f64, least: f64, most: f64 },
+    #[error("{0:?} is not an account's name: 1 to {max} letters, digits, dots, dashes and underscores", max = ACCOUNT_BYTES_MAX)]
+    Account(String),
     #[error("{count} accounts, but there must be from 1 to {most}, each with a name of its own")]
     Accounts { count: usize, most: usize },
     #[error(
@@ -259,7 +263,10 @@ impl Simulation {
             }
         }
         self.check_ranges()?;
-        let mut names: Vec<&String> = self.accounts.iter().filter(|name| !name.is_empty()).collect();
+        if let Some(name) = self.accounts.iter().find(|name| !is_account(name)) {
+            return Err(SimulateError::Account(name.clone()));
+        }
+        let mut names: Vec<&String> = self.accounts.iter().collect();
         names.sort();
         names.dedup();
         if names.is_empty() || names.len() != self.accounts.len() || names.len() > ACCOUNTS_MOST {
@@ -273,6 +280,7 @@ impl Simulation {
             PoolSize::Numbers(numbers) => ("pool numbers", numbers as f64, 2.0, 10_000.0),
             PoolSize::Utilisation(share) => ("pool utilisation", share, 0.01, 100.0),
         };
+        let least = EXTENSION_DIGITS_MIN;
         let [minutes, hours, days] = self.delays.later;
         let weights = self.delays.during_visit + minutes.weight + hours.weight + days.weight;
         for (name, value, least, most) in [
@@ -283,7 +291,7 @@ impl Simulation {
             ("heartbeat_seconds", self.heartbeat_seconds, 1.0, 600.0),
             ("hold_minutes", self.hold_minutes, 1.0, 1440.0),
             ("cooldown_minutes", self.cooldown_minutes, 0.0, 1440.0),
-            ("extension_digits", f64::from(self.extension_digits.unwrap_or(1)), 1.0, 4.0),
+            ("extension_digits", f64::from(self.extension_digits.unwrap_or(least)), least.into(), 4.0),
             ("late_seconds", self.late_seconds, 1.0, 86_400.0),
             ("the sum of the weights of delays", weights, 1e-9, 1e9),
             ("the delay of minutes", minutes.mean_seconds, 1.0, 1e6),

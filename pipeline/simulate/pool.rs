@@ -38,7 +38,7 @@ const EXTENSIONS_PER_NUMBER: usize = 20;
 
 impl Pool {
     pub(super) fn new(name: &'static str, numbers: Vec<u64>, extension_digits: Option<u8>) -> Pool {
-        let first = extension_digits.map_or(0, |digits| 10u16.pow(u32::from(digits.clamp(1, 4)) - 1));
+        let first = extension_digits.map_or(0, |digits| 10u16.pow(u32::from(digits.clamp(2, 4)) - 1));
         let slots: Vec<Slot> = (0..Pool::per_number(extension_digits) as u16)
             .flat_map(|at| numbers.iter().map(move |&number| Slot { number, extension: first + at }))
             .map(|slot| if extension_digits.is_some() { slot } else { Slot { extension: 0, ..slot } })
@@ -49,7 +49,7 @@ impl Pool {
 
     /// How many leases of one number can run at one time.
     pub(super) fn per_number(extension_digits: Option<u8>) -> usize {
-        extension_digits.map_or(1, |digits| if digits == 1 { 9 } else { EXTENSIONS_PER_NUMBER })
+        if extension_digits.is_some() { EXTENSIONS_PER_NUMBER } else { 1 }
     }
 
     pub(super) fn slot(&self, at: u32) -> Slot {

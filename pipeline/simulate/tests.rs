@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use callweave_core::event::{Body, decode};
 use callweave_core::settings::OnExhausted;
+use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
@@ -55,7 +57,7 @@ fn the_iterator_gives_what_is_written() {
 
 #[test]
 fn events_are_in_order_with_ids_of_their_own_and_truth_names_sessions_that_exist() {
-    let accounts = vec!["acme".to_owned(), "o'\"neil".to_owned()];
+    let accounts = vec!["acme".to_owned(), "plumbing-2.uk".to_owned()];
     let (out, truth) = written(&Simulation { accounts, events: None, visits: Some(3000), ..small() });
     let (mut ids, mut sessions, mut visitors, mut calls) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -126,7 +128,7 @@ fn held_by_two(options: &Simulation) -> (u64, u64) {
 #[test]
 fn a_number_is_held_by_one_session_unless_the_pool_is_exhausted_and_shares() {
     for utilisation in [0.1, 2.0] {
-        for extension_digits in [None, Some(2)] {
+        for extension_digits in [None, Some(3)] {
             let pool = PoolSize::Utilisation(utilisation);
             let overflow = Simulation { pool, extension_digits, ..small() };
             let (twice, granted) = held_by_two(&overflow);
@@ -175,6 +177,7 @@ fn impossible_wishes_are_refused() {
     check(Simulation { call_share: f64::NAN, ..small() }, "call_share is NaN");
     check(Simulation { accounts: vec![], ..small() }, "0 accounts");
     check(Simulation { accounts: vec!["a".into(), "a".into()], ..small() }, "2 accounts");
+    check(Simulation { accounts: vec!["o'neil".into()], ..small() }, "not an account's name");
     check(Simulation { page_seconds: 0.0, ..small() }, "page_seconds is 0");
     check(Simulation { pool: PoolSize::Numbers(0), ..small() }, "pool numbers is 0");
     check(Simulation { visits_per_day: 1e9, ..small() }, "tracking numbers");
@@ -182,4 +185,60 @@ fn impossible_wishes_are_refused() {
         World::new(Simulation { visits_per_day: 1e9, ..small() }),
         Err(SimulateError::Numbers { available: 10_000 })
     ));
+}
+
+#[test]
+fn every_event_decodes_and_what_is_meant_to_be_unusable_does_not() {
+    let accounts = vec!["acme".to_owned(), "plumbing-2.uk".to_owned()];
+    let (mut unusable, mut seen) = (0, BTreeSet::new());
+    let options = Simulation {
+        accounts,
+        extension_digits: Some(3),
+        late_share: 0.02,
+        duplicate_share: 0.02,
+        unusable_share: 0.02,
+        events: None,
+        visits: Some(4000),
+        ..small()
+    };
+    for event in World::new(options).expect("valid") {
+        let decoded = decode(&event.json, None);
+        if event.kind == "unusable" {
+            assert!(decoded.is_err(), "{}", String::from_utf8_lossy(&event.json));
+            unusable += 1;
+            continue;
+        }
+        let decoded = decoded.unwrap_or_else(|r| panic!("{r:?}: {}", String::from_utf8_lossy(&event.json)));
+        assert_eq!((decoded.body.type_name(), decoded.account.as_str()), (event.kind, &*event.account));
+        seen.insert(event.kind);
+    }
+    assert!(unusable > 100);
+    assert_eq!(seen.len(), 14, "{seen:?}");
+}
+
+#[test]
+fn the_truth_names_sources_as_the_program_does() {
+    let (out, truth) = written(&Simulation { events: None, visits: Some(3000), call_share: 0.5, ..small() });
+    let mut surveyor = Surveyor::default();
+    let mut sources = BTreeMap::new();
+    for line in out.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+        let event = decode(line, None).expect("decodes");
+        if let Body::PageView(page) = &event.body
+            && let Some(session) = &page.session_id
+            && !sources.contains_key(session.as_str())
+        {
+            let visit = surveyor.visit(page);
+            let campaign = visit.utm.campaign.as_deref().map(str::to_owned);
+            sources.insert(session.to_string(), (visit.source.to_string(), visit.medium.to_string(), campaign));
+        }
+    }
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let mut checked = BTreeSet::new();
+    for fact in truth.iter().filter(|fact| !fact["session_id"].is_null()) {
+        let told = (text(&fact["source"]), text(&fact["medium"]), text(&fact["campaign"]));
+        let (source, medium, campaign) = sources[&text(&fact["session_id"]).unwrap_or_default()].clone();
+        assert_eq!(told, (Some(source), Some(medium), campaign), "{fact}");
+        checked.insert(told);
+    }
+    assert_eq!(checked.len(), super::tables::CAMPAIGNS.len());
 }

@@ -1,4 +1,10 @@
-//! The one integration binary: each further one would link the engines once more.
+//! The one integration binary, against real engines in temporary folders: each further one would link the engines once
+//! more.
 
 mod collect;
 mod lake;
+mod log;
+mod log_embedded;
+mod log_nats;
+mod log_rates;
+mod nats;

@@ -228,7 +228,7 @@ fn account(account: &str) -> Checked {
     Ok(())
 }
 
-pub(super) fn is_account(name: &str) -> bool {
+pub fn is_account(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     !name.is_empty() && name.len() <= ACCOUNT_BYTES_MAX && name.bytes().all(allowed)
 }

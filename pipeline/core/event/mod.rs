@@ -21,6 +21,7 @@ pub use call::{
     Call, CallNote, CallRecord, CallStatus, CallTag, Direction, HangupBy, Outcome, Segment, Speaker, TagOrigin,
     Transcript,
 };
+pub use check::is_account;
 pub use deal::Deal;
 pub use decode::{Rejected, decode};
 pub use erase::Erase;

@@ -291,7 +291,7 @@ impl Account {
         let active = group.iter().rev().map(|(_, _, lease)| *lease).find(|&lease| self.leases[lease].is_active(start));
         let last_sign = match session {
             Some(session) => self.sessions[session].last_sign(start),
-            None => group.iter().filter_map(|(_, _, lease)| self.leases[*lease].last_told(start)).max(),
+            None => self.loose_sign(visitor, start),
         };
         let lease = active.unwrap_or(latest);
         let evidence = Evidence {
@@ -302,6 +302,13 @@ impl Account {
             same_country: self.same_country(ix, session),
         };
         Candidate { session, visitor, lease, evidence }
+    }
+
+    /// The last sign of life of a visitor without a session: a grant or renewal of a lease that falls into none.
+    fn loose_sign(&self, visitor: u32, start: Time) -> Option<Time> {
+        let leases = self.visitors[visitor].loose_leases.iter().map(|&lease| &self.leases[lease]);
+        let loose = leases.filter(|lease| lease.terms.as_ref().is_some_and(|terms| terms.session.is_none()));
+        loose.filter_map(|lease| lease.last_told(start)).max()
     }
 
     /// Whether the visitor clicked on the called number moments before, in that session.
@@ -344,7 +351,7 @@ impl Account {
         let called = call.tracking_number().number().and_then(|number| rules.number(number));
         let of_lease = chosen.and_then(|it| self.leases[it.lease].terms.as_ref()).map(|terms| terms.pool.clone());
         let of_number = called.filter(|_| !decision.is_static).and_then(|number| number.pool.as_deref()).map(Str::from);
-        let pool = of_lease.or(of_number.filter(|_| call.direction() != Direction::Outbound));
+        let pool = of_lease.or(of_number);
         let site = pool.as_ref().and_then(|pool| rules.pool(pool)?.site.as_deref()).map(Str::from);
         CallRow {
             account: self.name.clone(),
@@ -393,7 +400,7 @@ impl Account {
             session_started_at: session.map(|(_, it)| it.started_at),
             session_pages: session.map(|(_, it)| Session::pages_count(it)),
             seconds_to_call: session.map(|(_, it)| seconds_between(it.started_at, start)),
-            first_source: chosen.and_then(|it| self.first_source(it.visitor)),
+            first_source: session.and_then(|(_, it)| self.first_source(it.visitor)),
             kinds: self.kinds(ix),
         }
     }

@@ -85,16 +85,16 @@ impl Lease {
 
 impl Account {
     pub fn lease_granted(&mut self, at: Time, told: &LeaseGranted<'_>, mode: Mode, out: &mut Effects) {
-        let visitor = self.visitor(&told.visitor_id);
-        let session = told.session_id.as_ref().map(|id| self.given_session(id, visitor, at));
         let ix = self.lease(&told.lease_id, at);
         if self.leases[ix].terms.is_some() {
-            // Two grants of one name: the earlier counts, and what is there stays as it is.
+            // Two grants of one name: the earlier counts, and the other is as if it had never been.
             if self.leases[ix].granted_at <= at {
                 return;
             }
-            self.unfile_lease(ix);
+            self.take_back_grant(ix);
         }
+        let visitor = self.visitor(&told.visitor_id);
+        let session = told.session_id.as_ref().map(|id| self.given_session(id, visitor, at));
         let pool = self.shared.text(&told.pool);
         let extension = told.extension.as_deref().map(|it| self.shared.text(it));
         let loose = session.is_none();
@@ -226,6 +226,22 @@ impl Account {
             visitor.loose_leases.retain(|held| *held != ix);
         }
         self.leases[ix].ends.retain(|(told_at, _)| *told_at != granted_at);
+    }
+
+    /// A grant gives way to an earlier one: its session is as if it had never held the lease.
+    fn take_back_grant(&mut self, ix: u32) {
+        let holder = self.leases[ix].terms.as_ref().and_then(|terms| terms.session);
+        let signs: SmallVec<[Time; 4]> = self.leases[ix].ends.iter().map(|(told_at, _)| *told_at).collect();
+        self.touch_calls_on(ix, self.leases[ix].granted_at);
+        self.unfile_lease(ix);
+        let Some(session) = holder else { return };
+        let is_left = self.sessions[session].drop_lease_signs(&signs);
+        if is_left {
+            self.session_seen(session, self.sessions[session].started_at, true);
+        } else {
+            self.touch_calls_of(session);
+            self.retract_session(session);
+        }
     }
 
     pub fn forget_lease(&mut self, ix: u32) {

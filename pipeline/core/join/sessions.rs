@@ -225,6 +225,22 @@ impl Session {
         earlier
     }
 
+    /// A lease's signs of life are no longer this session's; whether anything is left of it.
+    pub fn drop_lease_signs(&mut self, times: &[Time]) -> bool {
+        for at in times {
+            let sign = Sign::new(*at, SignKind::Lease);
+            if let Some(place) = self.signs.iter().position(|held| *held == sign) {
+                self.signs.remove(place);
+            }
+        }
+        let first = self.pages.first().map(|page| page.at).into_iter().chain(self.signs.first().map(|it| it.at())).min();
+        let last = self.pages.last().map(|page| page.at).max(self.signs.last().map(|it| it.at()));
+        if let (Some(first), Some(last)) = (first, last) {
+            (self.started_at, self.ended_at) = (first, last);
+        }
+        first.is_some()
+    }
+
     /// The last of the events that make a session: page views and web events.
     fn last_own(&self) -> Time {
         let page = self.pages.last().map(|page| page.at);
@@ -372,11 +388,24 @@ impl Account {
             return ix;
         }
         let hash = hash_of(&id);
-        let ix = self.sessions.insert(Session::new(Some(id), visitor, at));
+        let ix = match self.taken_back_session(&id, visitor) {
+            Some(ix) => ix,
+            None => self.sessions.insert(Session::new(Some(id), visitor, at)),
+        };
+        (self.sessions[ix].started_at, self.sessions[ix].ended_at) = (at, at);
         let sessions = &self.sessions;
         self.session_ids.insert_unique(hash, ix, |&ix| sessions[ix].given.as_ref().map_or(0, hash_of));
         self.file_visit(ix);
         ix
+    }
+
+    /// The session of that name that was taken back, as if it had never been.
+    fn taken_back_session(&mut self, id: &Id, visitor: u32) -> Option<u32> {
+        let rest = self.visitors[visitor].rest.as_mut()?;
+        let place = rest.taken_back.iter().position(|&ix| self.sessions[ix].given.as_ref() == Some(id))?;
+        let ix = rest.taken_back.swap_remove(place);
+        self.sessions[ix].taken_back = false;
+        Some(ix)
     }
 
     /// The visitor's latest made session that began at `at` or before.
@@ -488,7 +517,8 @@ impl Account {
         if at.since(session.last_own()) as f64 >= timeout {
             return true;
         }
-        matches!(own, Own::Page(Page { touch: Some(touch), .. }) if session.differs(touch))
+        // At the very instant of its start a session takes in everything: two that begin at once would be one by name.
+        at != session.started_at && matches!(own, Own::Page(Page { touch: Some(touch), .. }) if session.differs(touch))
     }
 
     /// Whether the session has another first page view now.
@@ -604,7 +634,10 @@ impl Account {
     /// A made session that begins at `at`: one that was taken back, if it began then, else a new one.
     fn revived_session(&mut self, visitor: u32, at: Time) -> u32 {
         if let Some(rest) = &mut self.visitors[visitor].rest
-            && let Some(place) = rest.taken_back.iter().position(|&ix| self.sessions[ix].started_at == at)
+            && let Some(place) = rest.taken_back.iter().position(|&ix| {
+                let session = &self.sessions[ix];
+                session.given.is_none() && session.started_at == at
+            })
         {
             let ix = rest.taken_back.swap_remove(place);
             let session = &mut self.sessions[ix];
@@ -615,8 +648,15 @@ impl Account {
         self.sessions.insert(Session::new(None, visitor, at))
     }
 
-    /// A made session is no more. If a row of it was written, one that takes it back follows.
-    fn retract_session(&mut self, ix: u32) {
+    /// A session is no more. If a row of it was written, one that takes it back follows.
+    pub fn retract_session(&mut self, ix: u32) {
+        let session = &mut self.sessions[ix];
+        if let Some(id) = session.given.clone()
+            && session.written.revision > 0
+        {
+            // It keeps its name, and may come back under it; until then it is among nobody's visits.
+            unlist(&mut self.session_ids, &id, ix);
+        }
         let session = &mut self.sessions[ix];
         session.calls.clear();
         session.pages_let_go = 0;
@@ -626,6 +666,7 @@ impl Account {
         session.taken_back = true;
         session.ended_at = session.started_at;
         let visitor = session.visitor;
+        self.visitors[visitor].visits.retain(|held| *held != ix);
         self.visitors[visitor].rest.get_or_insert_default().taken_back.push(ix);
         self.touch_session(ix);
     }

@@ -61,6 +61,12 @@ impl Settings {
                 warnings.say(format!("numbers[{at}].source"), message);
             }
         }
+        for (at, pool) in self.pools.iter().enumerate() {
+            warnings.overflow(at, pool);
+        }
+        for (at, number) in self.numbers.iter().enumerate() {
+            warnings.forward(at, number);
+        }
         let catches_all = |route: &Route| Route { pool: None, number: None, ..route.clone() } == Route::default();
         if let Some(at) = self.routes.iter().position(catches_all)
             && at + 1 < self.routes.len()
@@ -187,20 +193,9 @@ impl<'s> Check<'s> {
                 self.say(path("pool"), format!("{} is of kind pool: name the pool it belongs to", number.number));
             }
             (NumberKind::Pool, Some(pool)) => self.known_pool(path("pool"), pool),
-            (kind, Some(_)) => {
-                let message = format!("{} is of kind {}, which belongs to no pool", number.number, kind.name());
-                self.say(path("pool"), message);
-            }
+            // An overflow or static number may say which pool it stands beside.
+            (_, Some(pool)) => self.known_pool(path("pool"), pool),
             (_, None) => {}
-        }
-        if let Some(target) = &number.forward_to
-            && !is_target(target)
-        {
-            let message = format!(
-                "{} is neither a number such as +14155550123 nor an address such as sip:sales@example.com",
-                quoted(target)
-            );
-            self.say(path("forward_to"), message);
         }
         for (member, text) in [
             ("label", &number.label),
@@ -230,14 +225,34 @@ impl<'s> Check<'s> {
             );
             self.say(path("extensions"), message);
         }
+    }
+
+    fn overflow(&mut self, at: usize, pool: &Pool) {
+        let path = format!("pools[{at}].overflow_number");
         match pool.overflow_number {
             None if pool.on_exhausted == OnExhausted::Overflow => {
-                let message = "is missing: name the number to show when the pool has none left, or set on_exhausted \
-                               to share";
-                self.say(path("overflow_number"), message.to_owned());
+                let message = "is missing: a visitor for whom the pool has no number left sees the page's own; name a \
+                               number, or set on_exhausted to share";
+                self.say(path, message.to_owned());
             }
-            Some(number) => self.number_of_kind(path("overflow_number"), number, NumberKind::Overflow),
+            Some(number) => match self.kinds.get(&number) {
+                Some(NumberKind::Overflow) => {}
+                Some(other) => self.say(path, format!("{number} is of kind {}, not overflow", other.name())),
+                None => self.say(path, format!("{number} is not among the numbers; list it with kind overflow")),
+            },
             None => {}
+        }
+    }
+
+    fn forward(&mut self, at: usize, number: &Number) {
+        if let Some(target) = &number.forward_to
+            && !is_target(target)
+        {
+            let message = format!(
+                "{} is neither a number such as +14155550123 nor an address such as sip:sales@example.com",
+                quoted(target)
+            );
+            self.say(format!("numbers[{at}].forward_to"), message);
         }
     }
 
@@ -249,7 +264,7 @@ impl<'s> Check<'s> {
                 self.say(format!("routes[{at}]"), "names a pool and a number; one of them".to_owned());
             }
             (Some(pool), None) => self.known_pool(path("pool"), pool),
-            (None, Some(number)) => self.number_of_kind(path("number"), number, NumberKind::Static),
+            (None, Some(number)) => self.known_number(path("number"), number),
         }
         for (member, text) in [
             ("source", &route.source),
@@ -280,10 +295,8 @@ impl<'s> Check<'s> {
             let known: Vec<&str> = outcomes().collect();
             self.say(path("outcome"), format!("{} is not one of {}", quoted(outcome), known.join(", ")));
         }
-        if let Some(number) = rule.tracking_number
-            && !self.kinds.contains_key(&number)
-        {
-            self.say(path("tracking_number"), format!("{number} is not among the numbers"));
+        if let Some(number) = rule.tracking_number {
+            self.known_number(path("tracking_number"), number);
         }
         if let Some(seconds) = rule.min_talk_seconds {
             self.span(path("min_talk_seconds"), seconds, CALL_SECONDS_MAX, true);
@@ -305,13 +318,9 @@ impl<'s> Check<'s> {
         }
     }
 
-    fn number_of_kind(&mut self, path: String, number: Phone, kind: NumberKind) {
-        match self.kinds.get(&number) {
-            None => self.say(path, format!("{number} is not among the numbers; list it with kind {}", kind.name())),
-            Some(&other) if other != kind => {
-                self.say(path, format!("{number} is of kind {}, and should be {}", other.name(), kind.name()));
-            }
-            Some(_) => {}
+    fn known_number(&mut self, path: String, number: Phone) {
+        if !self.kinds.contains_key(&number) {
+            self.say(path, format!("{number} is not among the numbers"));
         }
     }
 

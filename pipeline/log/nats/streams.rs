@@ -1,9 +1,9 @@
 //! The streams themselves: made, brought up to date, trimmed.
 
 use async_nats::jetstream::Context;
-use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{AccountErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::context::{GetStreamErrorKind, RequestErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, PurgeErrorKind, StorageType};
+use async_nats::jetstream::{Error as JetStreamError, ErrorCode};
 
 use super::{ConnectError, NatsOptions};
 use crate::log::{DEFAULT_PARTITIONS, Subject, TrimError, WhenFull};
@@ -15,7 +15,7 @@ pub(super) fn name_of(partition: u16) -> String {
 /// Makes the streams that are missing, changes what the options ask for in those that are there, and tells how many
 /// partitions the log has.
 pub(super) async fn provision(context: &Context, options: &NatsOptions) -> Result<u16, ConnectError> {
-    check_jetstream(context, &options.servers).await?;
+    check_jetstream(context, &super::shown(&options.servers)).await?;
     let has = match existing(context, 0).await? {
         Some(config) => {
             let told = config.description.as_deref().and_then(partitions_in);
@@ -55,18 +55,24 @@ pub(super) async fn provision(context: &Context, options: &NatsOptions) -> Resul
     Ok(partitions)
 }
 
+/// By the API's own answer, of which only the error is read: the client's type for it wants members that servers before
+/// 2.10 do not send.
 async fn check_jetstream(context: &Context, servers: &str) -> Result<(), ConnectError> {
-    let Err(error) = context.query_account().await else { return Ok(()) };
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        error: Option<JetStreamError>,
+    }
     let servers = servers.to_owned();
-    match error.kind() {
-        AccountErrorKind::JetStreamUnavailable => Err(ConnectError::JetStreamOff { servers }),
-        AccountErrorKind::JetStream(told)
-            if [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT]
-                .contains(&told.error_code()) =>
-        {
-            Err(ConnectError::JetStreamOff { servers })
-        }
-        _ => Err(ConnectError::JetStream { servers, reason: error.to_string() }),
+    match context.request::<_, _, Answer>("INFO", &()).await {
+        Ok(Answer { error: None }) => Ok(()),
+        Ok(Answer { error: Some(told) }) => match told.error_code() {
+            ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+                Err(ConnectError::JetStreamOff { servers })
+            }
+            _ => Err(ConnectError::JetStream { servers, reason: told.to_string() }),
+        },
+        Err(error) if error.kind() == RequestErrorKind::NoResponders => Err(ConnectError::JetStreamOff { servers }),
+        Err(error) => Err(ConnectError::JetStream { servers, reason: error.to_string() }),
     }
 }
 

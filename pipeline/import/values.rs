@@ -1,7 +1,9 @@
-//! Values as spreadsheets and telephone systems write them: times, durations, telephone numbers, money.
+//! Values as spreadsheets and telephone systems write them: times, durations, telephone numbers, money, and how a call
+//! went.
 
 use std::str::FromStr;
 
+use callweave_core::event::{Direction, HangupBy, Outcome};
 use callweave_core::phone::{Party, Phone};
 use callweave_core::time::{Date, MICROS_PER_SECOND, Time};
 use chrono::{Duration, LocalResult, NaiveDate, NaiveDateTime, TimeZone};
@@ -178,6 +180,41 @@ pub(super) fn money(text: &str) -> Option<String> {
     let whole = if whole.is_empty() { "0" } else { whole };
     let point = if fraction.is_empty() { "" } else { "." };
     Some(format!("{sign}{whole}{point}{fraction}"))
+}
+
+pub(super) fn direction(text: &str) -> Option<Direction> {
+    Some(match &*text.to_ascii_lowercase() {
+        "inbound" | "in" | "incoming" | "received" => Direction::Inbound,
+        "outbound" | "out" | "outgoing" | "outbound-api" | "outbound-dial" | "dialed" | "placed" => Direction::Outbound,
+        "callback" | "call back" => Direction::Callback,
+        _ => return None,
+    })
+}
+
+pub(super) fn outcome(text: &str) -> Option<Outcome> {
+    let plain = text.to_ascii_lowercase().replace(['-', ' '], "_");
+    Some(match &*plain {
+        "answered" | "answer" | "completed" | "complete" | "connected" | "success" | "successful" => Outcome::Answered,
+        "missed" | "no_answer" | "noanswer" | "unanswered" | "not_answered" | "cancel" | "canceled" | "cancelled"
+        | "abandoned" => Outcome::Missed,
+        "abandoned_greeting" => Outcome::AbandonedGreeting,
+        "abandoned_menu" => Outcome::AbandonedMenu,
+        "busy" | "user_busy" => Outcome::Busy,
+        "voicemail" | "voice_mail" => Outcome::Voicemail,
+        "failed" | "failure" | "error" | "congestion" | "rejected" => Outcome::Failed,
+        "callback_agent_missed" => Outcome::CallbackAgentMissed,
+        "callback_client_missed" => Outcome::CallbackClientMissed,
+        _ => return None,
+    })
+}
+
+pub(super) fn hangup_by(text: &str) -> Option<HangupBy> {
+    Some(match &*text.to_ascii_lowercase() {
+        "caller" | "client" | "customer" => HangupBy::Caller,
+        "agent" | "callee" | "operator" => HangupBy::Agent,
+        "system" => HangupBy::System,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,74 @@
+//! What earlier bounded jobs left in a lake: their state, and which inputs they took.
+//!
+//! Stored as `_state/run/NUMBER`: the number of inputs (4 bytes, little-endian), their hashes (16 bytes each), and the
+//! join's snapshot.
+
+use bytes::Bytes;
+use callweave_core::join::{Join, Mode, SnapshotError};
+
+use super::run::RunError;
+use crate::lake::{StateError, StateStore};
+
+const NAME: &str = "run";
+/// Inputs that are recognised when they come again; beyond it the oldest are forgotten.
+const INPUTS_MAX: usize = 10_000;
+
+#[derive(Default)]
+pub struct History {
+    join: Option<Join>,
+    pub inputs: Vec<u128>,
+    sequence: u64,
+}
+
+/// What a job begins with.
+pub struct Past {
+    pub join: Join,
+    pub inputs_done: Vec<u128>,
+    pub sequence: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error("is cut off")]
+    Cut,
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+}
+
+impl History {
+    pub async fn load(state: &StateStore) -> Result<History, StateError> {
+        let newest = state.newest(NAME, |bytes| read(&bytes)).await?;
+        Ok(newest.map_or_else(History::default, |(sequence, (inputs, join))| History {
+            join: Some(join),
+            inputs,
+            sequence,
+        }))
+    }
+
+    pub fn begin(self, mode: Mode) -> Past {
+        Past {
+            join: self.join.unwrap_or_else(|| Join::new(mode)),
+            inputs_done: self.inputs,
+            sequence: self.sequence,
+        }
+    }
+
+    pub async fn save(state: &StateStore, sequence: u64, join: &Join, mut inputs: Vec<u128>) -> Result<(), RunError> {
+        inputs.drain(..inputs.len().saturating_sub(INPUTS_MAX));
+        let mut bytes = (inputs.len() as u32).to_le_bytes().to_vec();
+        for input in &inputs {
+            bytes.extend(input.to_le_bytes());
+        }
+        bytes.extend(join.snapshot()?);
+        Ok(state.put(NAME, sequence, Bytes::from(bytes)).await?)
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<(Vec<u128>, Join), ReadError> {
+    let (count, rest) = bytes.split_first_chunk::<4>().ok_or(ReadError::Cut)?;
+    let hashes = u32::from_le_bytes(*count) as usize * 16;
+    let (hashes, snapshot) = rest.split_at_checked(hashes).ok_or(ReadError::Cut)?;
+    let (hashes, _) = hashes.as_chunks::<16>();
+    let inputs = hashes.iter().map(|hash| u128::from_le_bytes(*hash)).collect();
+    Ok((inputs, Join::restore(snapshot)?))
+}

@@ -1,0 +1,158 @@
+//! The live job: every partition of the log into the lake, for good.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use callweave_core::join::SnapshotError;
+use callweave_core::source::Surveyor;
+use callweave_core::time::Time;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::landing::{Lander, Landing, LandingError, Policy, app_id};
+use super::partition::Partition;
+use crate::config::{Commit, Snapshot};
+use crate::lake::{CommitError, Lake, StateError, TableName};
+use crate::log::batching::{BatchOptions, Batcher};
+use crate::log::{ReadError, SharedLog};
+use crate::telemetry::metrics::Metrics;
+
+/// Pauses before the job begins again after a fault: doubled each time, up to the most.
+const PAUSE_FIRST: Duration = Duration::from_millis(500);
+const PAUSE_MOST: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Landing(#[from] LandingError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("the state cannot be kept: {0}")]
+    Snapshot(#[from] SnapshotError),
+    #[error("rows cannot be made: {0}")]
+    Rows(#[from] arrow::error::ArrowError),
+    #[error("a worker stopped early; the reason stands above")]
+    Stopped,
+}
+
+impl ProcessError {
+    /// Whether beginning again from the last snapshot cannot help.
+    fn is_final(&self) -> bool {
+        matches!(
+            self,
+            ProcessError::Read(ReadError::Lost { .. } | ReadError::Rewound { .. } | ReadError::Damaged { .. })
+                | ProcessError::Snapshot(_)
+                | ProcessError::Rows(_)
+        )
+    }
+}
+
+pub struct Process {
+    pub log: SharedLog,
+    pub lake: Lake,
+    pub surveyor: Surveyor,
+    pub commit: Commit,
+    pub snapshot: Snapshot,
+    pub metrics: Metrics,
+    pub clock: fn() -> Time,
+}
+
+impl Process {
+    /// Runs until `shutdown`. A fault (an unwritable lake, a log that is away, another owner) ends what is under way
+    /// and begins it again from the last snapshot: nothing that is not committed counts as done.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ProcessError> {
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let began = tokio::time::Instant::now();
+            match self.once(&shutdown).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_final() || shutdown.is_cancelled() => return Err(error),
+                Err(error) => {
+                    if began.elapsed() > PAUSE_MOST {
+                        pause = PAUSE_FIRST;
+                    }
+                    tracing::error!(%error, pause_ms = pause.as_millis() as u64, "processing stopped, beginning again");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = shutdown.cancelled() => return Err(error),
+                    }
+                    pause = (pause * 2).min(PAUSE_MOST);
+                }
+            }
+        }
+    }
+
+    async fn once(&self, shutdown: &CancellationToken) -> Result<(), ProcessError> {
+        let stop = shutdown.child_token();
+        let _stop_on_return = stop.clone().drop_guard();
+        let mut landers = JoinSet::new();
+        let mut landings = BTreeMap::new();
+        let mut marks: BTreeMap<u16, BTreeMap<TableName, u64>> = BTreeMap::new();
+        for name in TableName::ALL {
+            let table = self.lake.table(name);
+            let mut held = BTreeMap::new();
+            for partition in 0..self.log.partitions() {
+                let mark = table.mark(&app_id(partition)).await?;
+                held.insert(partition, mark);
+                if let Some(mark) = mark {
+                    marks.entry(partition).or_default().insert(name, mark as u64);
+                }
+            }
+            let (landing, from) = Landing::new();
+            landings.insert(name, landing);
+            let policy = Policy { age: self.age(name), rows: self.commit.rows };
+            let lander = Lander { table: table.clone(), policy, metrics: self.metrics.clone(), marks: held };
+            landers.spawn(lander.run(from));
+        }
+        let mut partitions = JoinSet::new();
+        for number in 0..self.log.partitions() {
+            let partition = Partition {
+                number,
+                log: self.log.clone(),
+                batcher: Batcher::new(self.log.clone(), BatchOptions::default()),
+                state: self.lake.state().clone(),
+                landings: landings.clone(),
+                marks: marks.remove(&number).unwrap_or_default(),
+                surveyor: self.surveyor.clone(),
+                snapshot_every: self.snapshot.every,
+                metrics: self.metrics.clone(),
+                clock: self.clock,
+            };
+            partitions.spawn(partition.run(stop.clone()));
+        }
+        drop(landings);
+        // A table that fails takes its partitions with it: they find it gone, and its own error says why.
+        let mut first: Option<ProcessError> = None;
+        loop {
+            let ended = tokio::select! {
+                Some(ended) = partitions.join_next() => ended.map_err(|_| ProcessError::Stopped).flatten(),
+                Some(ended) = landers.join_next() => {
+                    ended.map_err(|_| ProcessError::Stopped).and_then(|ended| ended.map_err(ProcessError::from))
+                }
+                else => break,
+            };
+            if let Err(error) = ended {
+                stop.cancel();
+                let tells_more = !matches!(error, ProcessError::Landing(LandingError::Stopped));
+                if first.is_none() || (tells_more && matches!(first, Some(ProcessError::Landing(LandingError::Stopped)))) {
+                    first = Some(error);
+                }
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// What belongs to calls is committed sooner.
+    fn age(&self, table: TableName) -> Duration {
+        match table {
+            TableName::Calls | TableName::CallMoments | TableName::Tags | TableName::Deals | TableName::Rejected => {
+                self.commit.calls
+            }
+            _ => self.commit.bulk,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! From what arrived to rows in the lake.
+//!
+//! [`step`] is the synchronous heart: decode, survey, apply, rows. [`run`] feeds it files, at full speed and to their
+//! end ([`chunk`] cuts them, [`history`] remembers them); [`live`] feeds it the log, for good ([`partition`] reads one
+//! partition, [`landing`] commits one table).
+
+mod chunk;
+mod history;
+mod landing;
+pub mod live;
+mod partition;
+pub mod run;
+mod step;
+
+pub use live::{Process, ProcessError};
+pub use run::{RunError, Summary, run};
+pub use step::Counts;

@@ -1,0 +1,258 @@
+//! The bounded job: files of events into the lake at full speed, with no log in between.
+//!
+//! One thread reads, as many as there are processors decode, one joins in the order of the files, one makes rows, and
+//! the tables' writers encode. A table gets one commit, at the end, marked with the hash of the input: whatever
+//! crashes, running the same input again completes it, and once it is complete changes nothing.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+
+use callweave_core::join::{Effects, Join, Mode, Sizes};
+use callweave_core::settings::IpPrecision;
+use callweave_core::source::Surveyor;
+use callweave_core::time::Time;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::chunk::{Chunk, Chunks, Ready};
+use super::history::{History, Past};
+use super::step::{Batches, Counts, apply, effect_rows, rows};
+use crate::files;
+use crate::lake::{CommitError, Lake, Mark, StateError, TableName, TableWriter, WriteError};
+use crate::telemetry::progress::Progress;
+
+/// Chunks that wait between two stages.
+const QUEUED_CHUNKS: usize = 4;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("{path}: {source}")]
+    Input { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("rows cannot be made: {0}")]
+    Rows(#[from] arrow::error::ArrowError),
+    #[error("the state cannot be kept: {0}")]
+    Snapshot(#[from] callweave_core::join::SnapshotError),
+    #[error("a worker stopped early; the reason stands above")]
+    Stopped,
+}
+
+/// What a run has come to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Summary {
+    pub counts: Counts,
+    pub bytes: u64,
+    pub calls: u64,
+    pub sessions: u64,
+    pub sizes: Sizes,
+    /// This input was in the lake already.
+    pub known: bool,
+}
+
+/// Runs `inputs` (`-` is standard input) into the lake. `surveyor` is cloned for each worker.
+pub async fn run(
+    inputs: &[PathBuf],
+    lake: &Lake,
+    surveyor: &Surveyor,
+    now: Time,
+    progress: Progress,
+) -> Result<Summary, RunError> {
+    let past = History::load(lake.state()).await?;
+    if !past.inputs.is_empty()
+        && let Some(hash) = hash_of(inputs)?
+        && past.inputs.contains(&hash)
+    {
+        return Ok(Summary { known: true, ..Summary::default() });
+    }
+    let Past { join, mut inputs_done, sequence } = past.begin(Mode::Bounded);
+    let writers = TableName::ALL.map(|name| lake.table(name).writer());
+    let job = Job { inputs: inputs.to_vec(), surveyor: surveyor.clone(), now, progress };
+    let done = tokio::task::spawn_blocking(move || job.work(join, &writers).map(|done| (done, writers)));
+    let (done, writers) = done.await.map_err(|_| RunError::Stopped)??;
+    let mark = Mark { app_id: format!("run-{:032x}", done.hash), from: None, to: 1 };
+    for (name, writer) in TableName::ALL.into_iter().zip(writers) {
+        let adds = writer.finish().await?;
+        if !adds.is_empty() {
+            lake.table(name).commit(&adds, std::slice::from_ref(&mark)).await?;
+        }
+    }
+    inputs_done.push(done.hash);
+    History::save(lake.state(), sequence + 1, &done.join, inputs_done).await?;
+    Ok(done.summary)
+}
+
+/// The hash of what the files hold, one behind the other; nothing for standard input.
+fn hash_of(inputs: &[PathBuf]) -> Result<Option<u128>, RunError> {
+    if inputs.iter().any(|path| files::is_stdin(path)) {
+        return Ok(None);
+    }
+    let mut hash = Xxh3::new();
+    let mut buffer = vec![0; 1 << 20];
+    for path in inputs {
+        let failed = |source| RunError::Input { path: path.clone(), source };
+        let mut file = std::fs::File::open(path).map_err(failed)?;
+        loop {
+            let read = file.read(&mut buffer).map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&buffer[..read]);
+        }
+    }
+    Ok(Some(hash.digest128()))
+}
+
+/// Hashes what passes through.
+struct Hashed<R> {
+    inner: R,
+    hash: Arc<Mutex<Xxh3>>,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        if let Ok(mut hash) = self.hash.lock() {
+            hash.update(&buffer[..read]);
+        }
+        Ok(read)
+    }
+}
+
+struct Job {
+    inputs: Vec<PathBuf>,
+    surveyor: Surveyor,
+    now: Time,
+    progress: Progress,
+}
+
+struct Done {
+    join: Join,
+    hash: u128,
+    summary: Summary,
+}
+
+/// A chunk that was applied, and what it led to.
+struct Applied {
+    ready: Ready,
+    taken: Vec<Option<IpPrecision>>,
+    effects: Effects,
+}
+
+/// A chunk to decode, and where it goes then.
+type Order = (Chunk, SyncSender<Ready>);
+
+impl Job {
+    fn work(self, join: Join, writers: &[TableWriter]) -> Result<Done, RunError> {
+        let workers = std::thread::available_parallelism().map_or(1, |count| count.get());
+        let (orders, queue) = sync_channel::<Order>(workers);
+        let (turns, in_turn) = sync_channel::<Receiver<Ready>>(workers + QUEUED_CHUNKS);
+        let (applied, to_rows) = sync_channel::<Applied>(QUEUED_CHUNKS);
+        let queue = Arc::new(Mutex::new(queue));
+        let Job { inputs, surveyor, now, progress } = self;
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(move || read(&inputs, &progress, &orders, &turns));
+            for _ in 0..workers {
+                let (queue, surveyor) = (queue.clone(), surveyor.clone());
+                scope.spawn(move || decode(&queue, surveyor, now));
+            }
+            drop(queue);
+            let landing = scope.spawn(move || land(&to_rows, writers));
+            let joined = join_in_turn(join, &in_turn, &applied);
+            drop(applied);
+            // Whoever waits for room or for a turn is let go, before they are waited for.
+            drop(in_turn);
+            landing.join().map_err(|_| RunError::Stopped)??;
+            let hash = reading.join().map_err(|_| RunError::Stopped)??;
+            let (mut join, mut summary) = joined?;
+            settle(&mut join, writers, &mut summary)?;
+            summary.sizes = join.sizes();
+            Ok(Done { join, hash, summary })
+        })
+    }
+}
+
+fn read(
+    inputs: &[PathBuf],
+    progress: &Progress,
+    orders: &SyncSender<Order>,
+    turns: &SyncSender<Receiver<Ready>>,
+) -> Result<u128, RunError> {
+    let hash = Arc::new(Mutex::new(Xxh3::new()));
+    progress.start(files::total_bytes(inputs));
+    for path in inputs {
+        let failed = |source| RunError::Input { path: path.clone(), source };
+        let raw = Hashed { inner: files::raw(path).map_err(failed)?, hash: hash.clone() };
+        let reader = files::unpack(raw, progress).map_err(failed)?;
+        let mut chunks = Chunks::new(reader, name_of(path));
+        while let Some(chunk) = chunks.next().map_err(failed)? {
+            let (done, turn) = sync_channel(1);
+            if turns.send(turn).is_err() || orders.send((chunk, done)).is_err() {
+                return Err(RunError::Stopped);
+            }
+        }
+    }
+    progress.finish();
+    hash.lock().map(|hash| hash.digest128()).map_err(|_| RunError::Stopped)
+}
+
+fn name_of(path: &Path) -> Arc<str> {
+    path.to_string_lossy().as_ref().into()
+}
+
+fn decode(queue: &Mutex<Receiver<Order>>, mut surveyor: Surveyor, now: Time) {
+    loop {
+        let Ok(next) = queue.lock().map(|queue| queue.recv()) else { return };
+        let Ok((chunk, done)) = next else { return };
+        // Nobody waits for it where the run has failed already.
+        let _ = done.send(Ready::new(chunk, now, &mut surveyor));
+    }
+}
+
+fn join_in_turn(
+    mut join: Join,
+    in_turn: &Receiver<Receiver<Ready>>,
+    applied: &SyncSender<Applied>,
+) -> Result<(Join, Summary), RunError> {
+    let mut summary = Summary::default();
+    for turn in in_turn {
+        let ready = turn.recv().map_err(|_| RunError::Stopped)?;
+        let mut effects = Effects::default();
+        let taken = apply(&mut join, ready.items(), ready.visits(), &mut effects, &mut summary.counts);
+        summary.bytes += ready.bytes() as u64;
+        summary.calls += effects.calls.len() as u64;
+        summary.sessions += effects.sessions.len() as u64;
+        applied.send(Applied { ready, taken, effects }).map_err(|_| RunError::Stopped)?;
+    }
+    Ok((join, summary))
+}
+
+fn land(to_rows: &Receiver<Applied>, writers: &[TableWriter]) -> Result<(), RunError> {
+    for Applied { ready, taken, mut effects } in to_rows {
+        push(rows(ready.items(), ready.visits(), &taken, &mut effects)?, writers)?;
+    }
+    Ok(())
+}
+
+fn push(batches: Batches, writers: &[TableWriter]) -> Result<(), RunError> {
+    for (table, batch) in batches {
+        writers[table as usize].push_blocking(batch)?;
+    }
+    Ok(())
+}
+
+/// Decides what is still open when the input has ended.
+fn settle(join: &mut Join, writers: &[TableWriter], summary: &mut Summary) -> Result<(), RunError> {
+    let mut effects = Effects::default();
+    join.settle(&mut effects);
+    summary.calls += effects.calls.len() as u64;
+    summary.sessions += effects.sessions.len() as u64;
+    let mut batches = Batches::new();
+    effect_rows(&mut effects, &mut batches)?;
+    push(batches, writers)
+}
