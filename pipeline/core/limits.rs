@@ -71,6 +71,9 @@ pub const MISTAKES_TOLD_MAX: usize = 50;
 pub const DUPLICATE_WINDOW: i64 = 24 * MICROS_PER_HOUR;
 /// How long after its last use a session, lease or call is kept, so that what comes late still corrects its rows.
 pub const LATE_GRACE: i64 = 24 * MICROS_PER_HOUR;
+/// Nothing is forgotten, and no event id either, before so many events were taken since its last change, by any
+/// account: a history that comes in any order is joined exactly as long as it is shorter than this.
+pub const EVENTS_REMEMBERED: u64 = 1_000_000;
 /// A visitor without a session is remembered for 13 months: as long as the cookie that names them.
 pub const VISITOR_MEMORY: i64 = 396 * MICROS_PER_DAY;
 /// A caller who does not call is remembered for five years.

@@ -35,6 +35,8 @@ pub(super) struct Era {
 pub(super) struct Account {
     pub name: Str,
     pub watermark: Time,
+    /// Events that the join has taken, of all accounts.
+    pub taken: u64,
     pub eras: Vec<Era>,
     pub defaults: Arc<Rules>,
     pub seen: Seen,
@@ -58,6 +60,7 @@ impl Account {
         Account {
             name,
             watermark: Time::MIN,
+            taken: 0,
             eras: Vec::new(),
             defaults: Arc::new(Rules::new(Settings::default())),
             seen: Seen::default(),
@@ -110,7 +113,7 @@ impl Account {
     fn advance(&mut self, to: Time, mode: Mode, out: &mut Effects) {
         if to > self.watermark {
             self.watermark = to;
-            if self.seen.advance(to) {
+            if self.seen.advance(to, self.taken) {
                 self.forget_silent_callers();
             }
             self.fire(mode, out);

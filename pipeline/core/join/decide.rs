@@ -8,7 +8,8 @@
 //!   was silent for the call timeout). A change after that is decided once the watermark has moved on by lateness.
 //! - A session is forgotten when the watermark has moved on by the attribution window, the session timeout and
 //!   [`LATE_GRACE`] since its last sign of life *and* since its last change, but not before the calls that it is a
-//!   candidate for; a lease with its session; a call after [`LATE_GRACE`]; a visitor after [`VISITOR_MEMORY`].
+//!   candidate for; a lease with its session; a call after [`LATE_GRACE`]; a visitor after [`VISITOR_MEMORY`]. And never
+//!   before [`EVENTS_REMEMBERED`] events were taken since its last change.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -17,8 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::{Effects, Mode};
-use crate::limits::{LATE_GRACE, VISITOR_MEMORY};
+use crate::limits::{EVENTS_REMEMBERED, LATE_GRACE, VISITOR_MEMORY};
 use crate::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, Time};
+
+/// Events are counted in this unit where the count is kept with each thing.
+const COUNT_UNIT: u64 = 1 << 10;
 
 /// When a thing is looked at next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,13 +30,15 @@ pub(super) struct Due {
     pub at: Time,
     /// The watermark when the thing changed last.
     pub changed: Time,
+    /// How many events had been taken then, in units of [`COUNT_UNIT`].
+    pub changed_count: u32,
     /// Something changed since it was decided.
     pub open: bool,
 }
 
 impl Default for Due {
     fn default() -> Due {
-        Due { at: Time::MAX, changed: Time::MIN, open: false }
+        Due { at: Time::MAX, changed: Time::MIN, changed_count: 0, open: false }
     }
 }
 
@@ -78,15 +84,31 @@ fn micros(amount: f64, unit: i64) -> i64 {
 }
 
 impl Account {
+    /// Notes a change.
+    fn changed(watermark: Time, taken: u64, due: &mut Due) {
+        due.changed = watermark;
+        due.changed_count = (taken / COUNT_UNIT) as u32;
+    }
+
+    /// Whether something of this last change may be forgotten at `at`: if not, it is looked at again later.
+    fn may_forget(&self, due: Due, at: Time) -> bool {
+        let since = (self.taken / COUNT_UNIT).saturating_sub(u64::from(due.changed_count));
+        at <= self.watermark && since * COUNT_UNIT >= EVENTS_REMEMBERED
+    }
+
+    /// When something that could not be forgotten at `at` is looked at again.
+    fn again(&self, at: Time) -> Time {
+        at.max(self.watermark.plus(LATE_GRACE / 4))
+    }
+
     fn lateness(&self, at: Time) -> i64 {
         micros(self.rules(at).settings().lateness_seconds, MICROS_PER_SECOND)
     }
 
     /// A changed thing is open; it is looked at once it can be decided, or earlier if it was to be looked at before.
     pub fn touch_session(&mut self, ix: u32) {
-        let watermark = self.watermark;
         let due = &mut self.sessions[ix].due;
-        due.changed = watermark;
+        Account::changed(self.watermark, self.taken, due);
         if due.open {
             // The time in the queue is early enough: it is looked at then, and put off if it has to be.
             return;
@@ -97,18 +119,16 @@ impl Account {
     }
 
     pub fn touch_lease(&mut self, ix: u32) {
-        let watermark = self.watermark;
         let due = &mut self.leases[ix].due;
-        due.changed = watermark;
+        Account::changed(self.watermark, self.taken, due);
         due.open = true;
         let at = self.lease_decided_at(ix);
         self.timers.set(&mut self.leases[ix].due, at, Thing::Lease(ix));
     }
 
     pub fn touch_call(&mut self, ix: u32) {
-        let watermark = self.watermark;
         let due = &mut self.calls[ix].due;
-        due.changed = watermark;
+        Account::changed(self.watermark, self.taken, due);
         let was_open = std::mem::replace(&mut due.open, true);
         let at = self.call_decided_at(ix, Mode::Live);
         if !was_open || at < self.calls[ix].due.at {
@@ -177,10 +197,10 @@ impl Account {
             self.emit_session(ix, out);
         }
         let at = self.session_forgotten_at(ix);
-        if at <= self.watermark && self.sessions[ix].calls.is_empty() {
+        if self.may_forget(self.sessions[ix].due, at) && self.sessions[ix].calls.is_empty() {
             return self.forget_session(ix);
         }
-        let at = at.max(self.watermark.plus(LATE_GRACE / 4));
+        let at = self.again(at);
         self.timers.set(&mut self.sessions[ix].due, at, Thing::Session(ix));
     }
 
@@ -231,9 +251,10 @@ impl Account {
         let lease = &self.leases[ix];
         let window = micros(self.rules(lease.granted_at).settings().attribution_window_hours, MICROS_PER_HOUR);
         let at = lease.over_at().max(lease.due.changed).plus(window + LATE_GRACE);
-        if at <= self.watermark {
+        if self.may_forget(lease.due, at) {
             return self.forget_lease(ix);
         }
+        let at = self.again(at);
         self.timers.set(&mut self.leases[ix].due, at, Thing::Lease(ix));
     }
 
@@ -248,10 +269,11 @@ impl Account {
         }
         let call = &self.calls[ix];
         let at = call.ended_at().unwrap_or(call.last_event).max(call.due.changed).plus(LATE_GRACE);
-        if at <= self.watermark && !call.due.open {
+        if self.may_forget(call.due, at) && !call.due.open {
             return self.forget_call(ix);
         }
         if !self.calls[ix].due.open {
+            let at = self.again(at);
             self.timers.set(&mut self.calls[ix].due, at, Thing::Call(ix));
         }
     }

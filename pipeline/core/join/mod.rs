@@ -107,22 +107,29 @@ pub struct Join {
     by_name: std::collections::BTreeMap<Str, usize>,
     /// The account of the last event: most streams are of one.
     last: usize,
+    /// Events taken.
+    taken: u64,
 }
 
 impl Join {
     pub fn new(mode: Mode) -> Join {
-        Join { mode, accounts: Vec::new(), by_name: Default::default(), last: 0 }
+        Join { mode, accounts: Vec::new(), by_name: Default::default(), last: 0, taken: 0 }
     }
 
     /// Takes one event in. `visit` is what the [`crate::source::Surveyor`] says of a page view, and nothing for others.
     pub fn apply(&mut self, event: &Event<'_>, visit: Option<&Visit<'_>>, out: &mut Effects) -> Verdict {
         let mode = self.mode;
-        self.account(&event.account).apply(event, visit, mode, out)
+        self.taken += 1;
+        let taken = self.taken;
+        let account = self.account(&event.account);
+        account.taken = taken;
+        account.apply(event, visit, mode, out)
     }
 
     /// Time passes for every account, though nothing arrived.
     pub fn tick(&mut self, time: Time, out: &mut Effects) {
         for account in &mut self.accounts {
+            account.taken = self.taken;
             account.tick(time, self.mode, out);
         }
     }

@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Key;
-use crate::limits::DUPLICATE_WINDOW;
+use crate::limits::{DUPLICATE_WINDOW, EVENTS_REMEMBERED};
 use crate::time::Time;
 
 /// Keys are hashes already.
@@ -27,14 +27,16 @@ impl Hasher for AsItIs {
 
 type Keys = HashSet<Key, BuildHasherDefault<AsItIs>>;
 
-/// Two generations of keys: one is recognised from when it came until the watermark has moved on by at least
-/// [`DUPLICATE_WINDOW`], and forgotten before it has moved on by twice that.
+/// Two generations of keys. They change when the watermark has moved on by [`DUPLICATE_WINDOW`] and
+/// [`EVENTS_REMEMBERED`] events were taken since they did last: a key is recognised for at least that, and at most twice.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Seen {
     now: Keys,
     before: Keys,
     /// The watermark at which the generations change next.
     turn: Option<Time>,
+    /// How many events had been taken when they changed last.
+    turned: u64,
 }
 
 impl Seen {
@@ -44,14 +46,14 @@ impl Seen {
     }
 
     /// Whether the generations changed.
-    pub fn advance(&mut self, watermark: Time) -> bool {
-        if self.turn.is_some_and(|turn| watermark < turn) {
+    pub fn advance(&mut self, watermark: Time, taken: u64) -> bool {
+        if self.turn.is_some_and(|turn| watermark < turn || taken - self.turned < EVENTS_REMEMBERED) {
             return false;
         }
         if self.turn.is_some() {
             self.before = std::mem::take(&mut self.now);
         }
-        self.turn = Some(watermark.plus(DUPLICATE_WINDOW));
+        (self.turn, self.turned) = (Some(watermark.plus(DUPLICATE_WINDOW)), taken);
         true
     }
 

@@ -48,12 +48,14 @@ pub enum SnapshotError {
 #[derive(Serialize)]
 struct StoredRef<'a> {
     mode: Mode,
+    taken: u64,
     accounts: Vec<AccountRef<'a>>,
 }
 
 #[derive(Deserialize)]
 struct Stored {
     mode: Mode,
+    taken: u64,
     accounts: Vec<StoredAccount>,
 }
 
@@ -92,7 +94,7 @@ impl Join {
     pub fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
         let accounts = self.accounts.iter().map(AccountRef::of).collect::<Result<_, _>>()?;
         let mut bytes = vec![0; HEADER];
-        bytes = postcard::to_extend(&StoredRef { mode: self.mode, accounts }, bytes)?;
+        bytes = postcard::to_extend(&StoredRef { mode: self.mode, taken: self.taken, accounts }, bytes)?;
         let hash = xxh3_128(&bytes[HEADER..]);
         bytes[..MAGIC.len()].copy_from_slice(MAGIC);
         bytes[MAGIC.len()] = VERSION;
@@ -113,9 +115,12 @@ impl Join {
         }
         let stored: Stored = postcard::from_bytes(body)?;
         let mut join = Join::new(stored.mode);
+        join.taken = stored.taken;
         for (at, account) in stored.accounts.into_iter().enumerate() {
             join.by_name.insert(account.name.clone(), at);
-            join.accounts.push(account.restored()?);
+            let mut account = account.restored()?;
+            account.taken = join.taken;
+            join.accounts.push(account);
         }
         Ok(join)
     }
