@@ -38,8 +38,13 @@ pub enum Failure {
 }
 
 impl Failure {
-    pub fn failed<E: Into<Failed>>(error: E) -> Failure {
-        Failure::Failed(error.into().0)
+    pub fn failed<E: std::error::Error + Send + Sync + 'static>(error: E) -> Failure {
+        Failure::Failed(error.into())
+    }
+
+    /// With a sentence of its own.
+    pub fn said(text: impl Into<String>) -> Failure {
+        Failure::Failed(anyhow::Error::msg(text.into()))
     }
 
     pub fn status(&self) -> u8 {
@@ -47,21 +52,6 @@ impl Failure {
             Failure::Usage(_) => 2,
             Failure::Failed(_) => 1,
         }
-    }
-}
-
-/// What [`Failure::failed`] is made from: an error, or a sentence.
-pub struct Failed(anyhow::Error);
-
-impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failed {
-    fn from(error: E) -> Failed {
-        Failed(error.into())
-    }
-}
-
-impl From<String> for Failed {
-    fn from(text: String) -> Failed {
-        Failed(anyhow::Error::msg(text))
     }
 }
 
@@ -115,7 +105,7 @@ fn clock() -> Time {
 pub fn check(flags: &Flags) -> Result<(), Failure> {
     let report = config::check(flags, &config::environment());
     print!("{report}");
-    if report.is_right() { Ok(()) } else { Err(Failure::failed("the configuration is wrong".to_owned())) }
+    if report.is_right() { Ok(()) } else { Err(Failure::said("the configuration is wrong")) }
 }
 
 pub fn schema(name: Option<&str>) -> Result<(), Failure> {

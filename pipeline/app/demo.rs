@@ -54,7 +54,7 @@ pub fn demo(mut config: Config, demo: Demo) -> Result<(), Failure> {
         tokio::spawn(super::stop_on_signal(shutdown.clone()));
         let up = Up::start(&config, Roles::ALL, shutdown.clone()).await?;
         let Some(address) = up.collect else {
-            return Err(Failure::failed("the collector does not listen".to_owned()));
+            return Err(Failure::said("the collector does not listen"));
         };
         let shown = Shown::new(up.metrics.clone());
         let (stop, watched) = (shutdown.clone(), shown.clone());
@@ -147,7 +147,7 @@ fn post(address: SocketAddr, key: &str, body: &[u8]) -> Result<(), Failure> {
     stream.read_to_string(&mut answer).context("the collector did not answer")?;
     if !answer.starts_with("HTTP/1.1 200") {
         let line = answer.lines().next().unwrap_or_default();
-        return Err(Failure::failed(format!("the collector answered {line:?}")));
+        return Err(Failure::said(format!("the collector answered {line:?}")));
     }
     Ok(())
 }

@@ -66,7 +66,7 @@ impl Import {
         }
         let mut out: Box<dyn Write> = match &self.output {
             Some(path) => Box::new(BufWriter::new(
-                File::create(path).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?,
+                File::create(path).map_err(|error| Failure::said(format!("{}: {error}", path.display())))?,
             )),
             None => Box::new(BufWriter::new(io::stdout())),
         };

@@ -97,7 +97,7 @@ impl Simulate {
     pub fn run(self) -> Result<(), Failure> {
         let options = self.simulation()?;
         let create = |path: &PathBuf| {
-            let file = File::create(path).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+            let file = File::create(path).map_err(|error| Failure::said(format!("{}: {error}", path.display())))?;
             Ok::<_, Failure>(BufWriter::new(file))
         };
         let mut out: Box<dyn Write> = match &self.output {

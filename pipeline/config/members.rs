@@ -32,91 +32,93 @@ pub const MEMBERS: &[Member] = &[
         form: PATH,
         default: "callweave-data",
         about: "Folder of this machine's own data: the embedded log, the key of the first run, the lake unless it lies elsewhere.",
-        set: |config, given| Ok(config.data = given.path()?),
+        set: |config, given| put(&mut config.data, given.path()),
     },
     Member {
         name: "lake",
         form: "a path or a file:// URL",
         default: "",
         about: "Where the lake lies; the folder `lake` in `data` if absent.",
-        set: |config, given| Ok(config.lake = Some(given.lake()?)),
+        set: |config, given| put(&mut config.lake, given.lake().map(Some)),
     },
     Member {
         name: "nats.url",
         form: "nats://HOST:PORT, several with commas between",
         default: "",
         about: "NATS servers, in place of the embedded log.",
-        set: |config, given| Ok(nats(config).url = given.nats_url()?),
+        set: |config, given| put(&mut nats(config).url, given.nats_url()),
     },
     Member {
         name: "nats.credentials_file",
         form: PATH,
         default: "",
         about: "A `.creds` file for NATS.",
-        set: |config, given| Ok(nats(config).credentials_file = Some(given.file()?)),
+        set: |config, given| put(&mut nats(config).credentials_file, given.file().map(Some)),
     },
     Member {
         name: "nats.user",
         form: "text",
         default: "",
         about: "User of NATS, with a password.",
-        set: |config, given| Ok(nats(config).user = Some(given.text()?.to_owned())),
+        set: |config, given| put(&mut nats(config).user, given.text().map(|text| Some(text.to_owned()))),
     },
     Member {
         name: "nats.password",
         form: "text",
         default: "",
         about: "Password of that user.",
-        set: |config, given| Ok(nats(config).password = Some(Secret::new(given.text()?))),
+        set: |config, given| put(&mut nats(config).password, given.text().map(|text| Some(Secret::new(text)))),
     },
     Member {
         name: "nats.password_file",
         form: PATH,
         default: "",
         about: "A file that holds the password alone.",
-        set: |config, given| Ok(nats(config).password = Some(given.secret_file()?)),
+        set: |config, given| put(&mut nats(config).password, given.secret_file().map(Some)),
     },
     Member {
         name: "nats.token",
         form: "text",
         default: "",
         about: "Token for NATS.",
-        set: |config, given| Ok(nats(config).token = Some(Secret::new(given.text()?))),
+        set: |config, given| put(&mut nats(config).token, given.text().map(|text| Some(Secret::new(text)))),
     },
     Member {
         name: "nats.token_file",
         form: PATH,
         default: "",
         about: "A file that holds the token alone.",
-        set: |config, given| Ok(nats(config).token = Some(given.secret_file()?)),
+        set: |config, given| put(&mut nats(config).token, given.secret_file().map(Some)),
     },
     Member {
         name: "nats.ca",
         form: PATH,
         default: "",
         about: "Certificates (PEM) that the server's must descend from.",
-        set: |config, given| Ok(nats(config).ca = Some(given.file()?)),
+        set: |config, given| put(&mut nats(config).ca, given.file().map(Some)),
     },
     Member {
         name: "partitions",
         form: "1 to 1024",
         default: "",
         about: "Partitions of the log, fixed when it is made: what it has if absent, 4 for a new one.",
-        set: |config, given| Ok(config.partitions = Some(given.count(1, u64::from(MAX_PARTITIONS))? as u16)),
+        set: |config, given| {
+            put(&mut config.partitions, given.count(1, u64::from(MAX_PARTITIONS)).map(|count| Some(count as u16)))
+        },
     },
     Member {
         name: "listen.collect",
         form: "ADDRESS:PORT",
         default: "127.0.0.1:8090",
         about: "Where events are taken. Port 0 takes a free one.",
-        set: |config, given| Ok(config.listen.collect = given.address()?),
+        set: |config, given| put(&mut config.listen.collect, given.address()),
     },
     Member {
         name: "listen.admin",
         form: "ADDRESS:PORT",
         default: "127.0.0.1:9090",
         about: "Where metrics and health are served; may be the same as `listen.collect`.",
-        set: |config, given| Ok(config.listen.admin = given.address()?),
+        set: |config, given| put(&mut config.listen.admin, given.address()),
     },
     Member {
         name: "log.level",
@@ -125,7 +127,7 @@ pub const MEMBERS: &[Member] = &[
         about: "What is logged to stderr. Phone numbers and visitor ids appear from `debug` on.",
         set: |config, given| {
             logs::filter(given.text()?).map_err(|error| error.to_string())?;
-            Ok(config.log.level = given.text()?.to_owned())
+            put(&mut config.log.level, given.text().map(str::to_owned))
         },
     },
     Member {
@@ -147,98 +149,100 @@ pub const MEMBERS: &[Member] = &[
         form: BYTES,
         default: "16 MiB",
         about: "The longest body of one request, also after decompression; more is answered 413.",
-        set: |config, given| Ok(config.limits.body_bytes = given.bytes(KIB, GIB)?),
+        set: |config, given| put(&mut config.limits.body_bytes, given.bytes(KIB, GIB)),
     },
     Member {
         name: "limits.events",
         form: "1 to 10000000",
         default: "100000",
         about: "The most events of one request; more is answered 413.",
-        set: |config, given| Ok(config.limits.events = given.count(1, 10_000_000)?),
+        set: |config, given| put(&mut config.limits.events, given.count(1, 10_000_000)),
     },
     Member {
         name: "limits.connections",
         form: "1 to 1000000",
         default: "1024",
         about: "Connections open at once; more wait to be accepted.",
-        set: |config, given| Ok(config.limits.connections = given.count(1, 1_000_000)? as u32),
+        set: |config, given| put(&mut config.limits.connections, given.count(1, 1_000_000).map(|count| count as u32)),
     },
     Member {
         name: "limits.concurrent",
         form: "1 to 100000",
         default: "256",
         about: "Requests worked on at once; more are answered 503.",
-        set: |config, given| Ok(config.limits.concurrent = given.count(1, 100_000)? as u32),
+        set: |config, given| put(&mut config.limits.concurrent, given.count(1, 100_000).map(|count| count as u32)),
     },
     Member {
         name: "limits.memory_bytes",
         form: BYTES,
         default: "256 MiB",
         about: "Bytes of all bodies in memory at once; more are answered 503. At least `limits.body_bytes` twice over.",
-        set: |config, given| Ok(config.limits.memory_bytes = given.bytes(MIB, 1024 * GIB)?),
+        set: |config, given| put(&mut config.limits.memory_bytes, given.bytes(MIB, 1024 * GIB)),
     },
     Member {
         name: "limits.requests_per_second",
         form: "1 to 1000000",
         default: "5000",
         about: "Requests a second of each key, twice as many in a burst; more are answered 429.",
-        set: |config, given| Ok(config.limits.requests_per_second = given.count(1, 1_000_000)? as u32),
+        set: |config, given| {
+            put(&mut config.limits.requests_per_second, given.count(1, 1_000_000).map(|count| count as u32))
+        },
     },
     Member {
         name: "limits.head_seconds",
         form: "1 to 3600",
         default: "10",
         about: "Time for a request's head, and for the next request on an open connection.",
-        set: |config, given| Ok(config.limits.head = given.seconds(1, 3600)?),
+        set: |config, given| put(&mut config.limits.head, given.seconds(1, 3600)),
     },
     Member {
         name: "limits.body_seconds",
         form: "1 to 3600",
         default: "30",
         about: "Time for a request's body; after it the answer is 408.",
-        set: |config, given| Ok(config.limits.body = given.seconds(1, 3600)?),
+        set: |config, given| put(&mut config.limits.body, given.seconds(1, 3600)),
     },
     Member {
         name: "limits.append_seconds",
         form: "1 to 3600",
         default: "30",
         about: "Time the log has to confirm; after it the answer is 503.",
-        set: |config, given| Ok(config.limits.append = given.seconds(1, 3600)?),
+        set: |config, given| put(&mut config.limits.append, given.seconds(1, 3600)),
     },
     Member {
         name: "limits.drain_seconds",
         form: "0 to 3600",
         default: "20",
         about: "Time that requests in flight have to finish at a graceful stop.",
-        set: |config, given| Ok(config.limits.drain = given.seconds(0, 3600)?),
+        set: |config, given| put(&mut config.limits.drain, given.seconds(0, 3600)),
     },
     Member {
         name: "commit.calls_ms",
         form: "10 to 3600000",
         default: "500",
         about: "How long a row of `calls` waits at most until it is committed.",
-        set: |config, given| Ok(config.commit.calls = Duration::from_millis(given.count(10, 3_600_000)?)),
+        set: |config, given| put(&mut config.commit.calls, given.count(10, 3_600_000).map(Duration::from_millis)),
     },
     Member {
         name: "commit.bulk_ms",
         form: "10 to 3600000",
         default: "5000",
         about: "How long a row of any other table waits at most.",
-        set: |config, given| Ok(config.commit.bulk = Duration::from_millis(given.count(10, 3_600_000)?)),
+        set: |config, given| put(&mut config.commit.bulk, given.count(10, 3_600_000).map(Duration::from_millis)),
     },
     Member {
         name: "commit.rows",
         form: "1 to 10000000",
         default: "100000",
         about: "Waiting rows of one table that are committed without waiting longer.",
-        set: |config, given| Ok(config.commit.rows = given.count(1, 10_000_000)?),
+        set: |config, given| put(&mut config.commit.rows, given.count(1, 10_000_000)),
     },
     Member {
         name: "snapshot.seconds",
         form: "1 to 86400",
         default: "60",
         about: "Time from one snapshot of the state to the next: what a restart has to replay.",
-        set: |config, given| Ok(config.snapshot.every = given.seconds(1, 86_400)?),
+        set: |config, given| put(&mut config.snapshot.every, given.seconds(1, 86_400)),
     },
     Member {
         name: "retention.log_days",
@@ -247,7 +251,7 @@ pub const MEMBERS: &[Member] = &[
         about: "How long the log keeps events. Keep it well above the longest halt of `process`.",
         set: |config, given| {
             let days = given.count(0, 36_500)?;
-            Ok(config.retention.log_age = (days > 0).then(|| Duration::from_secs(days * 86_400)))
+            put(&mut config.retention.log_age, Ok((days > 0).then(|| Duration::from_secs(days * 86_400))))
         },
     },
     Member {
@@ -260,7 +264,7 @@ pub const MEMBERS: &[Member] = &[
             if bytes > 0 && bytes < 16 * MIB {
                 return Err(format!("{bytes} bytes are too few; give 16 MiB or more, or 0 for no bound"));
             }
-            Ok(config.retention.log_bytes = (bytes > 0).then_some(bytes))
+            put(&mut config.retention.log_bytes, Ok((bytes > 0).then_some(bytes)))
         },
     },
     Member {
@@ -268,7 +272,7 @@ pub const MEMBERS: &[Member] = &[
         form: PATH,
         default: "",
         about: "A database of places in MaxMind's format (`.mmdb`), for country, region and city of a visit.",
-        set: |config, given| Ok(config.places = Some(given.places()?)),
+        set: |config, given| put(&mut config.places, given.places().map(Some)),
     },
 ];
 
@@ -302,6 +306,12 @@ pub fn is_table(name: &str) -> bool {
 /// `accounts.NAME.MEMBER`; the name may hold points of its own.
 fn in_account(name: &str) -> bool {
     name.strip_prefix("accounts.").is_some_and(|rest| rest.contains('.'))
+}
+
+/// Takes a good value over.
+fn put<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *slot = value?;
+    Ok(())
 }
 
 fn nats(config: &mut Config) -> &mut Nats {

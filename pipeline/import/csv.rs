@@ -10,7 +10,7 @@ use phonenumber::country;
 use crate::files;
 
 use super::columns::{AD_COST, CALL, Columns};
-use super::{Format, ImportError, Run, read, values};
+use super::{Format, ImportError, Run, values};
 
 /// A record of more bytes than this comes from a quotation mark that was never closed.
 const RECORD_BYTES_MOST: u64 = 4 * 1024 * 1024;

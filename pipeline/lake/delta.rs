@@ -59,13 +59,13 @@ impl Table {
     ) -> Result<Table, OpenError> {
         let url = lake.join(&format!("{name}/")).unwrap_or_else(|_| lake.clone());
         let failed =
-            |source: DeltaTableError| OpenError::Delta { table: name, url: url.clone(), source: source.into() };
+            |source: DeltaTableError| OpenError::Delta { table: name, url: url.to_string(), source: source.into() };
         let definition = Arc::new(name.definition());
         let log = logstore_with(store, &url, StorageConfig::default()).map_err(failed)?;
         let mut table = DeltaTable::new(Arc::clone(&log));
         if !table.verify_deltatable_existence().await.map_err(failed)? {
             if access == Access::Read {
-                return Err(OpenError::MissingTable { table: name, url });
+                return Err(OpenError::MissingTable { table: name, url: url.to_string() });
             }
             // Whoever comes first makes it; for the others it is there a moment later.
             if let Err(error) = create(&definition, Arc::clone(&log)).await
@@ -176,7 +176,8 @@ async fn create(definition: &Definition, log: LogStoreRef) -> Result<DeltaTable,
             ("delta.deletedFileRetentionDuration", Some(format!("interval {FILE_RETENTION_DAYS} days"))),
         ])
         .with_save_mode(SaveMode::ErrorIfExists)
-        .with_commit_properties(commit_properties())
+        // Without retries: whoever loses the race for the first version must not make the table once more in the second.
+        .with_commit_properties(commit_properties().with_max_retries(0))
         .await
 }
 
@@ -190,7 +191,7 @@ fn check(
     let snapshot = table.snapshot().map_err(&failed)?;
     let partition = snapshot.metadata().partition_columns().to_vec();
     if partition != [DATE] {
-        return Err(OpenError::Partition { table: definition.table, url: url.clone(), found: partition });
+        return Err(OpenError::Partition { table: definition.table, url: url.to_string(), found: partition });
     }
     let found = snapshot.schema();
     let mut missing = Vec::new();
@@ -201,7 +202,7 @@ fn check(
             Some(theirs) => {
                 return Err(OpenError::Schema {
                     table: definition.table,
-                    url: url.clone(),
+                    url: url.to_string(),
                     column: ours.name().clone(),
                     found: theirs.data_type().to_string(),
                     ours: ours.data_type().to_string(),

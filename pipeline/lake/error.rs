@@ -15,19 +15,19 @@ pub enum OpenError {
     #[error(transparent)]
     Url(#[from] UrlError),
     #[error("there is no table {table} at {url}; check --lake, or let `callweave up` or `callweave run` make it")]
-    MissingTable { table: TableName, url: url::Url },
+    MissingTable { table: TableName, url: String },
     #[error(
         "table {table} at {url}: column {column} is {found} there, and callweave writes {ours}; the folder is \
          another program's or a much older version's: move it away, or choose another --lake"
     )]
-    Schema { table: TableName, url: url::Url, column: String, found: String, ours: String },
+    Schema { table: TableName, url: String, column: String, found: String, ours: String },
     #[error(
         "table {table} at {url} is partitioned by {found:?}, and callweave's by \"date\"; the folder is another \
          program's: move it away, or choose another --lake"
     )]
-    Partition { table: TableName, url: url::Url, found: Vec<String> },
+    Partition { table: TableName, url: String, found: Vec<String> },
     #[error("table {table} at {url}: {source}; {}", advice(source.as_ref()))]
-    Delta { table: TableName, url: url::Url, source: Box<DeltaTableError> },
+    Delta { table: TableName, url: String, source: Box<DeltaTableError> },
 }
 
 /// Why a snapshot of the state cannot be kept or read.

@@ -70,7 +70,8 @@ async fn owners_of_different_partitions_do_not_disturb_each_other() -> Outcome {
         Ok(())
     };
     let (a, b) = tokio::join!(owner(rejected(&one), "p0"), owner(rejected(&two), "p1"));
-    (a?, b?);
+    a?;
+    b?;
     assert_eq!(count(rejected(&one)).await?, 20);
     Ok(())
 }

@@ -71,7 +71,8 @@ async fn appends_go_on_while_files_are_compacted_and_rows_deleted() -> Outcome {
         Ok(())
     };
     let (filled, maintained) = tokio::join!(fill(rejected(&writer), 25), maintain);
-    (filled?, maintained?);
+    filled?;
+    maintained?;
     assert_eq!(count(rejected(&writer)).await?, 35 * 5);
     assert_eq!(rejected(&writer).mark("p0").await?, Some(35));
     Ok(())

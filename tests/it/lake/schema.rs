@@ -107,6 +107,18 @@ async fn a_table_of_an_older_version_grows_and_one_of_a_newer_is_kept() -> Outco
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_many_open_at_once_is_made_once() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let lakes = futures::future::try_join_all((0..4).map(|_| open(&dir))).await?;
+    for lake in lakes {
+        for table in lake.tables() {
+            assert_eq!(table.version().await?, 0, "{}", table.name());
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reading_makes_nothing() -> Outcome {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("none");
