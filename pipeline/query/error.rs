@@ -143,7 +143,7 @@ impl SqlError {
                 text.split(" at Line: ").next().unwrap_or(text).to_owned()
             }
             DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) => message.clone(),
-            _ => text.clone(),
+            _ => text.strip_prefix("Schema error: ").unwrap_or(&text).to_owned(),
         };
         let diagnostic = error.diagnostic();
         let span = diagnostic.and_then(|d| d.span.or_else(|| d.notes.iter().find_map(|n| n.span)));

@@ -1,0 +1,143 @@
+//! Reports and checks, over an empty lake and a small one with known answers.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Failure, call, open, small, with, write};
+use crate::query::QueryError;
+use crate::query::format::Format;
+use crate::query::library::{CHECKS, REPORTS, Text};
+use crate::query::output::{Shape, pump};
+use crate::query::report::{ReportOptions, Scope, checks, frame};
+
+/// A report's answer as CSV without its header.
+async fn tell(dir: &TempDir, name: &str, options: ReportOptions) -> Result<String, QueryError> {
+    let text = Text::find(REPORTS, name).ok_or(QueryError::NoQuery)?;
+    let session = open(dir)?;
+    let (scene, frame) = frame(&session, text, &Scope::read(text, &options)?).await?;
+    let answer = scene.run(frame, text.sql).await?;
+    let (_, bytes) = pump(answer, Shape::new(Format::Csv, None, None), text.sql, Vec::new()).await?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(text.split_once('\n').map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn reports_give_known_answers() -> Result<(), Failure> {
+    let dir = small().await?;
+    let by = |by: &str| ReportOptions { by: Some(by.to_owned()), ..Default::default() };
+    let plain = ReportOptions::default;
+    let acme = || ReportOptions { account: Some("acme".to_owned()), ..Default::default() };
+    for (name, options, expected) in [
+        (
+            "sources",
+            acme(),
+            "Paid Search,google,cpc,,2,2,1,1,2,1.0\n,,,,0,2,0,1,0,\nPaid Search,bing,cpc,,1,0,0,0,0,0.0\n",
+        ),
+        ("sources", by("source"), ",0,3,0,2,0,\ngoogle,2,2,1,1,2,1.0\nbing,1,0,0,0,0,0.0\n"),
+        ("sources", by(""), "3,5,1,3,2,1.6667\n"),
+        (
+            "sources",
+            ReportOptions { where_: Some("source = 'google' AND (is_target)".to_owned()), ..by("source") },
+            "google,2,1,1,1,1,0.5\n",
+        ),
+        ("calls_by_day", acme(), "2026-11-21,3,1,2,1,2,1,1.0\n2026-11-22,1,0,0,1,0,1,0.8\n"),
+        (
+            "calls_by_day",
+            ReportOptions {
+                timezone: Some("America/New_York".to_owned()),
+                to: Some("2026-11-20".to_owned()),
+                ..acme()
+            },
+            "2026-11-20,1,1,1,1,0,1,1.0\n",
+        ),
+        (
+            "calls_by_day",
+            ReportOptions { from: Some("2026-11-22".to_owned()), ..by("source") },
+            "2026-11-22,google,1,0,0,1,0,1,0.8\n",
+        ),
+        ("methods", acme(), "none,2,0.5,,,0.0\nlease,1,0.25,0.9,0.9,1.0\nwindow,1,0.25,0.5,0.5,1.0\n"),
+        ("devices", plain(), "google,mobile,2,2,0.6667,1.0,0.0\nbing,tablet,1,1,0.3333,1.0,0.0\n"),
+        ("numbers", by("tracking_number"), "+14155550100,5,2,1,3,2,3,8.0,52.5,2026-11-22T09:00:00.000000\n"),
+        ("landing_pages", plain(), "https://a.example/google,2,2,1,1.0\nhttps://a.example/bing,1,0,0,0.0\n"),
+        ("hours", acme(), "0,9,1,1,0,8.0\n6,0,1,1,0,8.0\n6,12,1,0,1,8.0\n6,13,1,0,1,8.0\n"),
+        (
+            "missed",
+            acme(),
+            "acme,x1,2026-11-21T13:00:00.000000,anonymous,+14155550100,missed,true,8.0,,,,false\n\
+             acme,b1,2026-11-21T12:00:00.000000,+4930222,+14155550100,missed,true,8.0,,,,false\n",
+        ),
+    ] {
+        assert_eq!(tell(&dir, name, options.clone()).await?, expected, "{name} {options:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn everything_runs_on_an_empty_lake() -> Result<(), Failure> {
+    let dir = TempDir::new()?;
+    for text in REPORTS {
+        let answer = tell(&dir, text.name, ReportOptions::default()).await?;
+        assert_eq!(answer, "", "{}", text.name);
+        for column in text.list("by") {
+            let options = ReportOptions { by: Some(column.to_owned()), ..Default::default() };
+            tell(&dir, text.name, options).await.map_err(|error| format!("{} by {column}: {error}", text.name))?;
+        }
+    }
+    let found = checks(&dir.path().to_string_lossy()).await?;
+    assert_eq!(found.len(), CHECKS.len());
+    assert!(found.iter().all(|check| check.offenders == 0), "{found:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn checks_find_offenders_and_nothing_else() -> Result<(), Failure> {
+    let dir = small().await?;
+    let lake = dir.path().to_string_lossy().into_owned();
+    let found = checks(&lake).await?;
+    assert!(found.iter().all(|check| check.offenders == 0), "{found:?}");
+
+    let answered = json!({"outcome": "answered", "talk_seconds": 20.0, "caller_calls": 3});
+    let bad = [
+        (
+            "attribution_confidence",
+            with(call("z1", 1, "2026-11-23T10:00:00Z", "anonymous"), json!({"source_confidence": 0.5})),
+        ),
+        ("unique_target", with(call("z2", 1, "2026-11-23T10:00:00Z", "anonymous"), json!({"is_unique_target": true}))),
+        (
+            "call_times",
+            with(call("z3", 1, "2026-11-23T10:00:00Z", "anonymous"), json!({"ended_at": "2026-11-23T09:00:00Z"})),
+        ),
+        ("dates", with(call("z4", 1, "2026-11-23T10:00:00Z", "anonymous"), json!({"date": "2026-11-24"}))),
+        ("lease_after_call", with(call("z5", 1, "2026-11-20T10:00:00Z", "anonymous"), json!({"lease_id": "l1"}))),
+        (
+            "kinds_in_order",
+            with(with(call("z6", 1, "2026-11-24T10:00:00Z", "+4930111"), answered.clone()), json!({"is_unique": true})),
+        ),
+        // Shorter than an answered call that did not qualify (z6).
+        (
+            "kinds_by_settings",
+            with(
+                call("z7", 1, "2026-11-25T10:00:00Z", "+4930999"),
+                with(
+                    answered,
+                    json!({"talk_seconds": 10.0,
+                "caller_calls": 1, "is_unique": true, "is_target": true, "is_first_target": true, "is_unique_target": true}),
+                ),
+            ),
+        ),
+    ];
+    let checked: Vec<&str> = bad.iter().map(|(check, _)| *check).collect();
+    let mut rows: Vec<Value> = bad.into_iter().map(|(_, row)| row).collect();
+    let twice = call("twice", 1, "2026-11-23T10:00:00Z", "anonymous");
+    rows.extend([twice.clone(), twice]);
+    write(dir.path(), "calls", &rows).await?;
+    let view = json!({"account": "acme", "time": "2026-11-20T23:50:00Z", "event_id": "e1", "event_source": "web",
+        "visitor_id": "v-s1", "date": "2026-11-20"});
+    write(dir.path(), "page_views", &[view]).await?;
+    let found = checks(&lake).await?;
+    for check in checked.into_iter().chain(["one_row_a_key", "revisions", "events_once"]) {
+        let offenders = found.iter().find(|found| found.name == check).map(|found| found.offenders);
+        assert_eq!(offenders, Some(1), "{check}: {found:?}");
+    }
+    Ok(())
+}
