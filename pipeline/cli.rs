@@ -186,14 +186,10 @@ fn work(cli: Cli) -> Result<(), Failure> {
         Command::Up(_) => app::up(config, app::Roles::ALL),
         Command::Collect(_) => app::up(config, app::Roles::COLLECT),
         Command::Process(_) => app::up(config, app::Roles::PROCESS),
-        Command::Demo(demo) => {
-            app::demo::demo(config, app::demo::Demo {
-                seconds: demo.seconds,
-                rate: demo.rate,
-                keep: demo.keep,
-                seed: demo.seed,
-            })
-        }
+        Command::Demo(demo) => app::demo::demo(
+            config,
+            app::demo::Demo { seconds: demo.seconds, rate: demo.rate, keep: demo.keep, seed: demo.seed },
+        ),
         Command::Run(Run { mut input, files }) => {
             input.extend(files);
             app::run(&config, &input)

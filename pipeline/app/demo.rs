@@ -81,7 +81,9 @@ pub fn demo(mut config: Config, demo: Demo) -> Result<(), Failure> {
     runtime.block_on(query::report(report("sources", None)))?;
     println!("\nCalls, by how they were joined:");
     runtime.block_on(query::report(report("methods", None)))?;
-    println!("\nThe lake lies in {lake}. Ask it:\n\n  callweave sql --lake {lake} \"select started_at, source, campaign, landing_page, attribution_method, attribution_confidence from calls order by started_at desc limit 10\"\n");
+    println!(
+        "\nThe lake lies in {lake}. Ask it:\n\n  callweave sql --lake {lake} \"select started_at, source, campaign, landing_page, attribution_method, attribution_confidence from calls order by started_at desc limit 10\"\n"
+    );
     Ok(())
 }
 

@@ -70,8 +70,7 @@ impl Simulate {
     fn simulation(&self) -> Result<Simulation, Failure> {
         let mut options = Simulation { seed: self.seed, accounts: self.account.clone(), ..Simulation::default() };
         if let Some(start) = &self.start {
-            options.start =
-                Time::parse(start).map_err(|error| Failure::Usage(format!("--start {start}: {error}")))?;
+            options.start = Time::parse(start).map_err(|error| Failure::Usage(format!("--start {start}: {error}")))?;
         }
         options.days = self.days;
         options.visits = self.visits;

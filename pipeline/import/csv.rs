@@ -26,8 +26,9 @@ pub(super) fn import(run: &mut Run<'_>) -> Result<(), ImportError> {
     let (options, progress) = (run.options, run.progress);
     for path in &options.files {
         run.turn_to(path);
-        let reader =
-            files::raw(path).and_then(|raw| files::unpack(raw, progress)).map_err(|source| ImportError::Open { file: run.file.clone(), source })?;
+        let reader = files::raw(path)
+            .and_then(|raw| files::unpack(raw, progress))
+            .map_err(|source| ImportError::Open { file: run.file.clone(), source })?;
         file(run, reader, home)?;
     }
     Ok(())

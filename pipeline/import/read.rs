@@ -51,7 +51,9 @@ impl Run<'_> {
         for path in &options.files {
             self.turn_to(path);
             let file = self.file.clone();
-            let mut reader = files::raw(path).and_then(|raw| files::unpack(raw, progress)).map_err(|source| ImportError::Open { file: file.clone(), source })?;
+            let mut reader = files::raw(path)
+                .and_then(|raw| files::unpack(raw, progress))
+                .map_err(|source| ImportError::Open { file: file.clone(), source })?;
             let mut number = 0;
             loop {
                 match read_line(&mut *reader, &mut line) {

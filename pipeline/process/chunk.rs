@@ -164,9 +164,12 @@ mod tests {
         let many: Vec<u8> = (0..300_000).flat_map(|n| format!("line {n}\n").into_bytes()).collect();
         let found = lines(&many);
         assert_eq!(found.len(), 300_000);
-        assert!(found.iter().enumerate().all(|(at, (line, text))| {
-            *line == at as u64 + 1 && *text == format!("line {at}").into_bytes()
-        }));
+        assert!(
+            found
+                .iter()
+                .enumerate()
+                .all(|(at, (line, text))| { *line == at as u64 + 1 && *text == format!("line {at}").into_bytes() })
+        );
     }
 
     #[test]

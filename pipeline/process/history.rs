@@ -46,11 +46,7 @@ impl History {
     }
 
     pub fn begin(self, mode: Mode) -> Past {
-        Past {
-            join: self.join.unwrap_or_else(|| Join::new(mode)),
-            inputs_done: self.inputs,
-            sequence: self.sequence,
-        }
+        Past { join: self.join.unwrap_or_else(|| Join::new(mode)), inputs_done: self.inputs, sequence: self.sequence }
     }
 
     pub async fn save(state: &StateStore, sequence: u64, join: &Join, mut inputs: Vec<u128>) -> Result<(), RunError> {

@@ -138,7 +138,9 @@ impl Process {
             if let Err(error) = ended {
                 stop.cancel();
                 let tells_more = !matches!(error, ProcessError::Landing(LandingError::Stopped));
-                if first.is_none() || (tells_more && matches!(first, Some(ProcessError::Landing(LandingError::Stopped)))) {
+                if first.is_none()
+                    || (tells_more && matches!(first, Some(ProcessError::Landing(LandingError::Stopped))))
+                {
                     first = Some(error);
                 }
             }

@@ -133,7 +133,10 @@ impl Partition {
             }
         }
         for erasure in stepped.erasures {
-            tracing::warn!(account = &*erasure.account, "a person was forgotten by the join; rows follow on maintenance");
+            tracing::warn!(
+                account = &*erasure.account,
+                "a person was forgotten by the join; rows follow on maintenance"
+            );
         }
         Ok(heart)
     }
@@ -186,12 +189,9 @@ impl Partition {
             self.metrics.join_revisions.get_or_create(&TableLabel { table }).inc_by(*count);
         }
         let sizes = join.sizes();
-        for (entry, count) in [
-            ("sessions", sizes.sessions),
-            ("leases", sizes.leases),
-            ("calls", sizes.calls),
-            ("callers", sizes.callers),
-        ] {
+        for (entry, count) in
+            [("sessions", sizes.sessions), ("leases", sizes.leases), ("calls", sizes.calls), ("callers", sizes.callers)]
+        {
             self.metrics.join_entries.get_or_create(&Entries { partition: self.number, entry }).set(count as f64);
         }
     }
@@ -231,9 +231,7 @@ fn step(heart: &mut Heart, entries: &[Entry]) -> Result<Stepped, arrow::error::A
 
 fn item(record: Record<'_>) -> Item<'_> {
     match record {
-        Record::Event { received, origin, bytes } => {
-            Item::decode(bytes, Some(received), received, || origin.into())
-        }
+        Record::Event { received, origin, bytes } => Item::decode(bytes, Some(received), received, || origin.into()),
         Record::Rejected { received, origin, account, reason, path, bytes } => Item {
             what: Err(Box::new(Rejected {
                 account: account.map(str::to_owned),

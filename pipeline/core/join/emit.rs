@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::account::{Account, moment_id};
 use super::attribution::{Evidence, RestsOn, choose, is_moments_before};
 use super::calls::seconds_between;
-use super::sessions::{Session, Written};
+use super::sessions::{Said, Session, Written};
 use super::{Effects, Mode};
 use crate::event::Direction;
 use crate::limits::CANDIDATES_PER_CALL;
@@ -315,14 +315,14 @@ impl Account {
     fn clicked(&self, ix: u32, session: Option<u32>, visitor: u32, start: Time) -> bool {
         let Some(rest) = &self.visitors[visitor].rest else { return false };
         let number = self.calls[ix].tracking_number().number();
-        rest.clicks.iter().any(|(at, on)| {
-            Some(*on) == number
-                && is_moments_before(*at, start)
-                && session.is_none_or(|it| {
-                    let session = &self.sessions[it];
-                    (session.started_at..=session.ended_at).contains(at)
-                })
-        })
+        let in_session = |said: &Said| match (session, said.given) {
+            (Some(session), Some(given)) => session == given,
+            (Some(session), None) => self.made_session_at(visitor, said.at) == Some(session),
+            (None, _) => false,
+        };
+        rest.clicks
+            .iter()
+            .any(|said| Some(said.phone) == number && is_moments_before(said.at, start) && in_session(said))
     }
 
     fn is_known_caller(&self, ix: u32, visitor: u32, start: Time) -> bool {
@@ -330,7 +330,7 @@ impl Account {
         let asked = self.visitors[visitor]
             .rest
             .as_ref()
-            .is_some_and(|rest| rest.callbacks.iter().any(|(at, phone)| Some(*phone) == caller && *at <= start));
+            .is_some_and(|rest| rest.callbacks.iter().any(|said| Some(said.phone) == caller && said.at <= start));
         asked || self.was_joined_before(ix, visitor)
     }
 

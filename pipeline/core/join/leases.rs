@@ -181,6 +181,8 @@ impl Account {
         if let Some(session) = self.made_session_at(visitor, self.leases[ix].granted_at) {
             self.hold(ix, session);
         }
+        // Its row names the session.
+        self.touch_lease(ix);
     }
 
     /// Decides the calls anew that a sign of this session's life at `from` may change.
@@ -225,7 +227,11 @@ impl Account {
         if let Some(visitor) = self.visitors.get_mut(terms.visitor) {
             visitor.loose_leases.retain(|held| *held != ix);
         }
-        self.leases[ix].ends.retain(|(told_at, _)| *told_at != granted_at);
+        // Of one instant, the grant's own end stands first.
+        let ends = &mut self.leases[ix].ends;
+        if let Some(place) = ends.iter().position(|(told_at, _)| *told_at == granted_at) {
+            ends.remove(place);
+        }
     }
 
     /// A grant gives way to an earlier one: its session is as if it had never held the lease.

@@ -37,12 +37,21 @@ pub(super) struct Visitor {
 pub(super) struct VisitorRest {
     /// Heartbeats that name no session, before any that could have them.
     pub heartbeats: Vec<Time>,
-    /// `click_to_call`: when, and on which number.
-    pub clicks: Vec<(Time, Phone)>,
-    /// `callback_request`: when, and the number to call.
-    pub callbacks: Vec<(Time, Phone)>,
+    /// `click_to_call`, and the number.
+    pub clicks: Vec<Said>,
+    /// `callback_request`, and the number to call.
+    pub callbacks: Vec<Said>,
     /// Made sessions that were taken back: one that begins when one of them did is that one again.
     pub taken_back: Vec<u32>,
+}
+
+/// A number that a visitor named.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Said {
+    pub at: Time,
+    pub phone: Phone,
+    /// The session that the event named; nothing if it named none.
+    pub given: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -209,8 +218,11 @@ impl Session {
 
     /// Whether the session's start changed.
     pub fn add_sign(&mut self, at: Time, kind: SignKind) -> bool {
-        let earlier = at < self.started_at;
-        self.started_at = self.started_at.min(at);
+        // A made session begins with the first event that makes it, and is named by that.
+        let earlier = self.given.is_some() && at < self.started_at;
+        if earlier {
+            self.started_at = at;
+        }
         self.ended_at = self.ended_at.max(at);
         if self.signs.len() >= SIGNS_PER_SESSION {
             let half = self.signs.len() / 2;
@@ -233,10 +245,14 @@ impl Session {
                 self.signs.remove(place);
             }
         }
-        let first = self.pages.first().map(|page| page.at).into_iter().chain(self.signs.first().map(|it| it.at())).min();
+        let first =
+            self.pages.first().map(|page| page.at).into_iter().chain(self.signs.first().map(|it| it.at())).min();
         let last = self.pages.last().map(|page| page.at).max(self.signs.last().map(|it| it.at()));
         if let (Some(first), Some(last)) = (first, last) {
-            (self.started_at, self.ended_at) = (first, last);
+            self.ended_at = last;
+            if self.given.is_some() {
+                self.started_at = first;
+            }
         }
         first.is_some()
     }
@@ -303,9 +319,9 @@ impl Account {
 
     pub fn web_event(&mut self, at: Time, web: &WebEvent<'_>) {
         let visitor = self.visitor(&web.visitor_id);
-        match &web.session_id {
-            Some(id) => {
-                let ix = self.given_session(id, visitor, at);
+        let given = web.session_id.as_ref().map(|id| self.given_session(id, visitor, at));
+        match given {
+            Some(ix) => {
                 let moved = self.sessions[ix].add_sign(at, SignKind::WebEvent);
                 self.session_seen(ix, at, moved);
             }
@@ -325,8 +341,8 @@ impl Account {
             if list.len() >= CLICKS_PER_VISITOR {
                 list.remove(0);
             }
-            let place = place_after(list, at, |(at, _)| *at);
-            list.insert(place, (at, phone));
+            let place = place_after(list, at, |said| said.at);
+            list.insert(place, Said { at, phone, given });
             let sessions = self.visitors[visitor].visits.clone();
             for session in sessions {
                 self.touch_calls_on_leases(session, at);
@@ -493,7 +509,8 @@ impl Account {
             return self.remake_sessions(visitor, Some(own));
         };
         let session = &self.sessions[last];
-        let late = at < session.last_own();
+        let web_at_once = session.signs.iter().rev().any(|sign| *sign == Sign::new(at, SignKind::WebEvent));
+        let late = at < session.last_own() || (matches!(own, Own::Page(_)) && web_at_once);
         let splits = self.splits(session, &own);
         if late || (splits && session.ended_at >= at) {
             return self.remake_sessions(visitor, Some(own));
@@ -564,7 +581,8 @@ impl Account {
             session.leases.clear();
         }
         own.extend(new);
-        own.sort_by_key(Own::at);
+        // Of one instant, page views come first.
+        own.sort_by_key(|event| (event.at(), matches!(event, Own::Web(_))));
         let made = self.split_into_sessions(visitor, &old, own);
         for at in heartbeats {
             match self.made_session_at(visitor, at) {
@@ -706,6 +724,8 @@ impl Account {
             visitor.visits.retain(|held| *held != ix);
             if let Some(rest) = &mut visitor.rest {
                 rest.taken_back.retain(|held| *held != ix);
+                rest.clicks.retain(|said| said.given != Some(ix));
+                rest.callbacks.retain(|said| said.given != Some(ix));
             }
         }
     }

@@ -132,7 +132,8 @@ fn candidate(lease: &Lease, call: &Call, calls: &[Call], facts: &[Fact], visits:
     let clicked = clicked(&lease.holder, call, facts, visits);
     let is_visitors = |other: &Lease| visitor_of(other, visits) == visitor;
     let may_have_been = |call: &Call| candidates(call, visits).iter().any(|lease| is_visitors(lease));
-    let known_caller = call.caller() != "anonymous" && earlier(call, calls).into_iter().any(may_have_been);
+    let was_before = call.caller() != "anonymous" && earlier(call, calls).into_iter().any(may_have_been);
+    let known_caller = was_before || asked_to_be_called(&visitor, call, facts);
 
     let mut methods = BTreeSet::from([base_method(call, active)]);
     methods.extend(clicked.map(|_| "click"));
@@ -151,6 +152,15 @@ fn candidate(lease: &Lease, call: &Call, calls: &[Call], facts: &[Fact], visits:
         methods,
         row: told_of(Some(lease), call, visits),
     }
+}
+
+/// Whether the visitor asked, by the call's start, to be called at the caller's number.
+fn asked_to_be_called(visitor: &str, call: &Call, facts: &[Fact]) -> bool {
+    facts.iter().any(|fact| {
+        let asked = fact.text("name") == Some("callback_request") && fact.name("visitor_id") == visitor;
+        let phone = fact.member("properties").and_then(|it| it.get("phone")).and_then(|it| it.as_str());
+        asked && fact.time <= call.start && phone == Some(call.caller())
+    })
 }
 
 fn visitor_of(lease: &Lease, visits: &Visits) -> String {

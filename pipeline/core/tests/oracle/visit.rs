@@ -186,7 +186,9 @@ fn unnamed<'a>(facts: &[Fact<'a>], settings: &Timeline, tables: &Tables) -> Vec<
 
     let mut sessions = Vec::new();
     for visitor in visitors {
-        let own: Vec<Fact> = nameless.iter().filter(|fact| fact.name("visitor_id") == visitor).copied().collect();
+        let mut own: Vec<Fact> = nameless.iter().filter(|fact| fact.name("visitor_id") == visitor).copied().collect();
+        // Of one instant, the page views come first.
+        own.sort_by_key(|fact| (fact.time, fact.kind != "page_view"));
         let mut runs: Vec<Vec<Fact>> = Vec::new();
         for fact in own.iter().filter(making) {
             match runs.last_mut() {
