@@ -149,3 +149,15 @@ async fn a_log_that_begins_anew_is_told() {
     let error = log.read(0, 1000).next().await.expect("a word");
     assert_eq!(error, Err(ReadError::Rewound { partition: 0, after: 1000, last: 1 }));
 }
+
+/// More than any disk has: the server would have to set it aside.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bound_beyond_the_servers_store_does_not_keep_the_log_from_starting() {
+    let server = NatsServer::start();
+    let retention = Retention { max_bytes: Some(1 << 60), ..Retention::default() };
+    for expected in 1..=2 {
+        let log = NatsLog::connect(NatsOptions { retention, ..options(&server) }).await.expect("a log");
+        let added = log.append(append(&format!("e{expected}"))).await.expect("added");
+        assert_eq!(added.sequence, expected, "it opens again, too");
+    }
+}

@@ -8,3 +8,7 @@ mod log_embedded;
 mod log_nats;
 mod log_rates;
 mod nats;
+mod program;
+mod up;
+mod up_faults;
+mod up_kill;

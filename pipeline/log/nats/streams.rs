@@ -1,7 +1,7 @@
 //! The streams themselves: made, brought up to date, trimmed.
 
 use async_nats::jetstream::Context;
-use async_nats::jetstream::context::{GetStreamErrorKind, RequestErrorKind};
+use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind, RequestErrorKind, UpdateStreamError};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, PurgeErrorKind, StorageType};
 use async_nats::jetstream::{Error as JetStreamError, ErrorCode};
 
@@ -42,17 +42,54 @@ pub(super) async fn provision(context: &Context, options: &NatsOptions) -> Resul
         match existing(context, partition).await? {
             None => {
                 let config = fresh(partition, partitions, options);
-                context.create_stream(config).await.map_err(|error| failed(error.to_string()))?;
+                let made = match context.create_stream(&config).await {
+                    Err(error) if is_for_want_of_room(&error.kind()) => {
+                        warn_of_bound(&config);
+                        context.create_stream(Config { max_bytes: UNBOUNDED, ..config }).await
+                    }
+                    made => made,
+                };
+                made.map_err(|error| failed(error.to_string()))?;
             }
             Some(config) => {
                 let wanted = updated(config.clone(), options);
-                if wanted != config {
-                    context.update_stream(wanted).await.map_err(|error| failed(error.to_string()))?;
-                }
+                let done = match update(context, &config, &wanted).await {
+                    Err(error) if is_for_want_of_room(&error.kind()) => {
+                        warn_of_bound(&wanted);
+                        update(context, &config, &Config { max_bytes: config.max_bytes, ..wanted }).await
+                    }
+                    done => done,
+                };
+                done.map_err(|error| failed(error.to_string()))?;
             }
         }
     }
     Ok(partitions)
+}
+
+/// What a stream's bound says where it has none.
+const UNBOUNDED: i64 = -1;
+
+async fn update(context: &Context, config: &Config, wanted: &Config) -> Result<(), UpdateStreamError> {
+    if wanted != config {
+        context.update_stream(wanted).await?;
+    }
+    Ok(())
+}
+
+/// A server sets aside as many bytes as a stream may ever have, and refuses a stream for which it has not got them.
+fn is_for_want_of_room(kind: &CreateStreamErrorKind) -> bool {
+    matches!(kind, CreateStreamErrorKind::JetStream(told) if told.error_code() == ErrorCode::STORAGE_RESOURCES_EXCEEDED)
+}
+
+/// The store's own size then bounds the stream: what does not fit is refused, and nothing acknowledged is dropped.
+fn warn_of_bound(config: &Config) {
+    tracing::warn!(
+        stream = config.name,
+        bytes = config.max_bytes,
+        "nats cannot set so many bytes aside for this stream, so its whole store bounds it; give it a larger store, or \
+         this program a smaller retention.log_bytes"
+    );
 }
 
 /// By the API's own answer, of which only the error is read: the client's type for it wants members that servers before

@@ -1,0 +1,304 @@
+//! What goes wrong around the program: input that is no input, a lake that cannot be written, a log that is away,
+//! snapshots that are damaged or gone.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::{Value, json};
+
+use crate::nats::NatsServer;
+use crate::program::{ACCOUNTS, Place, Program, Story, files_in, is_taken, peak_of, send, until};
+
+/// More than a debug build needs for its engines and one request of the largest size, far less than the input and what
+/// it could be blown up to.
+const MEMORY_MAX: u64 = 700 << 20;
+/// One event may have so many bytes; of longer lines one byte more is kept.
+const EVENT_BYTES_MAX: usize = callweave_core::limits::EVENT_BYTES_MAX;
+
+fn event(id: &str, kind: &str, time: &str, data: Value) -> Value {
+    json!({
+        "specversion": "1.0", "id": id, "source": "t", "type": kind, "time": time, "account": ACCOUNTS[0],
+        "recordedtime": chrono::Utc::now().to_rfc3339(), "data": data,
+    })
+}
+
+fn view(id: &str) -> Value {
+    let time = (chrono::Utc::now() - chrono::Duration::hours(3)).to_rfc3339();
+    event(id, "page_view", &time, json!({ "visitor_id": format!("v-{id}"), "url": "https://www.acme.example/" }))
+}
+
+/// A line that cannot be used, each kind for another reason.
+fn bad(draw: &mut StdRng, number: usize) -> Vec<u8> {
+    let id = format!("bad-{number}");
+    let now = chrono::Utc::now().to_rfc3339();
+    let good = view(&id).to_string().into_bytes();
+    let with = |member: &str, value: Value| {
+        let mut event = view(&id);
+        event["data"][member] = value;
+        event.to_string().into_bytes()
+    };
+    let record = |data: Value| event(&id, "call_record", &now, data).to_string().into_bytes();
+    let call = json!({
+        "call_id": id, "direction": "inbound", "from": "+14155550123", "to": "+14155550199",
+        "started_at": "2026-11-20T12:00:00Z", "ended_at": "2026-11-20T11:59:59Z",
+    });
+    match number % 14 {
+        // Bytes of any kind, but for the line feed that would make two of them.
+        0 => {
+            let length = draw.random_range(1..400);
+            let mut bytes: Vec<u8> = (0..length).map(|_| draw.random()).filter(|byte| *byte != b'\n').collect();
+            bytes.insert(0, b'#');
+            bytes.push(b'#');
+            bytes
+        }
+        // A good one, cut.
+        1 => good[..draw.random_range(1..good.len())].to_vec(),
+        // A good one with one quote less.
+        2 => {
+            let quotes: Vec<usize> =
+                good.iter().enumerate().filter(|(_, byte)| **byte == b'"').map(|it| it.0).collect();
+            let mut bytes = good.clone();
+            bytes.remove(quotes[draw.random_range(0..quotes.len())]);
+            bytes
+        }
+        3 => with("visitor_id", json!(7)),
+        4 => with("url", json!(["https://www.acme.example/"])),
+        5 => with("numbers", json!("no list")),
+        6 => view(&id).to_string().replacen("\"data\":{", "\"data\":[{", 1).replacen("}}", "}]}", 1).into_bytes(),
+        7 => event(&id, "page_view", "1970-01-01T00:00:00Z", view(&id)["data"].clone()).to_string().into_bytes(),
+        8 => event(&id, "page_view", "2090-01-01T00:00:00Z", view(&id)["data"].clone()).to_string().into_bytes(),
+        9 => record(call),
+        10 => {
+            let data = json!({
+                "call_id": id, "status": "ended", "direction": "inbound", "from": "+14155550123",
+                "to": "+14155550199", "talk_seconds": -5,
+            });
+            event(&id, "call", &now, data).to_string().into_bytes()
+        }
+        // 10,000 deep, in a member that nobody knows.
+        11 => {
+            let depth = 10_000;
+            let nest = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            view(&id).to_string().replacen("\"data\":{", &format!("\"x\":{nest},\"data\":{{"), 1).into_bytes()
+        }
+        12 => "{\"a\":".repeat(10_000).into_bytes(),
+        // Two megabytes in one field; a few of them.
+        _ if number % 700 == 13 => with("title", json!("x".repeat(2 << 20))),
+        _ => with("title", json!("y".repeat(40_000))),
+    }
+}
+
+/// Good lines among bad ones.
+struct Mess {
+    lines: Vec<Vec<u8>>,
+    good: Vec<String>,
+    bad: Vec<Vec<u8>>,
+}
+
+impl Mess {
+    fn new(seed: u64, count: usize) -> Mess {
+        let mut draw = StdRng::seed_from_u64(seed);
+        let mut mess = Mess { lines: Vec::new(), good: Vec::new(), bad: Vec::new() };
+        for number in 0..count {
+            let id = format!("good-{number}");
+            let good = view(&id).to_string().into_bytes();
+            mess.lines.push(good.clone());
+            mess.good.push(id);
+            let bad = bad(&mut draw, number);
+            mess.lines.push(bad.clone());
+            mess.bad.push(bad);
+            // The same again is the same event.
+            if number % 10 == 0 {
+                mess.lines.push(good);
+            }
+        }
+        mess.good.sort();
+        mess
+    }
+
+    /// Every good neighbour is there once, every bad one with a reason and its bytes, as far as one event may go.
+    fn is_sorted_out(&self, place: &Place) -> Result<(), String> {
+        let found = place.sql("SELECT event_id FROM page_views ORDER BY event_id");
+        let mut found: Vec<String> =
+            found.iter().map(|row| row["event_id"].as_str().unwrap_or("").to_owned()).collect();
+        found.sort();
+        if found != self.good {
+            return Err(format!("{} good ones of {}", found.len(), self.good.len()));
+        }
+        let mut expected: BTreeMap<String, usize> = BTreeMap::new();
+        for bytes in &self.bad {
+            *expected.entry(hex(&bytes[..bytes.len().min(EVENT_BYTES_MAX)])).or_default() += 1;
+        }
+        for row in place.sql("SELECT reason, encode(raw, 'hex') AS raw FROM rejected") {
+            if row["reason"].as_str().is_none_or(str::is_empty) {
+                return Err(format!("no reason: {row}"));
+            }
+            let raw = row["raw"].as_str().unwrap_or("");
+            let raw = &raw[..raw.len().min(2 * EVENT_BYTES_MAX)];
+            match expected.get_mut(raw) {
+                Some(count) if *count > 0 => *count -= 1,
+                _ => return Err(format!("bytes that nobody sent, or too often: {}", &raw[..raw.len().min(2000)])),
+            }
+        }
+        expected.retain(|_, count| *count > 0);
+        match expected.first_key_value() {
+            None => Ok(()),
+            Some((raw, _)) => Err(format!("{} are not in rejected: {}", expected.len(), &raw[..raw.len().min(2000)])),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// In pairs, good and bad.
+const MESS: usize = 2800;
+
+#[test]
+fn bad_lines_of_a_file_are_sorted_out() {
+    let mess = Mess::new(22, MESS);
+    let place = Place::new();
+    std::fs::write(place.folder.path().join("mess.ndjson"), mess.lines.join(&b'\n')).expect("the file");
+    let mut job = place.command(&["run", "--input", "mess.ndjson"]).spawn().expect("the binary runs");
+    let mut peak = 0;
+    let status = until("the end of the run", || {
+        peak = peak_of(job.id()).unwrap_or(0).max(peak);
+        job.try_wait().expect("its status")
+    });
+    assert!(status.success(), "{status}");
+    mess.is_sorted_out(&place).expect("all in its place");
+    assert!(peak < MEMORY_MAX, "it took {} MiB", peak >> 20);
+    eprintln!("run: {} MiB", peak >> 20);
+}
+
+#[test]
+fn bad_lines_of_requests_are_sorted_out() {
+    /// So that the largest lines fit.
+    const BODY_BYTES: usize = 8 << 20;
+    const BODY_LINES: usize = 300;
+    let mess = Mess::new(222, MESS);
+    let place = Place::new();
+    let program = Program::start(&place, &["up"]);
+    let mut body = Vec::new();
+    let mut held = 0;
+    for (number, line) in mess.lines.iter().enumerate() {
+        body.extend([line, &b"\n"[..]].concat());
+        held += 1;
+        if body.len() > BODY_BYTES || held == BODY_LINES || number + 1 == mess.lines.len() {
+            let answer = program.post(ACCOUNTS[0], &std::mem::take(&mut body)).expect("an answer");
+            assert!(is_taken(&answer), "{answer:?}");
+            let answer: Value = serde_json::from_str(&answer.1).expect("JSON");
+            assert_eq!(answer["taken"].as_u64().zip(answer["refused"].as_u64()).map(|(a, b)| a + b), Some(held));
+            held = 0;
+        }
+    }
+    let mut last = Ok(());
+    until("the mess in its place", || {
+        last = mess.is_sorted_out(&place);
+        last.is_ok().then_some(())
+    });
+    let peak = program.memory_peak().expect("a running process");
+    assert!(peak < MEMORY_MAX, "it took {} MiB", peak >> 20);
+    eprintln!("up: {} MiB", peak >> 20);
+    program.stop();
+    mess.is_sorted_out(&place).expect("all in its place after the end");
+}
+
+/// Root may write everywhere, so a file stands where the table's folder was.
+struct Blocked {
+    table: PathBuf,
+    away: PathBuf,
+}
+
+impl Blocked {
+    fn block(lake: &Path, table: &str) -> Blocked {
+        let blocked = Blocked { table: lake.join(table), away: lake.join(format!("{table}.away")) };
+        std::fs::rename(&blocked.table, &blocked.away).expect("the table's folder moves");
+        std::fs::write(&blocked.table, b"in the way").expect("a file in its place");
+        blocked
+    }
+
+    fn unblock(self) {
+        std::fs::remove_file(&self.table).expect("the file goes");
+        std::fs::rename(&self.away, &self.table).expect("the folder comes back");
+    }
+}
+
+#[test]
+fn a_lake_that_cannot_be_written_for_a_while_loses_nothing() {
+    let story = Story::new(23, 1200);
+    let requests = story.requests(40);
+    let (before, rest) = requests.split_at(requests.len() / 3);
+    let (during, after) = rest.split_at(rest.len() / 2);
+    let place = Place::new();
+    let program = Program::start(&place, &["up"]);
+    send(&program, before);
+    until("the first page views", || (!place.sql("SELECT 1 FROM page_views LIMIT 1").is_empty()).then_some(()));
+    let blocked = Blocked::block(&place.lake(), "page_views");
+    // Senders do not notice: the log takes it.
+    send(&program, during);
+    let said = program.says("processing stopped, beginning again");
+    assert!(said.contains("page_views"), "it tells which table: {said}");
+    blocked.unblock();
+    send(&program, after);
+    place.reaches(&story.expected, &program);
+    place.ends_with(&story.expected, program);
+}
+
+#[test]
+fn nats_that_is_away_for_a_while_loses_nothing() {
+    let story = Story::new(230, 1200);
+    let requests = story.requests(40);
+    let (before, after) = requests.split_at(requests.len() / 2);
+    let mut server = NatsServer::start();
+    let url = server.url();
+    let place = Place::new();
+    let program = Program::start(&place, &["up", "--nats", &url, "--partitions", "2"]);
+    send(&program, before);
+    server.kill();
+    // Each waits for as long as the log has to confirm: ten seconds in all.
+    for _ in 0..3 {
+        let (status, told) = program.post(after[0].0, &after[0].1).expect("an answer");
+        assert_eq!(status, 503, "{told}");
+        assert!(told.contains("send the same events again"), "{told}");
+    }
+    server.restart();
+    until("the log takes events again", || program.post(after[0].0, &after[0].1).filter(is_taken));
+    send(&program, &after[1..]);
+    place.reaches(&story.expected, &program);
+    place.ends_with(&story.expected, program);
+}
+
+#[test]
+fn damaged_and_lost_snapshots_change_nothing() {
+    let story = Story::new(24, 1200);
+    let requests = story.requests(20);
+    let parts: Vec<_> = requests.chunks(requests.len().div_ceil(4)).collect();
+    let place = Place::new();
+    let folder = place.lake().join("_state/log-0");
+    let mut program = Program::start(&place, &["up", "--partitions", "1"]);
+    for part in &parts[..2] {
+        let kept = files_in(&folder).len();
+        send(&program, part);
+        until("another snapshot", || (files_in(&folder).len() > kept).then_some(()));
+    }
+    program.kill();
+    let newest = files_in(&folder).pop().expect("a snapshot");
+    let mut bytes = std::fs::read(&newest).expect("its bytes");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&newest, bytes).expect("damaged");
+    let mut program = Program::start(&place, &["up"]);
+    program.says("damaged snapshot, taking the one before");
+    send(&program, parts[2]);
+    until("a snapshot of this life", || (files_in(&folder).pop()? > newest).then_some(()));
+    program.kill();
+    std::fs::remove_dir_all(&folder).expect("no snapshots");
+    let program = Program::start(&place, &["up"]);
+    send(&program, parts[3]);
+    place.reaches(&story.expected, &program);
+    place.ends_with(&story.expected, program);
+}
