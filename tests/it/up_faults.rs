@@ -191,7 +191,7 @@ fn bad_lines_of_requests_are_sorted_out() {
             let answer = program.post(ACCOUNTS[0], &std::mem::take(&mut body)).expect("an answer");
             assert!(is_taken(&answer), "{answer:?}");
             let answer: Value = serde_json::from_str(&answer.1).expect("JSON");
-            assert_eq!(answer["taken"].as_u64().zip(answer["refused"].as_u64()).map(|(a, b)| a + b), Some(held));
+            assert_eq!(answer["taken"].as_u64().zip(answer["refused"].as_u64()).map(|(a, b)| a + b), Some(held as u64));
             held = 0;
         }
     }
