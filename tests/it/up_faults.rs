@@ -2,7 +2,9 @@
 //! snapshots that are damaged or gone.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -191,7 +193,7 @@ fn bad_lines_of_requests_are_sorted_out() {
             let answer = program.post(ACCOUNTS[0], &std::mem::take(&mut body)).expect("an answer");
             assert!(is_taken(&answer), "{answer:?}");
             let answer: Value = serde_json::from_str(&answer.1).expect("JSON");
-            assert_eq!(answer["taken"].as_u64().zip(answer["refused"].as_u64()).map(|(a, b)| a + b), Some(held));
+            assert_eq!(answer["taken"].as_u64().zip(answer["refused"].as_u64()).map(|(a, b)| a + b), Some(held as u64));
             held = 0;
         }
     }
@@ -299,6 +301,105 @@ fn damaged_and_lost_snapshots_change_nothing() {
     std::fs::remove_dir_all(&folder).expect("no snapshots");
     let program = Program::start(&place, &["up"]);
     send(&program, parts[3]);
+    place.reaches(&story.expected, &program);
+    place.ends_with(&story.expected, program);
+}
+
+/// A small disk of its own over a place's data, and a file that takes what is left of it.
+struct SmallDisk {
+    folder: PathBuf,
+}
+
+impl SmallDisk {
+    /// Nothing where this user may not mount.
+    fn over(place: &Place, bytes: u64) -> Option<SmallDisk> {
+        let folder = place.folder.path().join("data");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let size = format!("size={bytes}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(&folder).output();
+        mounted.is_ok_and(|it| it.status.success()).then_some(SmallDisk { folder })
+    }
+
+    fn fill(&self) {
+        let mut filler = std::fs::File::create(self.folder.join("filler")).expect("a file");
+        while filler.write_all(&[7; 4096]).is_ok() {}
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.folder.join("filler")).expect("the filler goes");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.folder).status();
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing() {
+    let story = Story::new(25, 1200);
+    let requests = story.requests(40);
+    let (before, after) = requests.split_at(requests.len() / 2);
+    let place = Place::new();
+    let Some(disk) = SmallDisk::over(&place, 96 << 20) else {
+        eprintln!("not tested: this user may not mount a small disk");
+        return;
+    };
+    let program = Program::start(&place, &["up"]);
+    send(&program, before);
+    until("the first page views", || (!place.sql("SELECT 1 FROM page_views LIMIT 1").is_empty()).then_some(()));
+    disk.fill();
+    // The log has room of its own for a while; a lake has none.
+    let mut acknowledged = 0;
+    let refused = after.iter().find_map(|(account, body)| {
+        let answer = program.post(account, body).expect("an answer");
+        acknowledged += usize::from(is_taken(&answer));
+        (!is_taken(&answer)).then_some(answer)
+    });
+    match refused {
+        Some((status, told)) => {
+            eprintln!("after {acknowledged} requests: {status} {told}");
+            assert!([503, 507].contains(&status), "{status} {told}");
+        }
+        None => drop(program.says("processing stopped, beginning again")),
+    }
+    disk.free();
+    let rest = &after[acknowledged..];
+    if let Some((account, body)) = rest.first() {
+        until("the log takes events again", || program.post(account, body).filter(is_taken));
+        send(&program, &rest[1..]);
+    }
+    place.reaches(&story.expected, &program);
+    place.ends_with(&story.expected, program);
+    drop(disk);
+}
+
+/// Two that process the same partitions take turns at failing; neither loses or doubles a row.
+#[test]
+fn two_owners_of_the_same_partitions_double_nothing() {
+    let story = Story::new(26, 1200);
+    let requests = story.requests(20);
+    let server = NatsServer::start();
+    let url = server.url();
+    let place = Place::new();
+    let program = Program::start(&place, &["up", "--nats", &url, "--partitions", "2"]);
+    let (first, rest) = requests.split_at(requests.len() / 4);
+    send(&program, first);
+    let mut other = Program::start(&place, &["process", "--nats", &url]);
+    let (second, last) = rest.split_at(rest.len() / 2);
+    send(&program, second);
+    until("one of them is fenced", || {
+        let both = [program.said(), other.said()].concat();
+        both.iter().any(|line| line.contains("processing stopped, beginning again")).then_some(())
+    });
+    send(&program, last);
+    place.reaches(&story.expected, &program);
+    other.kill();
+    place.reaches(&story.expected, &program);
+    drop(program);
+    // Whoever comes next finds it all done.
+    let program = Program::start(&place, &["up", "--nats", &url]);
     place.reaches(&story.expected, &program);
     place.ends_with(&story.expected, program);
 }
