@@ -21,7 +21,7 @@ use crate::log::batching::{BatchOptions, Batcher, Submission};
 use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::log::frame::Record;
 use crate::log::nats::{Credentials, NatsLog, NatsOptions};
-use crate::log::{Kind, Retention, SharedLog, WhenFull};
+use crate::log::{DEFAULT_PARTITIONS, Kind, Retention, SharedLog, WhenFull};
 use crate::process::{self, Process, Summary};
 use crate::query::{self, QueryError};
 use crate::telemetry::logs;
@@ -173,9 +173,11 @@ fn tell(summary: &Summary, took: Duration, lake: &str) {
 }
 
 async fn open_log(config: &Config) -> Result<SharedLog, Failure> {
+    let partitions = u64::from(config.partitions.unwrap_or(DEFAULT_PARTITIONS));
     let retention = Retention {
         max_age: config.retention.log_age,
-        max_bytes: config.retention.log_bytes,
+        // The log bounds each partition.
+        max_bytes: config.retention.log_bytes.map(|bytes| bytes / partitions),
         when_full: WhenFull::Refuse,
     };
     let Some(nats) = &config.nats else {

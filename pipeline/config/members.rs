@@ -257,8 +257,8 @@ pub const MEMBERS: &[Member] = &[
     Member {
         name: "retention.log_bytes",
         form: "bytes, or with KiB, MiB, GiB; 0: no bound",
-        default: "64 GiB",
-        about: "How large the log may grow.",
+        default: "0",
+        about: "How large the log may grow, over all partitions; then it takes no more. A NATS server reserves as much.",
         set: |config, given| {
             let bytes = given.bytes(0, u64::MAX)?;
             if bytes > 0 && bytes < 16 * MIB {

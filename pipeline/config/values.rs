@@ -134,7 +134,7 @@ impl Default for Config {
             limits: Limits::default(),
             commit: Commit { calls: Duration::from_millis(500), bulk: Duration::from_secs(5), rows: 100_000 },
             snapshot: Snapshot { every: Duration::from_secs(60) },
-            retention: Retention { log_age: Some(Duration::from_secs(30 * 86_400)), log_bytes: Some(64 * GIB) },
+            retention: Retention { log_age: Some(Duration::from_secs(30 * 86_400)), log_bytes: None },
             places: None,
             accounts: BTreeMap::new(),
         }
