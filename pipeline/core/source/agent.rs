@@ -356,7 +356,7 @@ mod tests {
             ),
             (
                 "Mozilla/5.0 (SMART-TV; LINUX; Tizen 6.5) AppleWebKit/537.36 (KHTML, like Gecko) 85.0.4183.93/6.5 TV Safari/537.36",
-                ["tv", "-", "Tizen"],
+                ["tv", "Safari", "Tizen"],
             ),
             (
                 "Mozilla/5.0 (PlayStation; PlayStation 5/6.00) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.0 Safari/605.1.15",

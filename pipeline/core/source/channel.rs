@@ -195,7 +195,7 @@ mod tests {
             ("fb", "paid", "", PaidSocial),
             ("ig", "cpc", "", PaidSocial),
             ("l.instagram.com", "retargeting", "", PaidSocial),
-            ("youtube", "cpv", "", OrganicVideo),
+            ("youtube", "cpv", "", PaidVideo),
             ("youtube", "cpc", "", PaidVideo),
             ("some-dsp", "cpm", "", Display),
             ("some-dsp", "banner", "", Display),
