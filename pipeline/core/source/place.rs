@@ -95,3 +95,7 @@ fn place(reader: &Reader<Arc<[u8]>>, address: IpAddr) -> Place {
     let region = record.subdivisions.first().and_then(|region| region.names.english.or(region.iso_code));
     Place { country: text(record.country.iso_code), region: text(region), city: text(record.city.names.english) }
 }
+
+#[cfg(test)]
+#[path = "place_tests.rs"]
+mod tests;

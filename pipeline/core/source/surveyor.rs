@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use memchr::memchr2;
+
 use super::agent::{Agent, Agents};
 use super::place::{Place, Places, PlacesError};
 use super::referrer::origin;
@@ -85,6 +87,7 @@ fn source<'a>(
 
 /// The first tag of a list such as `en-US,en;q=0.9`.
 fn language(list: &str) -> Option<Cow<'_, str>> {
-    let tag = list.split([',', ';']).next().unwrap_or_default().trim();
+    let end = memchr2(b',', b';', list.as_bytes()).unwrap_or(list.len());
+    let tag = list[..end].trim_ascii();
     (!matches!(tag, "" | "*")).then_some(Cow::Borrowed(tag))
 }

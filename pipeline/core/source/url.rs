@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
+use memchr::{memchr, memchr2, memrchr};
 use percent_encoding::percent_decode_str;
 
 use crate::limits::HOST_BYTES;
@@ -21,40 +22,38 @@ pub struct UrlParts<'a> {
 
 /// Splits a URL, or whatever stands in its place: a path alone has a path and a query, and garbage is a path.
 pub fn url_parts(url: &str) -> UrlParts<'_> {
-    let url = url.trim_matches(|c: char| c.is_ascii_whitespace() || c.is_ascii_control());
-    let url = url.split_once('#').map_or(url, |(before, _)| before);
-    let (rest, query) = url.split_once('?').unwrap_or((url, ""));
+    let url = url.trim_ascii();
+    let url = cut(url, memchr(b'#', url.as_bytes())).0;
+    let (rest, query) = cut(url, memchr(b'?', url.as_bytes()));
     let (scheme, rest) = scheme(rest);
     let Some(after) = rest.strip_prefix("//") else {
         return UrlParts { scheme, host: "", path: rest, query };
     };
-    let end = after.find(['/', '\\']).unwrap_or(after.len());
+    let end = memchr2(b'/', b'\\', after.as_bytes()).unwrap_or(after.len());
     let (authority, path) = after.split_at(end);
     UrlParts { scheme, host: host(authority), path, query }
 }
 
+/// What stands before and after the byte of ASCII at a place.
+fn cut(text: &str, at: Option<usize>) -> (&str, &str) {
+    at.map_or((text, ""), |at| (&text[..at], &text[at + 1..]))
+}
+
 fn scheme(url: &str) -> (&str, &str) {
-    match url.split_once(':') {
-        Some((name, rest))
-            if name.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')) =>
-        {
-            (name, rest)
-        }
-        _ => ("", url),
-    }
+    let (name, rest) = cut(url, memchr(b':', url.as_bytes()));
+    let named = name.len() < url.len()
+        && name.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+    if named { (name, rest) } else { ("", url) }
 }
 
 fn host(authority: &str) -> &str {
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = memrchr(b'@', authority.as_bytes()).map_or(authority, |at| &authority[at + 1..]);
     if host.starts_with('[') {
         return host.find(']').map_or("", |end| &host[..=end]);
     }
-    match host.split_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        Some(_) => "",
-        None => host,
-    }
+    let (name, port) = cut(host, memchr(b':', host.as_bytes()));
+    if port.bytes().all(|b| b.is_ascii_digit()) { name } else { "" }
 }
 
 impl<'a> UrlParts<'a> {
@@ -102,14 +101,42 @@ fn host_name(host: &str) -> Option<Cow<'_, str>> {
     if host.is_empty() || host.len() > HOST_BYTES {
         return None;
     }
-    let name = if host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')) {
-        lower(host)
-    } else {
-        let decoded = percent_decode_str(host).decode_utf8().ok()?;
-        Cow::Owned(idna::domain_to_ascii_cow(decoded.as_bytes(), idna::AsciiDenyList::URL).ok()?.into_owned())
-    };
-    let labels_are_filled = name.split('.').all(|label| !label.is_empty());
-    (labels_are_filled && name.len() <= HOST_BYTES).then_some(name)
+    match spelling(host) {
+        Spelling::Plain => Some(Cow::Borrowed(host)),
+        Spelling::Upper => Some(Cow::Owned(host.to_ascii_lowercase())),
+        Spelling::EmptyLabel => None,
+        Spelling::Other => {
+            let decoded = percent_decode_str(host).decode_utf8().ok()?;
+            let name = idna::domain_to_ascii_cow(decoded.as_bytes(), idna::AsciiDenyList::URL).ok()?;
+            let usable = name.len() <= HOST_BYTES && matches!(spelling(&name), Spelling::Plain);
+            usable.then(|| Cow::Owned(name.into_owned()))
+        }
+    }
+}
+
+enum Spelling {
+    /// In its one form already.
+    Plain,
+    Upper,
+    /// `a..b`: no name.
+    EmptyLabel,
+    /// Not ASCII, or percent signs.
+    Other,
+}
+
+fn spelling(host: &str) -> Spelling {
+    let (mut before, mut spelling) = (b'.', Spelling::Plain);
+    for byte in host.bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => {}
+            b'A'..=b'Z' => spelling = Spelling::Upper,
+            b'.' if before != b'.' => {}
+            b'.' => return Spelling::EmptyLabel,
+            _ => return Spelling::Other,
+        }
+        before = byte;
+    }
+    if before == b'.' { Spelling::EmptyLabel } else { spelling }
 }
 
 /// ASCII lower case, borrowed where it is so already.
@@ -123,7 +150,17 @@ pub(super) fn lower(text: &str) -> Cow<'_, str> {
 
 /// The parameters of a query in their order, not decoded. One without `=` has an empty value.
 pub(super) fn params(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    let mut rest = query;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let (pair, after) = cut(rest, memchr(b'&', rest.as_bytes()));
+            rest = after;
+            if !pair.is_empty() {
+                return Some(cut(pair, memchr(b'=', pair.as_bytes())));
+            }
+        }
+        None
+    })
 }
 
 /// Percent signs and pluses decoded, as in a form; bytes that are no UTF-8 become U+FFFD.
@@ -141,7 +178,7 @@ pub fn decode(text: &str) -> Cow<'_, str> {
 /// A decoded value, or nothing where it is empty or blank.
 pub(super) fn filled(value: &str) -> Option<Cow<'_, str>> {
     let value = decode(value);
-    (!value.trim().is_empty()).then_some(value)
+    (!value.trim_ascii().is_empty()).then_some(value)
 }
 
 #[cfg(test)]

@@ -17,19 +17,18 @@ pub struct Utm<'a> {
 
 impl<'a> Utm<'a> {
     fn member(&mut self, name: &str) -> Option<&mut Option<Cow<'a, str>>> {
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        if is("utm_source") {
-            Some(&mut self.source)
-        } else if is("utm_medium") {
-            Some(&mut self.medium)
-        } else if is("utm_campaign") {
-            Some(&mut self.campaign)
-        } else if is("utm_term") {
-            Some(&mut self.term)
-        } else if is("utm_content") {
-            Some(&mut self.content)
-        } else {
-            None
+        let (prefix, rest) = name.split_at_checked(4)?;
+        if !prefix.eq_ignore_ascii_case("utm_") {
+            return None;
+        }
+        let is = |other: &str| rest.eq_ignore_ascii_case(other);
+        match () {
+            () if is("source") => Some(&mut self.source),
+            () if is("medium") => Some(&mut self.medium),
+            () if is("campaign") => Some(&mut self.campaign),
+            () if is("term") => Some(&mut self.term),
+            () if is("content") => Some(&mut self.content),
+            () => None,
         }
     }
 }

@@ -14,6 +14,7 @@ mod social;
 
 use std::sync::LazyLock;
 
+use memchr::memchr;
 use rustc_hash::FxHashMap;
 
 use super::url::lower;
@@ -129,10 +130,10 @@ pub(super) fn site_of_host(host: &str) -> Option<Known> {
         return Some(*known);
     }
     let mut rest = host;
-    while let Some((_, parent)) = rest.split_once('.') {
-        match hosts.get(parent) {
-            Some(known) if known.hosts_below => return Some(*known),
-            _ => rest = parent,
+    while let Some(dot) = memchr(b'.', rest.as_bytes()) {
+        rest = &rest[dot + 1..];
+        if let Some(known) = hosts.get(rest).filter(|known| known.hosts_below) {
+            return Some(*known);
         }
     }
     None
