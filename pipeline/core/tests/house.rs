@@ -59,7 +59,7 @@ const CORE_BANS: &[(&str, &str)] = &[
 
 const LINES_MAX: usize = 600;
 /// Files that are longer than they should be, and how long they may be until they are parted.
-const LONG: &[(&str, usize)] = &[("pipeline/core/join/sessions.rs", 720)];
+const LONG: &[(&str, usize)] = &[("pipeline/core/join/sessions.rs", 740)];
 
 struct Source {
     /// From the repository's root, with `/`.
