@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::landing::{Lander, Landing, LandingError, Policy, app_id};
+use super::maintain::{Retentions, maintain};
 use super::partition::Partition;
 use crate::config::{Commit, Snapshot};
-use crate::lake::{CommitError, Lake, StateError, TableName};
+use crate::lake::{CommitError, Lake, MaintainError, StateError, TableName};
 use crate::log::batching::{BatchOptions, Batcher};
 use crate::log::{ReadError, SharedLog};
 use crate::telemetry::metrics::Metrics;
@@ -31,6 +32,8 @@ pub enum ProcessError {
     Commit(#[from] CommitError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Maintain(#[from] MaintainError),
     #[error("the state cannot be kept: {0}")]
     Snapshot(#[from] SnapshotError),
     #[error("rows cannot be made: {0}")]
@@ -108,13 +111,17 @@ impl Process {
             let lander = Lander { lake: self.lake.clone(), name, policy, metrics: self.metrics.clone(), marks: held };
             landers.spawn(lander.run(from));
         }
+        let retentions = Retentions::default();
+        let maintenance = maintain(self.lake.clone(), retentions.clone(), self.clock, stop.clone());
+        let maintenance = tokio::spawn(maintenance);
         let mut partitions = JoinSet::new();
         for number in 0..self.log.partitions() {
             let partition = Partition {
                 number,
                 log: self.log.clone(),
                 batcher: Batcher::new(self.log.clone(), BatchOptions::default()),
-                state: self.lake.state().clone(),
+                lake: self.lake.clone(),
+                retentions: retentions.clone(),
                 landings: landings.clone(),
                 marks: marks.remove(&number).unwrap_or_default(),
                 surveyor: self.surveyor.another(),
@@ -145,6 +152,9 @@ impl Process {
                 }
             }
         }
+        stop.cancel();
+        // It ends between two tables.
+        let _ = maintenance.await;
         first.map_or(Ok(()), Err)
     }
 

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::landing::Landing;
 use super::live::ProcessError;
+use super::maintain::{Retentions, erase};
 use super::step::{Batches, Counts, Item, apply, rows, survey};
-use crate::lake::{DayBatch, StateStore, TableName};
+use crate::lake::{DayBatch, Lake, TableName};
 use crate::log::batching::{Batcher, Submission};
 use crate::log::frame::Record;
 use crate::log::{Entry, SharedLog};
@@ -29,7 +30,8 @@ pub struct Partition {
     pub number: u16,
     pub log: SharedLog,
     pub batcher: Batcher,
-    pub state: StateStore,
+    pub lake: Lake,
+    pub retentions: Retentions,
     pub landings: BTreeMap<TableName, Landing>,
     /// How far each table holds this partition.
     pub marks: BTreeMap<TableName, u64>,
@@ -43,6 +45,8 @@ pub struct Partition {
 struct Heart {
     join: Join,
     surveyor: Surveyor,
+    /// People whose rows are still to be forgotten.
+    erasures: Vec<Erasure>,
 }
 
 struct Stepped {
@@ -62,10 +66,10 @@ impl Partition {
     /// Runs until `shutdown`; then everything that was read is committed, and a snapshot says so.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ProcessError> {
         let name = state_name(self.number);
-        let restored = self.state.newest(&name, |bytes| Join::restore(&bytes)).await?;
+        let restored = self.lake.state().newest(&name, |bytes| Join::restore(&bytes)).await?;
         let (mut at, join) = restored.unwrap_or_else(|| (0, Join::new(Mode::Live)));
         tracing::info!(partition = self.number, sequence = at, "reading the log");
-        let mut heart = Heart { join, surveyor: self.surveyor.another() };
+        let mut heart = Heart { join, surveyor: self.surveyor.another(), erasures: Vec::new() };
         let mut entries = self.log.read(self.number, at);
         let mut kept = at;
         let mut kept_at = Instant::now();
@@ -84,7 +88,9 @@ impl Partition {
                     }
                 }
             }
-            if at > kept && kept_at.elapsed() >= self.snapshot_every {
+            // People are forgotten at once: a snapshot that knows of it comes only after their rows have changed.
+            let due = kept_at.elapsed() >= self.snapshot_every || !heart.erasures.is_empty();
+            if at > kept && due {
                 heart = self.keep(heart, at).await?;
                 (kept, kept_at) = (at, Instant::now());
             }
@@ -120,7 +126,7 @@ impl Partition {
             let stepped = step(&mut heart, &group);
             (heart, stepped)
         });
-        let (heart, stepped) = stepped.await.map_err(|_| ProcessError::Stopped)?;
+        let (mut heart, stepped) = stepped.await.map_err(|_| ProcessError::Stopped)?;
         let stepped = stepped?;
         self.count(&heart.join, &stepped, upto);
         let mut by_table: BTreeMap<TableName, Vec<DayBatch>> = BTreeMap::new();
@@ -132,20 +138,17 @@ impl Partition {
                 self.landings[&table].rows(self.number, upto, batches).await?;
             }
         }
-        for erasure in stepped.erasures {
-            tracing::warn!(
-                account = &*erasure.account,
-                "a person was forgotten by the join; rows follow on maintenance"
-            );
-        }
+        heart.erasures.extend(stepped.erasures);
         Ok(heart)
     }
 
     /// Keeps a snapshot of the state after entry `at`, once every table holds what came before it.
-    async fn keep(&self, heart: Heart, at: u64) -> Result<Heart, ProcessError> {
+    async fn keep(&self, mut heart: Heart, at: u64) -> Result<Heart, ProcessError> {
         for landing in self.landings.values() {
             landing.flush().await?;
         }
+        erase(&self.lake, &std::mem::take(&mut heart.erasures)).await?;
+        self.retentions.note(&heart.join);
         let taken = tokio::task::spawn_blocking(move || {
             let bytes = heart.join.snapshot();
             (heart, bytes)
@@ -154,7 +157,7 @@ impl Partition {
         let bytes = bytes?;
         let label = Label { partition: self.number };
         self.metrics.snapshot_size.get_or_create(&label).set(bytes.len() as f64);
-        self.state.put(&state_name(self.number), at, bytes.into()).await?;
+        self.lake.state().put(&state_name(self.number), at, bytes.into()).await?;
         self.metrics.snapshot_time.get_or_create(&label).set((self.clock)().0 as f64 / 1e6);
         tracing::debug!(partition = self.number, sequence = at, "snapshot kept");
         Ok(heart)

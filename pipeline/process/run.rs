@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use callweave_core::join::{Effects, Join, Mode, Sizes};
+use callweave_core::join::{Effects, Erasure, Join, Mode, Sizes};
 use callweave_core::settings::IpPrecision;
 use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
@@ -17,9 +17,10 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::chunk::{Chunk, Chunks, Ready};
 use super::history::{History, Past};
+use super::maintain::erase;
 use super::step::{Batches, Counts, apply, effect_rows, rows};
 use crate::files;
-use crate::lake::{CommitError, Lake, Mark, StateError, TableName, TableWriter, WriteError};
+use crate::lake::{CommitError, Lake, MaintainError, Mark, StateError, TableName, TableWriter, WriteError};
 use crate::telemetry::progress::Progress;
 
 /// Chunks that wait between two stages.
@@ -37,6 +38,8 @@ pub enum RunError {
     State(#[from] StateError),
     #[error("rows cannot be made: {0}")]
     Rows(#[from] arrow::error::ArrowError),
+    #[error(transparent)]
+    Maintain(#[from] MaintainError),
     #[error("the state cannot be kept: {0}")]
     Snapshot(#[from] callweave_core::join::SnapshotError),
     #[error("a worker stopped early; the reason stands above")]
@@ -82,6 +85,7 @@ pub async fn run(
             lake.table(name).commit(&adds, std::slice::from_ref(&mark)).await?;
         }
     }
+    erase(lake, &done.erasures).await?;
     inputs_done.push(done.hash);
     History::save(lake.state(), sequence + 1, &done.join, inputs_done).await?;
     Ok(done.summary)
@@ -133,6 +137,7 @@ struct Job {
 
 struct Done {
     join: Join,
+    erasures: Vec<Erasure>,
     hash: u128,
     summary: Summary,
 }
@@ -169,10 +174,10 @@ impl Job {
             drop(in_turn);
             landing.join().map_err(|_| RunError::Stopped)??;
             let hash = reading.join().map_err(|_| RunError::Stopped)??;
-            let (mut join, mut summary) = joined?;
+            let (mut join, mut summary, erasures) = joined?;
             settle(&mut join, writers, &mut summary)?;
             summary.sizes = join.sizes();
-            Ok(Done { join, hash, summary })
+            Ok(Done { join, erasures, hash, summary })
         })
     }
 }
@@ -218,18 +223,20 @@ fn join_in_turn(
     mut join: Join,
     in_turn: &Receiver<Receiver<Ready>>,
     applied: &SyncSender<Applied>,
-) -> Result<(Join, Summary), RunError> {
+) -> Result<(Join, Summary, Vec<Erasure>), RunError> {
     let mut summary = Summary::default();
+    let mut erasures = Vec::new();
     for turn in in_turn {
         let ready = turn.recv().map_err(|_| RunError::Stopped)?;
         let mut effects = Effects::default();
         let taken = apply(&mut join, ready.items(), ready.visits(), &mut effects, &mut summary.counts);
+        erasures.append(&mut effects.erasures);
         summary.bytes += ready.bytes() as u64;
         summary.calls += effects.calls.len() as u64;
         summary.sessions += effects.sessions.len() as u64;
         applied.send(Applied { ready, taken, effects }).map_err(|_| RunError::Stopped)?;
     }
-    Ok((join, summary))
+    Ok((join, summary, erasures))
 }
 
 fn land(to_rows: &Receiver<Applied>, writers: &[TableWriter]) -> Result<(), RunError> {

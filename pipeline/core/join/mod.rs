@@ -151,6 +151,13 @@ impl Join {
         self.accounts.iter().filter_map(Account::next_due).min()
     }
 
+    /// How many days each account keeps its rows, by its settings in force now; nothing: for good.
+    pub fn retention_days(&self) -> impl Iterator<Item = (Str, Option<u32>)> {
+        self.accounts
+            .iter()
+            .map(|account| (account.name.clone(), account.rules(account.watermark()).settings().retention_days))
+    }
+
     /// How much of a visitor's address the account keeps, by its settings in force at `at`.
     pub fn ip_precision(&self, account: &str, at: Time) -> IpPrecision {
         let known = self.accounts.get(self.last).filter(|it| &*it.name == account);
