@@ -29,14 +29,23 @@ pub fn key_of(account: &str) -> String {
 }
 
 /// Looks until `look` finds something.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until_every(LOOK_AGAIN, what, look)
+}
+
+/// [`until`], for what is over soon.
+pub fn until_now<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until_every(Duration::from_millis(1), what, look)
+}
+
+fn until_every<T>(pause: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
             return found;
         }
         assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(LOOK_AGAIN);
+        std::thread::sleep(pause);
     }
 }
 
@@ -259,6 +268,11 @@ impl Program {
     pub fn stop(mut self) -> Vec<String> {
         let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()));
+        self.ended_well()
+    }
+
+    /// Waits for the end after SIGTERM.
+    pub fn ended_well(&mut self) -> Vec<String> {
         let status = until("the end after SIGTERM", || self.child.try_wait().expect("its status"));
         let said = self.said.0.lock().expect("messages");
         let said = self.said.1.wait_while(said, |said| !said.ended).expect("messages").lines.clone();

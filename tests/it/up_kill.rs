@@ -8,13 +8,17 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::nats::NatsServer;
-use crate::program::{PATIENCE, Place, Program, Story, is_taken};
+use crate::program::{PATIENCE, Place, Program, Story, difference, files_in, is_taken, until_now};
 
 const KILLS: usize = 8;
 /// Lines to send between two kills, so that there is something to lose at each.
 const LINES_PER_KILL: usize = 150;
 /// Lines of a request: few, so that a kill meets one under way.
 const LINES_PER_REQUEST: usize = 4;
+/// From one request to the next, so that they last for about a life.
+const PACE: Duration = Duration::from_millis(25);
+/// The longest life, once it listens: it takes a debug build a second to open its tables.
+const LIFE_MS_MAX: u64 = 3500;
 
 fn kills() -> usize {
     std::env::var("CALLWEAVE_TEST_KILLS").ok().and_then(|it| it.parse().ok()).unwrap_or(KILLS)
@@ -32,6 +36,7 @@ fn send(program: &Program, requests: &[(&'static str, Vec<u8>)], next: &AtomicUs
         if program.post(account, body).as_ref().is_some_and(is_taken) {
             next.store(at + 1, Ordering::Relaxed);
         }
+        std::thread::sleep(PACE);
     }
 }
 
@@ -52,16 +57,22 @@ fn live_and_die(
         return program.kill();
     }
     assert!(program.listens(PATIENCE), "it does not start again: {}", program.said().join("\n"));
+    // Some are asked to stop, under load.
+    let gently = draw.random_bool(0.2);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| send(&program, requests, next, upto, &stop));
         // The random instant itself: there is no condition to wait for.
-        std::thread::sleep(Duration::from_millis(draw.random_range(50..1500)));
+        std::thread::sleep(Duration::from_millis(draw.random_range(50..LIFE_MS_MAX)));
         trouble();
-        let killed = std::process::Command::new("kill").args(["-9", &program.pid().to_string()]).status();
+        let signal = if gently { "-TERM" } else { "-9" };
+        let killed = std::process::Command::new("kill").args([signal, &program.pid().to_string()]).status();
         assert!(killed.is_ok_and(|status| status.success()));
         stop.store(true, Ordering::Relaxed);
     });
+    if gently {
+        program.ended_well();
+    }
     program.kill();
 }
 
@@ -72,11 +83,16 @@ fn check(seed: u64, arguments: &[&str], mut trouble: impl FnMut(usize)) {
     let place = Place::new();
     let mut draw = StdRng::seed_from_u64(seed);
     let next = AtomicUsize::new(0);
+    let commits = || files_in(&place.lake().join("page_views/_delta_log")).len();
+    let mut fruitful = 0;
     for round in 0..kills {
         let upto = requests.len() * (round + 1) / kills;
+        let before = commits();
         live_and_die(&place, arguments, &requests, &next, upto, &mut draw, || trouble(round));
+        fruitful += usize::from(commits() > before);
     }
-    eprintln!("{kills} kills, {} of {} requests acknowledged", next.load(Ordering::Relaxed), requests.len());
+    let sent = next.load(Ordering::Relaxed);
+    eprintln!("{kills} kills, {fruitful} of them after a commit; {sent} of {} requests acknowledged", requests.len());
     let program = Program::start(&place, arguments);
     send(&program, &requests, &next, requests.len(), &AtomicBool::new(false));
     place.reaches(&story.expected, &program);
@@ -98,4 +114,35 @@ fn kills_lose_and_double_nothing_on_nats() {
             server.restart();
         }
     });
+}
+
+/// A bounded job that is killed, at its commits too, is completed by running it again.
+#[test]
+fn kills_of_a_bounded_job_are_made_good_by_running_it_again() {
+    let story = Story::new(27, 3000);
+    let place = Place::new();
+    let bytes: Vec<u8> = story.lines.iter().flat_map(|line| [&line.bytes[..], b"\n"].concat()).collect();
+    std::fs::write(place.folder.path().join("events.ndjson"), bytes).expect("the events");
+    let mut draw = StdRng::seed_from_u64(27);
+    let run = ["run", "--input", "events.ndjson"];
+    let commits = || files_in(&place.lake().join("page_views/_delta_log")).len();
+    for round in 0..kills() {
+        let mut job = place.command(&run).stderr(std::process::Stdio::null()).spawn().expect("the binary runs");
+        // The first as soon as the first table is committed, and the others are not.
+        if round == 0 {
+            until_now("the first commit, or the end", || {
+                (commits() > 1 || job.try_wait().is_ok_and(|it| it.is_some())).then_some(())
+            });
+        } else {
+            std::thread::sleep(Duration::from_millis(draw.random_range(0..1500)));
+        }
+        let _ = job.kill();
+        let _ = job.wait();
+    }
+    place.run(&run);
+    let found = place.rows();
+    assert!(found == story.expected, "{}", difference(&story.expected, &found));
+    place.check_once();
+    place.run(&run);
+    assert!(place.rows() == story.expected, "the same input again changes nothing");
 }
