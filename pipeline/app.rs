@@ -59,9 +59,18 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Failure::Usage(text) => f.write_str(text),
-            Failure::Failed(error) => write!(f, "{error:#}"),
+            Failure::Failed(error) => f.write_str(&chain(error)),
         }
     }
+}
+
+/// An error and its causes; those that an error tells in its own words are not told twice.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
 }
 
 impl From<anyhow::Error> for Failure {
@@ -348,5 +357,17 @@ async fn signal() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = || anyhow!("no such file");
+        assert_eq!(super::chain(&cause().context("events.ndjson: no such file")), "events.ndjson: no such file");
+        assert_eq!(super::chain(&cause().context("events.ndjson")), "events.ndjson: no such file");
     }
 }
