@@ -175,7 +175,8 @@ mod tests {
     #[test]
     fn keys_are_found_in_either_header() {
         let admission = admission(Limits::default());
-        let table: &[(&[(&'static str, &'static str)], Result<&str, u16>)] = &[
+        type Headers = &'static [(&'static str, &'static str)];
+        let table: &[(Headers, Result<&str, u16>)] = &[
             (&[("authorization", "Bearer the-key-of-acme")], Ok("acme")),
             (&[("authorization", "bearer  the-key-of-acme ")], Ok("acme")),
             (&[("x-callweave-key", "the-key-of-acme")], Ok("acme")),
