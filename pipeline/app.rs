@@ -59,9 +59,20 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Failure::Usage(text) => f.write_str(text),
-            Failure::Failed(error) => write!(f, "{error:#}"),
+            Failure::Failed(error) => f.write_str(&with_causes(error)),
         }
     }
+}
+
+/// Most of our errors tell their cause themselves: it is not told twice.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 impl From<anyhow::Error> for Failure {
@@ -346,5 +357,27 @@ async fn signal() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot write x: {source}; free space")]
+        struct Telling {
+            source: std::io::Error,
+        }
+        let full = || std::io::Error::other("the disk is full");
+        let table = [
+            (anyhow::Error::from(Telling { source: full() }), "cannot write x: the disk is full; free space"),
+            (anyhow::Error::from(full()).context("x"), "x: the disk is full"),
+        ];
+        for (error, expected) in table {
+            assert_eq!(Failure::Failed(error).to_string(), expected);
+        }
     }
 }
