@@ -59,18 +59,20 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Failure::Usage(text) => f.write_str(text),
-            Failure::Failed(error) => f.write_str(&chain(error)),
+            Failure::Failed(error) => f.write_str(&with_causes(error)),
         }
     }
 }
 
-/// An error and its causes; those that an error tells in its own words are not told twice.
-fn chain(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
-        "" => cause,
-        _ if told.contains(&cause) => told,
-        _ => format!("{told}: {cause}"),
-    })
+/// Most of our errors tell their cause themselves: it is not told twice.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 impl From<anyhow::Error> for Failure {
@@ -362,12 +364,22 @@ async fn signal() {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::anyhow;
+    use super::*;
 
     #[test]
     fn a_cause_is_told_once() {
-        let cause = || anyhow!("no such file");
-        assert_eq!(super::chain(&cause().context("events.ndjson: no such file")), "events.ndjson: no such file");
-        assert_eq!(super::chain(&cause().context("events.ndjson")), "events.ndjson: no such file");
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot write x: {source}; free space")]
+        struct Telling {
+            source: std::io::Error,
+        }
+        let full = || std::io::Error::other("the disk is full");
+        let table = [
+            (anyhow::Error::from(Telling { source: full() }), "cannot write x: the disk is full; free space"),
+            (anyhow::Error::from(full()).context("x"), "x: the disk is full"),
+        ];
+        for (error, expected) in table {
+            assert_eq!(Failure::Failed(error).to_string(), expected);
+        }
     }
 }

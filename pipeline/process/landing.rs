@@ -146,16 +146,18 @@ impl Lander {
         let Some(Waiting { writer, rows, upto, .. }) = waiting else { return Ok(()) };
         let label = TableLabel { table: self.name.name() };
         let began = Instant::now();
-        let adds = writer.finish().await?;
+        let failures = self.metrics.lake_commit_failures.get_or_create(&label).clone();
+        let failed = || {
+            failures.inc();
+        };
+        let adds = writer.finish().await.inspect_err(|_| failed())?;
         let mark = |(partition, to): (&u16, &i64)| Mark {
             app_id: app_id(*partition),
             from: self.marks.get(partition).copied().flatten(),
             to: *to,
         };
         let marks: Vec<Mark> = upto.iter().map(mark).collect();
-        let committed = self.table().commit(&adds, &marks).await.inspect_err(|_| {
-            self.metrics.lake_commit_failures.get_or_create(&label).inc();
-        })?;
+        let committed = self.table().commit(&adds, &marks).await.inspect_err(|_| failed())?;
         self.marks.extend(upto.into_iter().map(|(partition, to)| (partition, Some(to))));
         if matches!(committed, Committed::Now { .. }) {
             self.metrics.lake_rows.get_or_create(&label).inc_by(rows);

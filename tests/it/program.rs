@@ -249,6 +249,12 @@ impl Program {
         Some((status, answer.body_mut().read_to_string().ok()?))
     }
 
+    /// What stands at a path of the administrators' address.
+    pub fn get(&self, path: &str) -> Option<String> {
+        let url = format!("http://{}{path}", self.said.0.lock().expect("messages").admin.clone()?);
+        self.agent.get(url).call().ok()?.body_mut().read_to_string().ok()
+    }
+
     /// The most memory it ever had, in bytes.
     pub fn memory_peak(&self) -> Option<u64> {
         peak_of(self.child.id())

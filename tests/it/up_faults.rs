@@ -244,6 +244,9 @@ fn a_lake_that_cannot_be_written_for_a_while_loses_nothing() {
     send(&program, during);
     let said = program.says("processing stopped, beginning again");
     assert!(said.contains("page_views"), "it tells which table: {said}");
+    let metrics = program.get("/metrics").expect("metrics");
+    let counted = |line: &str| line.contains("commit_failures_total{table=\"page_views\"}") && !line.ends_with(" 0");
+    assert!(metrics.lines().any(counted), "no failure of page_views is counted:\n{metrics}");
     blocked.unblock();
     send(&program, after);
     place.reaches(&story.expected, &program);
