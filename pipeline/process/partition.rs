@@ -19,7 +19,7 @@ use crate::lake::{DayBatch, Lake, TableName};
 use crate::log::batching::{Batcher, Submission};
 use crate::log::frame::Record;
 use crate::log::{Entry, SharedLog};
-use crate::telemetry::metrics::{Entries, Metrics, Partition as Label, Reason, Table as TableLabel};
+use crate::telemetry::metrics::{Entries, Metrics, Partition as Label, Reason};
 
 /// How often it is looked whether time has to pass.
 const TICK_EVERY: Duration = Duration::from_millis(250);
@@ -54,7 +54,8 @@ struct Stepped {
     counts: Counts,
     erasures: Vec<Erasure>,
     reasons: Vec<&'static str>,
-    revisions: BTreeMap<&'static str, u64>,
+    /// Rows of sessions, leases and calls.
+    decided: u64,
 }
 
 /// The name under which a partition's snapshots stand.
@@ -183,13 +184,10 @@ impl Partition {
         let label = Label { partition: self.number };
         self.metrics.log_read_sequence.get_or_create(&label).set(upto as f64);
         self.metrics.join_applied.inc_by(stepped.counts.events + stepped.counts.rejected);
-        self.metrics.join_decided.inc_by(stepped.revisions.values().sum());
+        self.metrics.join_decided.inc_by(stepped.decided);
         self.metrics.join_duplicates.inc_by(stepped.counts.duplicates);
         for reason in &stepped.reasons {
             self.metrics.join_rejected.get_or_create(&Reason { reason }).inc();
-        }
-        for (table, count) in &stepped.revisions {
-            self.metrics.join_revisions.get_or_create(&TableLabel { table }).inc_by(*count);
         }
         let sizes = join.sizes();
         for (entry, count) in
@@ -223,13 +221,10 @@ fn step(heart: &mut Heart, entries: &[Entry]) -> Result<Stepped, arrow::error::A
         }
         batches.extend(rows(&items, &visits, &taken, &mut effects)?);
     }
-    let mut revisions = BTreeMap::new();
-    for (table, batch) in &batches {
-        if matches!(table, TableName::Calls | TableName::Sessions | TableName::Leases) {
-            *revisions.entry(table.name()).or_default() += batch.rows.num_rows() as u64;
-        }
-    }
-    Ok(Stepped { batches, counts, erasures: std::mem::take(&mut effects.erasures), reasons, revisions })
+    let is_decided = |table: &TableName| matches!(table, TableName::Calls | TableName::Sessions | TableName::Leases);
+    let decided = batches.iter().filter(|(table, _)| is_decided(table)).map(|(_, batch)| batch.rows.num_rows() as u64);
+    let decided = decided.sum();
+    Ok(Stepped { batches, counts, erasures: std::mem::take(&mut effects.erasures), reasons, decided })
 }
 
 fn item(record: Record<'_>) -> Item<'_> {

@@ -58,8 +58,6 @@ labels! {
     Limit { limit: &'static str = "limit" }
     Partition { partition: u16 = "partition" }
     Table { table: &'static str = "table" }
-    /// `attribution_method` of a call.
-    Method { method: &'static str = "method" }
     /// A kind of thing that the join remembers: `sessions`, `leases`, `callers`, `calls`.
     Entries { partition: u16 = "partition", entry: &'static str = "entry" }
     Build { version: &'static str = "version" }
@@ -111,10 +109,6 @@ families! {
     log_append_failures: Total = "callweave_log_append_failures";
     /// Last sequence that was read, by partition.
     log_read_sequence: Levels<Partition> = "callweave_log_read_sequence";
-    /// Batches in the log that have not been read yet, by partition.
-    log_lag: Levels<Partition> = "callweave_log_lag_batches";
-    /// Bytes the log holds on disk (embedded only).
-    log_size: Level = "callweave_log_size" bytes;
 
     /// Events applied to the state, duplicates included.
     join_applied: Total = "callweave_join_events";
@@ -124,14 +118,8 @@ families! {
     join_rejected: Totals<Reason> = "callweave_join_rejected";
     /// Events that had been applied before, and changed nothing.
     join_duplicates: Total = "callweave_join_duplicates";
-    /// Calls decided for the first time, by `attribution_method`.
-    join_calls: Totals<Method> = "callweave_join_calls";
-    /// Rows written again with a higher revision, by table.
-    join_revisions: Totals<Table> = "callweave_join_revisions";
     /// Things the join remembers, by partition and kind: `sessions`, `leases`, `callers`, `calls`.
     join_entries: Levels<Entries> = "callweave_join_entries";
-    /// Memory of the join's state, by partition.
-    join_state: Levels<Partition> = "callweave_join_state" bytes;
     /// How far the watermark is behind the clock, by partition.
     join_watermark_lag: Levels<Partition> = "callweave_join_watermark_lag" seconds;
 
@@ -152,8 +140,6 @@ families! {
     snapshot_time: Levels<Partition> = "callweave_snapshot_timestamp" seconds;
     /// Size of the newest snapshot.
     snapshot_size: Levels<Partition> = "callweave_snapshot_size" bytes;
-    /// Snapshots that could not be written or read.
-    snapshot_failures: Totals<Partition> = "callweave_snapshot_failures";
 
     /// How long the process has been up.
     process_uptime: Level = "callweave_uptime" seconds;
