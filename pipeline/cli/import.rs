@@ -21,7 +21,7 @@ pub struct Import {
     /// The account that the events belong to
     #[arg(long, value_name = "NAME", default_value = "default")]
     account: String,
-    /// Where the pages of an access log are: https://www.example.com
+    /// Where the pages of an access log are: https://www.example.com [default: http://localhost]
     #[arg(long, value_name = "URL")]
     site: Option<String>,
     /// Keeps visitor ids of access logs from being guessed
@@ -47,12 +47,21 @@ pub struct Import {
     rejects: Option<PathBuf>,
 }
 
+const SITE_DEFAULT: &str = "http://localhost";
+
 impl Import {
     pub fn run(self) -> Result<(), Failure> {
         let usage = |text: String| Failure::Usage(text);
         let format: Format = self.format.parse().map_err(|error: ImportError| usage(error.to_string()))?;
         let mut options = ImportOptions::new(format, self.files, &self.account);
         options.site = self.site;
+        if format == Format::Combined && options.site.is_none() {
+            eprintln!(
+                "callweave: an access log does not name its site, so pages are under {SITE_DEFAULT}; give --site, so that \
+                 links within the site do not count as referrals"
+            );
+            options.site = Some(SITE_DEFAULT.to_owned());
+        }
         options.salt = self.salt;
         options.country = self.country;
         options.timezone = self.timezone.parse::<Tz>().map_err(|_| {
