@@ -17,4 +17,5 @@ pub mod phone;
 pub mod row;
 pub mod settings;
 pub mod source;
+pub mod telephony;
 pub mod time;
