@@ -9,6 +9,7 @@ pub mod log;
 
 pub mod collect;
 pub mod import;
+pub mod plan;
 pub mod process;
 pub mod query;
 pub mod simulate;

@@ -106,3 +106,7 @@ pub const USER_AGENTS_KEPT: usize = 8_192;
 pub const ADDRESSES_KEPT: usize = 32_768;
 /// Distinct devices, and distinct places, that a worker shares between sessions; beyond it sharing starts anew.
 pub const SHARED_VALUES_KEPT: usize = 16_384;
+
+// --- planning of pools ---
+/// Lines of a pool that are planned for; no formula is looked at beyond.
+pub const PLANNED_LINES_MAX: usize = 100_000;

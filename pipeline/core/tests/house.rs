@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["telemetry"],
     &["config", "files"],
     &["log", "lake"],
-    &["collect", "process", "query", "import", "simulate"],
+    &["collect", "process", "query", "import", "simulate", "plan"],
     &["app"],
     &["cli"],
     &["main"],
