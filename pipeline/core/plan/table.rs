@@ -83,7 +83,8 @@ pub fn plan(load: Load, visits: &[Visit], terms: Terms, target: f64) -> Plan {
     });
     let most = demand.map_or(1, |demand| demand.most);
     let top = recommended.unwrap_or(1).max(most).min(PLANNED_LINES_MAX);
-    let rows = sizes(top, &[recommended.unwrap_or(1), most.min(PLANNED_LINES_MAX)])
+    let also = [recommended, demand.map(|demand| demand.most.min(PLANNED_LINES_MAX))];
+    let rows = sizes(top, &also.into_iter().flatten().collect::<Vec<_>>())
         .into_iter()
         .map(|numbers| {
             let replayed: Option<Replayed> = replayed(numbers);
