@@ -353,7 +353,7 @@ async fn append_settings(config: &Config, log: &SharedLog) -> Result<(), Failure
         let bytes = event.to_json().into_bytes();
         let mut submission = Submission::new(account.name.as_str());
         let record = Record::Event { received: now, origin: "configuration", bytes: &bytes };
-        submission.push(Kind::Other, &record).map_err(Failure::failed)?;
+        submission.push(Kind::Settings, &record).map_err(Failure::failed)?;
         batcher.submit(submission).await.map_err(Failure::failed)?;
     }
     batcher.close().await;
