@@ -121,7 +121,9 @@ impl Outbox {
                 self.metrics.log_appended_bytes.inc_by(kept.frame.len() as u64);
                 return Ok(true);
             }
-            Ok(Err(error)) => tracing::warn!(%error, "the log does not take events of a telephone system; they are kept on disk"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the log does not take events of a telephone system; they are kept on disk")
+            }
             Err(_) => tracing::warn!("the log does not confirm events of a telephone system; they are kept on disk"),
         }
         self.metrics.log_append_failures.inc();
@@ -129,7 +131,8 @@ impl Outbox {
     }
 
     async fn to_spool(&self, kept: &Kept<'_>) -> Result<Went, OutboxError> {
-        let (spool, kind, account, frame) = (self.spool.clone(), kept.kind, kept.account.to_owned(), kept.frame.to_vec());
+        let (spool, kind, account, frame) =
+            (self.spool.clone(), kept.kind, kept.account.to_owned(), kept.frame.to_vec());
         let keeping = move || spool.keep(&Kept { kind, account: &account, frame: &frame });
         match tokio::task::spawn_blocking(keeping).await {
             Ok(result) => result.map(|()| Went::ToSpool).map_err(OutboxError::Spool),

@@ -190,6 +190,7 @@ async fn count(State(metrics): State<Metrics>, request: Request<Body>, next: Nex
         "/v1/events" => "/v1/events",
         "/v1/web" => "/v1/web",
         "/v1/number" => "/v1/number",
+        path if path.starts_with("/v1/hooks/") => "/v1/hooks",
         "/livez" => "/livez",
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",

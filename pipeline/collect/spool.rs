@@ -372,8 +372,7 @@ mod tests {
         fs::write(&newest, [&whole[..], &whole[4..20]].concat()).expect("a torn end");
 
         let options = EmbeddedOptions { partitions: Some(1), ..EmbeddedOptions::default() };
-        let log: SharedLog =
-            Arc::new(EmbeddedLog::open(folder.path().join("log"), options).await.expect("a new log"));
+        let log: SharedLog = Arc::new(EmbeddedLog::open(folder.path().join("log"), options).await.expect("a new log"));
         let spool = Arc::new(Spool::open(at.clone(), 1 << 20, metrics.clone()).expect("the same spool"));
         let stop = CancellationToken::new();
         let running = tokio::spawn(spool.clone().run(Batcher::new(log.clone(), Default::default()), stop.clone()));

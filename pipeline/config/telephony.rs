@@ -128,7 +128,8 @@ pub fn together(config: &Config, mistakes: &mut Vec<Mistake>) {
     }
     for (name, telephony) in &config.telephony {
         for secret in SIGN_URLS.iter().filter(|secret| telephony.secret(secret).is_some()) {
-            let what = "needs to know the address that the provider was told, for that is what it signs; give public_url";
+            let what =
+                "needs to know the address that the provider was told, for that is what it signs; give public_url";
             mistakes.push(Mistake::said(Origin::Default, &format!("accounts.{name}.{secret}"), what));
         }
     }
@@ -202,9 +203,7 @@ impl Written {
             "ami" => {
                 let secret = match (&self.secret, &self.secret_file) {
                     (Some(secret), None) => Secret::new(secret.as_str()),
-                    (None, Some(path)) => {
-                        Given { value: &Value::String(path.clone()), origin }.secret_file()?
-                    }
+                    (None, Some(path)) => Given { value: &Value::String(path.clone()), origin }.secret_file()?,
                     (Some(_), Some(_)) => return Err("has both secret and secret_file; keep one of them".to_owned()),
                     (None, None) => return Err(needs("secret_file")),
                 };
