@@ -27,7 +27,6 @@ use super::replies::{Refusal, problem};
 use super::server::Peer;
 use crate::config::{Limits, Network, Telephony};
 use crate::log;
-use crate::telemetry::metrics::Reason;
 
 pub const PATH: &str = "/v1/hooks/";
 /// No telephone system has more to say at once.
