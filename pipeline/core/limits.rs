@@ -144,3 +144,20 @@ pub const CLOCK_MICROS_MAX: i64 = MICROS_PER_DAY;
 /// Mappings of an account, and alternatives of one of their paths.
 pub const MAPPINGS_MAX: usize = 64;
 pub const MAPPING_VALUES_MAX: usize = 256;
+
+// --- how calls are answered ---
+/// One text that is said (Twilio takes 4,096 characters in `<Say>`).
+pub const VOICE_TEXT_BYTES_MAX: usize = 4_096;
+/// How long a phone rings (Twilio, `<Dial timeout>`: 5 to 600 seconds).
+pub const RING_SECONDS_MIN: u32 = 5;
+pub const RING_SECONDS_MAX: u32 = 600;
+pub const VOICEMAIL_SECONDS_MIN: u32 = 2;
+pub const VOICEMAIL_SECONDS_MAX: u32 = 3_600;
+/// Keys of a telephone.
+pub const MENU_KEYS_MAX: usize = 12;
+pub const ASSESSMENT_CATEGORIES_MAX: usize = 10;
+/// Parameters of one request of Twilio's, and bytes of its body.
+pub const TWILIO_PARAMETERS_MAX: usize = 500;
+pub const TWILIO_BYTES_MAX: usize = 1 << 20;
+/// How far a telephone system's clock may be off before the collector's own counts.
+pub const TWILIO_CLOCK_MICROS_MAX: i64 = MICROS_PER_DAY;

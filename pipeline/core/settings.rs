@@ -7,6 +7,7 @@ mod rules;
 mod site;
 #[cfg(test)]
 mod tests;
+mod voice;
 mod weekday;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub use local_time::{LocalTime, LocalTimeError};
 pub use route::{RouteAsk, Shows};
 pub use rules::Rules;
 pub use site::Site;
+pub use voice::{Api, Assessment, CallerId, Callbacks, Category, Fallback, Menu, MenuKey, Target, Voice, Voicemail};
 
 use crate::event::object;
 use crate::phone::Phone;
@@ -59,6 +61,9 @@ pub struct Settings {
     pub routes: Vec<Route>,
     #[serde(deserialize_with = "object::list")]
     pub tag_rules: Vec<TagRule>,
+    /// How calls are answered.
+    #[serde(deserialize_with = "object::only")]
+    pub voice: Voice,
     /// Number or extension to name.
     pub agents: BTreeMap<String, String>,
     /// Rows older than this are deleted; absent: kept for good.
@@ -102,6 +107,9 @@ pub struct Number {
     pub source: Option<String>,
     pub medium: Option<String>,
     pub campaign: Option<String>,
+    /// How calls to this number are answered, in place of the account's `voice`.
+    #[serde(default, deserialize_with = "voice::boxed")]
+    pub voice: Option<Box<Voice>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -220,6 +228,7 @@ impl Default for Settings {
             pools: Vec::new(),
             routes: Vec::new(),
             tag_rules: Vec::new(),
+            voice: Voice::default(),
             agents: BTreeMap::new(),
             retention_days: None,
             ip_precision: IpPrecision::default(),

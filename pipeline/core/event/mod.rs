@@ -33,7 +33,6 @@ pub use visit::{Heartbeat, PageView, WebEvent};
 
 pub(crate) use call::outcomes;
 pub(crate) use check::{has_controls, is_currency};
-pub(crate) use decode::nests_deeper_than;
 
 use crate::settings::Settings;
 use crate::time::Time;

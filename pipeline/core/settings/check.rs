@@ -46,6 +46,7 @@ impl Settings {
         self.pools.iter().enumerate().for_each(|(at, pool)| check.pool(at, pool));
         self.routes.iter().enumerate().for_each(|(at, route)| check.route(at, route));
         self.tag_rules.iter().enumerate().for_each(|(at, rule)| check.tag_rule(at, rule));
+        check.mistakes.extend(super::voice::mistakes(self));
         check.people();
         if check.mistakes.is_empty() { Ok(()) } else { Err(check.mistakes) }
     }
@@ -97,7 +98,7 @@ struct Check<'s> {
     mistakes: Vec<Mistake>,
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
 
@@ -412,7 +413,7 @@ impl<'s> Check<'s> {
 }
 
 /// A phone number, or a SIP or telephone URI.
-fn is_target(text: &str) -> bool {
+pub(super) fn is_target(text: &str) -> bool {
     let uri = ["sip:", "sips:", "tel:"].iter().find_map(|scheme| text.strip_prefix(scheme));
     let printable = text.bytes().all(|b| b.is_ascii_graphic());
     text.len() <= LABEL_BYTES_MAX

@@ -15,16 +15,19 @@ mod leg;
 mod line;
 pub mod number;
 pub mod outcome;
+mod outgoing;
 pub mod plivo;
 pub mod sign;
 pub mod tag;
 pub mod telnyx;
 pub mod threecx;
 mod track;
+pub mod twilio;
 pub mod vonage;
 mod when;
 
 pub use draft::source_is;
+pub use outgoing::Outgoing;
 
 use crate::event::{Event, Rejected};
 use crate::settings::Rules;
@@ -66,6 +69,8 @@ pub struct Taken {
     pub reply: Reply,
     /// What was understood and makes no event.
     pub passed: Vec<Pass>,
+    /// Requests to make of the provider, in order. The call does not depend on them.
+    pub outgoing: Vec<Outgoing>,
 }
 
 /// Why something that was understood makes no event.

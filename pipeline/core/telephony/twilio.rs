@@ -1,0 +1,1 @@
+//! Twilio, and SignalWire, which speaks the same.
