@@ -161,6 +161,9 @@ impl Hooks {
             }
             Err(error) => return Err(Denied::Lost(error)),
         }
+        for outgoing in taken.outgoing {
+            self.events.callbacks.request(asked.account, outgoing);
+        }
         Ok(taken.reply)
     }
 

@@ -63,11 +63,6 @@ impl Outbox {
         Outbox { batcher, spool, payload_max, metrics }
     }
 
-    /// Whether events go to the log, not to the disk.
-    pub fn flows(&self) -> bool {
-        self.spool.is_empty()
-    }
-
     /// Takes what was told; when it returns, the log or the disk has it.
     ///
     /// # Errors

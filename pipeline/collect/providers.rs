@@ -1,6 +1,6 @@
 //! The telephone systems that post to `/v1/hooks/NAME/ACCOUNT`: the one table.
 
-use callweave_core::telephony::{Hook, Refused, Taken, Terms};
+use callweave_core::telephony::{Hook, Refused, Taken, Terms, bandwidth, plivo, telnyx, vonage};
 
 use crate::config::{Secret, Telephony};
 
@@ -22,7 +22,22 @@ pub enum Trust {
     Key,
 }
 
-const PROVIDERS: &[Provider] = &[];
+const PROVIDERS: &[Provider] = &[
+    Provider { name: "telnyx", trust: Trust::Secret("telnyx_public_key"), take: telnyx::take, answers_calls: false },
+    Provider { name: "plivo", trust: Trust::Secret("plivo_auth_token"), take: plivo::take, answers_calls: false },
+    Provider {
+        name: "vonage",
+        trust: Trust::Secret("vonage_signature_secret"),
+        take: vonage::take,
+        answers_calls: false,
+    },
+    Provider {
+        name: "bandwidth",
+        trust: Trust::Secret("bandwidth_credentials"),
+        take: bandwidth::take,
+        answers_calls: false,
+    },
+];
 
 pub fn find(name: &str) -> Option<&'static Provider> {
     PROVIDERS.iter().find(|provider| provider.name == name)

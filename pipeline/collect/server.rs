@@ -66,6 +66,11 @@ impl Listener {
         Ok(Listener { socket, address })
     }
 
+    /// The next connection.
+    pub async fn accept(&self) -> std::io::Result<(TcpStream, SocketAddr)> {
+        self.socket.accept().await
+    }
+
     /// Serves until `shutdown`; then nothing is accepted any more, and what is in flight has `limits.drain` to finish.
     pub async fn serve(
         self,

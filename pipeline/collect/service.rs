@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::accounts::Accounts;
 use super::admin::{Health, Ready, health_routes, metrics_routes, schema_routes};
 use super::admission::Admission;
+use super::callback::{Callbacks, Caller};
 use super::events::{self, Events};
+use super::follow::{self, FollowError, Follower};
 use super::hooks::{Hooks, HooksOptions};
 use super::outbox::Outbox;
 use super::script;
@@ -48,6 +50,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Spool(#[from] spool::OpenError),
+    #[error(transparent)]
+    Follow(#[from] FollowError),
 }
 
 /// A collector that listens; it accepts once it runs.
@@ -59,6 +63,9 @@ pub struct Bound {
     web: Arc<Web>,
     hooks: Arc<Hooks>,
     spool: Arc<Spool>,
+    outbox: Outbox,
+    followers: Vec<Follower>,
+    caller: Caller,
     ready: Ready,
 }
 
@@ -79,7 +86,7 @@ impl Collect {
     /// Takes the addresses. What `ready` says is told at `/readyz` ([`super::log_answers`], or more).
     ///
     /// # Errors
-    /// An address cannot be listened on, or the spool not be opened.
+    /// An address cannot be listened on, the spool not be opened, or what is followed not be understood.
     pub async fn bind(self, log: SharedLog, metrics: Metrics, ready: Ready) -> Result<Bound, StartError> {
         let Collect { listen, limits, keys, accounts, trusted_proxies, data, telephony, public_url } = self;
         let collect = Listener::bind("listen.collect", listen.collect).await?;
@@ -89,11 +96,13 @@ impl Collect {
         let options = BatchOptions::default();
         // A body that was let in must fit.
         let pending_bytes = options.pending_bytes.max(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
+        let (callbacks, jobs) = Callbacks::new(metrics.clone());
         let events = Arc::new(Events {
             admission: Admission::new(keys, &limits, metrics.clone()),
             accounts: Accounts::new(&accounts, log.clone(), limits.site_requests_per_second),
             limits,
             payload_max: log.max_payload(),
+            callbacks,
             batcher: Batcher::new(log, BatchOptions { pending_bytes, ..options }),
             metrics,
         });
@@ -101,11 +110,24 @@ impl Collect {
         let spool = Arc::new(spool);
         let outbox = Outbox::new(events.batcher.clone(), spool.clone(), events.payload_max, events.metrics.clone());
         let public_url = public_url.unwrap_or_else(|| format!("http://{}", collect.address));
+        let mut followers = Vec::new();
+        for (account, telephony) in &telephony {
+            for follow in &telephony.follow {
+                followers.push(Follower::new(account, follow, &data).await?);
+            }
+        }
+        let caller = Caller {
+            queue: jobs,
+            telephony: telephony.clone(),
+            public_url: public_url.clone(),
+            outbox: outbox.clone(),
+            metrics: events.metrics.clone(),
+        };
         let options = HooksOptions { telephony, public_url, trusted_proxies: trusted_proxies.clone() };
         let names = accounts.iter().map(|account| account.name.as_str());
-        let hooks = Hooks::new(events.clone(), outbox, names, options);
+        let hooks = Hooks::new(events.clone(), outbox.clone(), names, options);
         let web = Web::new(events.clone(), trusted_proxies);
-        Ok(Bound { collect, admin, events, web, hooks, spool, ready })
+        Ok(Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, ready })
     }
 }
 
@@ -123,9 +145,18 @@ impl Bound {
     /// Serves until `shutdown`, then finishes what is in flight: `limits.drain` at most, and as long as the log takes to
     /// confirm what it was given, `limits.append` at most. Health and metrics are served until then.
     pub async fn run(self, shutdown: CancellationToken) -> Drained {
-        let Bound { collect, admin, events, web, hooks, spool, ready } = self;
+        let Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, ready } = self;
         let (limits, metrics, batcher) = (events.limits.clone(), events.metrics.clone(), events.batcher.clone());
         let health = Health::new(ready, shutdown.clone());
+        let beside_http = tokio::spawn({
+            let (events, stop) = (events.clone(), shutdown.clone());
+            async move {
+                tokio::join!(
+                    follow::run(followers, &outbox, &events, &stop),
+                    caller.run(&events.accounts, stop.clone())
+                );
+            }
+        });
         let mut routes = Router::new().route("/v1/events", post(events::post)).with_state(events);
         routes = routes.merge(web.routes()).merge(script::routes()).merge(hooks.routes());
         routes = routes.merge(schema_routes()).merge(health_routes(health.clone()));
@@ -146,6 +177,8 @@ impl Bound {
         };
         let work = async {
             let ended = collect.serve(routes, &limits, &metrics, shutdown).await;
+            // Followers put what they have read where it is safe; a call back on its way is finished.
+            let _ = beside_http.await;
             delivering.cancel();
             // It ends by itself, and what it has not delivered stays on disk.
             let _ = deliveries.await;

@@ -20,7 +20,7 @@ pub use local_time::{LocalTime, LocalTimeError};
 pub use route::{RouteAsk, Shows};
 pub use rules::Rules;
 pub use site::Site;
-pub use voice::{Api, Assessment, CallerId, Callbacks, Category, Fallback, Menu, MenuKey, Target, Voice, Voicemail};
+pub use voice::{Api, Assessment, Callbacks, CallerId, Category, Fallback, Menu, MenuKey, Target, Voice, Voicemail};
 
 use crate::event::object;
 use crate::phone::Phone;

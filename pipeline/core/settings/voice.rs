@@ -211,7 +211,9 @@ fn optional<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> R
     from.deserialize_option(Visitor(std::marker::PhantomData))
 }
 
-pub(super) fn boxed<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Box<T>>, D::Error> {
+pub(super) fn boxed<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Box<T>>, D::Error> {
     optional(from).map(|value: Option<T>| value.map(Box::new))
 }
 
@@ -280,7 +282,7 @@ impl Look {
         }
         if let Some(language) = &voice.language
             && !(2..=ID_BYTES_MAX).contains(&language.len())
-            | !language.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                | !language.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         {
             self.say("language", format!("{} is not a language tag such as en-GB", quoted(language)));
         }
@@ -458,7 +460,11 @@ mod tests {
             (
                 r#"{"numbers":[{"number":"+14155550100","kind":"overflow","voice":{"menu":{"say":"x"}}}],
                     "voice":{"api":{"account":"AC/1","host":"127.0.0.1"}}}"#,
-                &["voice.api.account", "voice.api.host: \"127.0.0.1\" is neither", "numbers[0].voice.menu.keys: has 0 keys"],
+                &[
+                    "voice.api.account",
+                    "voice.api.host: \"127.0.0.1\" is neither",
+                    "numbers[0].voice.menu.keys: has 0 keys",
+                ],
             ),
             (r#"{"voice":{"api":{"account":"AC1","host":"evil.example/.twilio.com"}}}"#, &["voice.api.host"]),
             (r#"{"voice":{"api":{"account":"AC1","host":"a.signalwire.com"}}}"#, &[]),
