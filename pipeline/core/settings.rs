@@ -2,6 +2,7 @@
 
 mod check;
 mod local_time;
+mod mapping;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use check::Mistake;
 pub use local_time::{LocalTime, LocalTimeError};
+pub(crate) use mapping::STATUSES;
+pub use mapping::{Mapping, Member};
 pub use rules::Rules;
 
 use crate::event::object;
@@ -54,6 +57,9 @@ pub struct Settings {
     pub tag_rules: Vec<TagRule>,
     /// Number or extension to name.
     pub agents: BTreeMap<String, String>,
+    /// How the messages of systems that callweave does not know become calls; `callrail` and `ctm` come with it.
+    #[serde(deserialize_with = "object::list")]
+    pub mappings: Vec<Mapping>,
     /// Rows older than this are deleted; absent: kept for good.
     pub retention_days: Option<u32>,
     pub ip_precision: IpPrecision,
@@ -200,6 +206,7 @@ impl Default for Settings {
             routes: Vec::new(),
             tag_rules: Vec::new(),
             agents: BTreeMap::new(),
+            mappings: Vec::new(),
             retention_days: None,
             ip_precision: IpPrecision::default(),
         }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use super::{LocalTime, Number, NumberKind, OnExhausted, Pool, Route, Settings, TagRule};
+use super::{LocalTime, Number, NumberKind, OnExhausted, Pool, Route, Settings, TagRule, mapping};
 use crate::event::{has_controls, is_currency, outcomes};
 use crate::limits::{
     ATTRIBUTION_WINDOW_HOURS_MAX, CALL_SECONDS_MAX, CALL_TIMEOUT_MINUTES_MAX, COOLDOWN_MINUTES_MAX,
     EXTENSION_DIGITS_MAX, EXTENSION_DIGITS_MIN, GREETING_SECONDS_MAX, HOLD_MINUTES_MAX, ID_BYTES_MAX, LABEL_BYTES_MAX,
-    LATENESS_SECONDS_MAX, RETENTION_DAYS_MAX, SALES_CYCLE_DAYS_MAX, SESSION_TIMEOUT_MINUTES_MAX, TARGET_SECONDS_MAX,
+    LATENESS_SECONDS_MAX, MAPPINGS_MAX, RETENTION_DAYS_MAX, SALES_CYCLE_DAYS_MAX, SESSION_TIMEOUT_MINUTES_MAX,
+    TARGET_SECONDS_MAX,
 };
 use crate::phone::Phone;
 use crate::time::shortened;
@@ -44,6 +45,7 @@ impl Settings {
         self.routes.iter().enumerate().for_each(|(at, route)| check.route(at, route));
         self.tag_rules.iter().enumerate().for_each(|(at, rule)| check.tag_rule(at, rule));
         check.people();
+        check.mappings();
         if check.mistakes.is_empty() { Ok(()) } else { Err(check.mistakes) }
     }
 
@@ -82,7 +84,7 @@ impl Settings {
     }
 }
 
-struct Check<'s> {
+pub(super) struct Check<'s> {
     settings: &'s Settings,
     kinds: BTreeMap<Phone, NumberKind>,
     pools: BTreeSet<&'s str>,
@@ -107,7 +109,7 @@ impl<'s> Check<'s> {
         }
     }
 
-    fn say(&mut self, path: impl Into<String>, message: String) {
+    pub(super) fn say(&mut self, path: impl Into<String>, message: String) {
         self.mistakes.push(Mistake { path: path.into(), message });
     }
 
@@ -312,6 +314,20 @@ impl<'s> Check<'s> {
         }
     }
 
+    fn mappings(&mut self) {
+        let mappings = &self.settings.mappings;
+        if mappings.len() > MAPPINGS_MAX {
+            self.say("mappings", format!("has {} entries, and may have {MAPPINGS_MAX} at most", mappings.len()));
+        }
+        for (at, mapping) in mappings.iter().enumerate().take(MAPPINGS_MAX) {
+            let path = format!("mappings[{at}]");
+            if mappings[..at].iter().any(|before| before.name == mapping.name) {
+                self.say(format!("{path}.name"), format!("two mappings are called {}", quoted(&mapping.name)));
+            }
+            mapping::look_over(self, &path, mapping);
+        }
+    }
+
     fn known_pool(&mut self, path: String, pool: &str) {
         if !self.pools.contains(pool) {
             self.say(path, format!("there is no pool called {}", quoted(pool)));
@@ -325,7 +341,7 @@ impl<'s> Check<'s> {
     }
 
     /// Something that is looked up by.
-    fn name(&mut self, path: impl Into<String>, text: &str) {
+    pub(super) fn name(&mut self, path: impl Into<String>, text: &str) {
         if text.is_empty() {
             self.say(path, "is empty".to_owned());
         } else if text.len() > ID_BYTES_MAX {

@@ -6,7 +6,7 @@
 
 pub mod asterisk;
 pub mod bandwidth;
-mod block;
+pub mod block;
 mod body;
 mod draft;
 pub mod freeswitch;
@@ -66,6 +66,15 @@ pub struct Taken {
     pub reply: Reply,
     /// What was understood and makes no event.
     pub passed: Vec<Pass>,
+}
+
+impl Taken {
+    /// What another message was, after this one. The reply is this one's.
+    pub fn extend(&mut self, other: Taken) {
+        self.events.extend(other.events);
+        self.rejected.extend(other.rejected);
+        self.passed.extend(other.passed);
+    }
 }
 
 /// Why something that was understood makes no event.
