@@ -2,6 +2,7 @@
 
 mod check;
 mod local_time;
+mod mapping;
 mod route;
 mod rules;
 mod site;
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 pub use check::Mistake;
 pub use local_time::{LocalTime, LocalTimeError};
+pub(crate) use mapping::STATUSES;
+pub use mapping::{Mapping, Member};
 pub use route::{RouteAsk, Shows};
 pub use rules::Rules;
 pub use site::Site;
@@ -66,6 +69,9 @@ pub struct Settings {
     pub voice: Voice,
     /// Number or extension to name.
     pub agents: BTreeMap<String, String>,
+    /// How the messages of systems that callweave does not know become calls; `callrail` and `ctm` come with it.
+    #[serde(deserialize_with = "object::list")]
+    pub mappings: Vec<Mapping>,
     /// Rows older than this are deleted; absent: kept for good.
     pub retention_days: Option<u32>,
     pub ip_precision: IpPrecision,
@@ -230,6 +236,7 @@ impl Default for Settings {
             tag_rules: Vec::new(),
             voice: Voice::default(),
             agents: BTreeMap::new(),
+            mappings: Vec::new(),
             retention_days: None,
             ip_precision: IpPrecision::default(),
         }

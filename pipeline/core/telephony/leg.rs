@@ -23,7 +23,6 @@ pub(super) enum Step {
     /// It was joined to the call's other side.
     Bridged,
     Voicemail,
-    Transferred,
     Ended(End),
     /// A recording can be had: nothing else is told.
     Recorded,
@@ -103,7 +102,6 @@ pub(super) fn tell(draft: &mut Draft<'_>, mut message: Message) {
     message.answered_at = message.answered_at.map(|at| draft.near(at).min(message.at));
     match message.step {
         Step::Recorded => recorded(draft, &message),
-        Step::Transferred => plain(draft, &message, CallStatus::Transferred),
         Step::Voicemail => with_outcome(draft, &message, CallStatus::Voicemail, message.at, Some(Outcome::Voicemail)),
         Step::Dialled | Step::Ringing => match message.role {
             Role::Main if message.step == Step::Dialled || message.parties.direction == Direction::Inbound => {

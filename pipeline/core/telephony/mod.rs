@@ -6,7 +6,7 @@
 
 pub mod asterisk;
 pub mod bandwidth;
-mod block;
+pub mod block;
 mod body;
 mod draft;
 pub mod freeswitch;
@@ -71,6 +71,15 @@ pub struct Taken {
     pub passed: Vec<Pass>,
     /// Requests to make of the provider, in order. The call does not depend on them.
     pub outgoing: Vec<Outgoing>,
+}
+
+impl Taken {
+    /// What another message was, after this one. The reply is this one's.
+    pub fn extend(&mut self, other: Taken) {
+        self.events.extend(other.events);
+        self.rejected.extend(other.rejected);
+        self.passed.extend(other.passed);
+    }
 }
 
 /// Why something that was understood makes no event.
