@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use check::Mistake;
 pub use local_time::{LocalTime, LocalTimeError};
 pub use rules::Rules;
-pub use voice::{Api, Assessment, CallerId, Callbacks, Category, Fallback, Menu, MenuKey, Target, Voice, Voicemail};
+pub use voice::{Api, Assessment, Callbacks, CallerId, Category, Fallback, Menu, MenuKey, Target, Voice, Voicemail};
 
 use crate::event::object;
 use crate::phone::Phone;
