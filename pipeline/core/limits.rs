@@ -156,8 +156,7 @@ pub const VOICEMAIL_SECONDS_MAX: u32 = 3_600;
 /// Keys of a telephone.
 pub const MENU_KEYS_MAX: usize = 12;
 pub const ASSESSMENT_CATEGORIES_MAX: usize = 10;
-/// Parameters of one request of Twilio's, and bytes of its body.
+/// Parameters of one request of Twilio's.
 pub const TWILIO_PARAMETERS_MAX: usize = 500;
-pub const TWILIO_BYTES_MAX: usize = 1 << 20;
 /// How far a telephone system's clock may be off before the collector's own counts.
 pub const TWILIO_CLOCK_MICROS_MAX: i64 = MICROS_PER_DAY;

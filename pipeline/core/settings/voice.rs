@@ -59,7 +59,7 @@ pub struct Voice {
     /// Calls back to visitors who ask for them; absent: there are none.
     #[serde(deserialize_with = "optional")]
     pub callback: Option<Callbacks>,
-    /// The telephone system's own interface, for calls that callweave starts. Its key is what requests are signed with.
+    /// Twilio's own interface, for calls that callweave starts. Its password is what requests are signed with.
     #[serde(deserialize_with = "optional")]
     pub api: Option<Api>,
 }
@@ -156,9 +156,9 @@ pub struct Callbacks {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Api {
-    /// Twilio's account SID (`AC…`), or SignalWire's project id.
+    /// The account SID (`AC…`).
     pub account: String,
-    /// `api.twilio.com` if absent; with SignalWire the space, such as `example.signalwire.com`.
+    /// `api.twilio.com` if absent; of another region its own, such as `api.dublin.ie1.twilio.com`.
     pub host: Option<String>,
 }
 
@@ -360,13 +360,13 @@ impl Look {
     fn api(&mut self, api: &Api) {
         let named = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         if api.account.is_empty() || api.account.len() > ID_BYTES_MAX || !api.account.bytes().all(named) {
-            let message = format!("{} is not an account SID (AC and 32 digits) or project id", quoted(&api.account));
+            let message = format!("{} is not an account SID: AC and 32 digits", quoted(&api.account));
             self.say("api.account", message);
         }
         if let Some(host) = &api.host
             && !is_provider(host)
         {
-            let message = format!("{} is neither api.twilio.com nor a space such as x.signalwire.com", quoted(host));
+            let message = format!("{} is not one of Twilio's hosts such as api.twilio.com", quoted(host));
             self.say("api.host", message);
         }
     }
@@ -418,11 +418,11 @@ impl Look {
     }
 }
 
-/// Only the providers' own hosts: the key goes there, and an account's settings must not lead the collector elsewhere.
+/// Only Twilio's own hosts: the password goes there, and an account's settings must not lead the collector elsewhere.
 fn is_provider(host: &str) -> bool {
     let named = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
-    let space = host.strip_suffix(".signalwire.com").or_else(|| host.strip_suffix(".twilio.com"));
-    space.is_some_and(|space| !space.is_empty() && space.bytes().all(named)) && !host.starts_with('.')
+    let name = host.strip_suffix(".twilio.com").unwrap_or_default();
+    (name == "api" || name.starts_with("api.")) && name.bytes().all(named)
 }
 
 #[cfg(test)]
@@ -462,12 +462,12 @@ mod tests {
                     "voice":{"api":{"account":"AC/1","host":"127.0.0.1"}}}"#,
                 &[
                     "voice.api.account",
-                    "voice.api.host: \"127.0.0.1\" is neither",
+                    "voice.api.host: \"127.0.0.1\" is not one of",
                     "numbers[0].voice.menu.keys: has 0 keys",
                 ],
             ),
             (r#"{"voice":{"api":{"account":"AC1","host":"evil.example/.twilio.com"}}}"#, &["voice.api.host"]),
-            (r#"{"voice":{"api":{"account":"AC1","host":"a.signalwire.com"}}}"#, &[]),
+            (r#"{"voice":{"api":{"account":"AC1","host":"api.dublin.ie1.twilio.com"}}}"#, &[]),
         ] {
             let settings: Settings = serde_json::from_str(json).expect(json);
             let told: Vec<String> = mistakes(&settings).iter().map(ToString::to_string).collect();
