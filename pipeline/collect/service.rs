@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::post;
+use callweave_core::source::Surveyor;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,9 @@ use super::events::{self, Events};
 use super::script;
 use super::server::{BindError, Drained, Listener};
 use super::web::Web;
+use super::web::numbers::Dealer;
 use crate::config::{Account, Config, Keys, Limits, Listen, Network};
+use crate::lease::Desk;
 use crate::log::SharedLog;
 use crate::log::batching::{BatchOptions, Batcher};
 use crate::telemetry::metrics::Metrics;
@@ -28,6 +31,8 @@ pub struct Collect {
     /// Whose browsers are served.
     pub accounts: Vec<Account>,
     pub trusted_proxies: Vec<Network>,
+    /// What tells of a visit, for routes: it finds places if it was given some.
+    pub surveyor: Surveyor,
 }
 
 /// A collector that listens; it accepts once it runs.
@@ -48,7 +53,13 @@ impl Collect {
             keys: Keys::of(config.accounts.values()),
             accounts: config.accounts.values().cloned().collect(),
             trusted_proxies: config.trusted_proxies.clone(),
+            surveyor: Surveyor::default(),
         }
+    }
+
+    /// Routes go by these places, too.
+    pub fn with_places(self, surveyor: Surveyor) -> Collect {
+        Collect { surveyor, ..self }
     }
 
     /// Takes the addresses. What `ready` says is told at `/readyz` ([`super::log_answers`], or more).
@@ -56,7 +67,7 @@ impl Collect {
     /// # Errors
     /// An address cannot be listened on.
     pub async fn bind(self, log: SharedLog, metrics: Metrics, ready: Ready) -> Result<Bound, BindError> {
-        let Collect { listen, limits, keys, accounts, trusted_proxies } = self;
+        let Collect { listen, limits, keys, accounts, trusted_proxies, surveyor } = self;
         let collect = Listener::bind("listen.collect", listen.collect).await?;
         // Port 0 twice is two free ports.
         let shared = listen.admin == listen.collect && listen.admin.port() != 0;
@@ -64,6 +75,7 @@ impl Collect {
         let options = BatchOptions::default();
         // A body that was let in must fit.
         let pending_bytes = options.pending_bytes.max(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
+        let desk = Desk::new(log.clone(), metrics.clone());
         let events = Arc::new(Events {
             admission: Admission::new(keys, &limits, metrics.clone()),
             accounts: Accounts::new(&accounts, log.clone(), limits.site_requests_per_second),
@@ -72,7 +84,7 @@ impl Collect {
             batcher: Batcher::new(log, BatchOptions { pending_bytes, ..options }),
             metrics,
         });
-        let web = Web::new(events.clone(), trusted_proxies);
+        let web = Web::new(events.clone(), Dealer::new(desk, &surveyor), trusted_proxies);
         Ok(Bound { collect, admin, events, web, ready })
     }
 }
