@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::post;
+use callweave_core::source::Surveyor;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,9 @@ use super::script;
 use super::server::{BindError, Drained, Listener};
 use super::spool::{self, Spool};
 use super::web::Web;
+use super::web::numbers::Dealer;
 use crate::config::{Account, Config, Keys, Limits, Listen, Network, Telephony};
+use crate::lease::Desk;
 use crate::log::SharedLog;
 use crate::log::batching::{BatchOptions, Batcher};
 use crate::telemetry::metrics::Metrics;
@@ -35,6 +38,8 @@ pub struct Collect {
     /// Whose browsers are served.
     pub accounts: Vec<Account>,
     pub trusted_proxies: Vec<Network>,
+    /// What tells of a visit, for routes: it finds places if it was given some.
+    pub surveyor: Surveyor,
     /// This machine's own folder: events that wait for the log lie in its `spool`.
     pub data: PathBuf,
     /// By account.
@@ -77,10 +82,16 @@ impl Collect {
             keys: Keys::of(config.accounts.values()),
             accounts: config.accounts.values().cloned().collect(),
             trusted_proxies: config.trusted_proxies.clone(),
+            surveyor: Surveyor::default(),
             data: config.data.clone(),
             telephony: config.telephony.clone(),
             public_url: config.public_url.clone(),
         }
+    }
+
+    /// Routes go by these places, too.
+    pub fn with_places(self, surveyor: Surveyor) -> Collect {
+        Collect { surveyor, ..self }
     }
 
     /// Takes the addresses. What `ready` says is told at `/readyz` ([`super::log_answers`], or more).
@@ -88,7 +99,7 @@ impl Collect {
     /// # Errors
     /// An address cannot be listened on, the spool not be opened, or what is followed not be understood.
     pub async fn bind(self, log: SharedLog, metrics: Metrics, ready: Ready) -> Result<Bound, StartError> {
-        let Collect { listen, limits, keys, accounts, trusted_proxies, data, telephony, public_url } = self;
+        let Collect { listen, limits, keys, accounts, trusted_proxies, surveyor, data, telephony, public_url } = self;
         let collect = Listener::bind("listen.collect", listen.collect).await?;
         // Port 0 twice is two free ports.
         let shared = listen.admin == listen.collect && listen.admin.port() != 0;
@@ -96,6 +107,7 @@ impl Collect {
         let options = BatchOptions::default();
         // A body that was let in must fit.
         let pending_bytes = options.pending_bytes.max(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
+        let desk = Desk::new(log.clone(), metrics.clone());
         let (callbacks, jobs) = Callbacks::new(metrics.clone());
         let events = Arc::new(Events {
             admission: Admission::new(keys, &limits, metrics.clone()),
@@ -126,7 +138,7 @@ impl Collect {
         let options = HooksOptions { telephony, public_url, trusted_proxies: trusted_proxies.clone() };
         let names = accounts.iter().map(|account| account.name.as_str());
         let hooks = Hooks::new(events.clone(), outbox.clone(), names, options);
-        let web = Web::new(events.clone(), trusted_proxies);
+        let web = Web::new(events.clone(), Dealer::new(desk, &surveyor), trusted_proxies);
         Ok(Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, ready })
     }
 }

@@ -12,8 +12,8 @@ use super::admission::Bucket;
 /// The sites of one account.
 pub struct Sites {
     own: Vec<SiteInForce>,
-    /// What holds where the settings have no site: pages on the visitor's own machine, so that trying it out works.
-    trial: Option<SiteInForce>,
+    /// What holds for pages of no site in particular.
+    nameless: SiteInForce,
 }
 
 /// One site, ready for use.
@@ -31,24 +31,25 @@ pub struct SiteInForce {
 impl Sites {
     pub fn of(settings: &Settings, per_second: u32) -> Sites {
         let own: Vec<_> = settings.sites.iter().map(|site| SiteInForce::new(site.clone(), per_second)).collect();
-        let trial = own.is_empty().then(|| SiteInForce::new(Site::default(), per_second));
-        Sites { own, trial }
+        Sites { own, nameless: SiteInForce::new(Site::default(), per_second) }
     }
 
-    /// The site of a page: that of this name, or without one the first that the page's origin belongs to.
+    /// The site of a page: that of this name, or without one the first that the page's origin belongs to. Where the
+    /// settings have none, pages on the visitor's own machine may come, so that trying it out works.
     pub fn at(&self, name: Option<&str>, origin: &str) -> Option<&SiteInForce> {
-        if let Some(trial) = &self.trial {
-            return is_local(origin).then_some(trial);
+        if self.own.is_empty() {
+            return is_local(origin).then_some(&self.nameless);
         }
         self.own.iter().find(|own| name.is_none_or(|name| own.site.name == name) && own.site.allows(origin))
     }
 
-    /// The site that somebody with a key means; without a name the only one there is, else none in particular.
+    /// The site that somebody with a key means; without a name the only one there is, else none in particular. Nothing
+    /// where there is none of this name.
     pub fn named(&self, name: Option<&str>) -> Option<&SiteInForce> {
         match (name, self.own.as_slice()) {
             (Some(name), own) => own.iter().find(|own| own.site.name == name),
             (None, [only]) => Some(only),
-            (None, _) => None,
+            (None, _) => Some(&self.nameless),
         }
     }
 }
@@ -135,7 +136,8 @@ mod tests {
             assert_eq!(sites.at(*name, origin).map(|found| found.site.name.as_str()), *expected, "{name:?} {origin}");
         }
         assert_eq!(sites(two).named(Some("blog")).map(|found| found.source.as_str()), Some("web/blog"));
-        assert!(sites(two).named(None).is_none() && sites(two).named(Some("x")).is_none());
+        assert_eq!(sites(two).named(None).map(|found| found.source.as_str()), Some("web"));
+        assert!(sites(two).named(Some("x")).is_none());
         assert_eq!(sites("{}").at(None, "http://localhost").map(|found| found.source.as_str()), Some("web"));
     }
 }

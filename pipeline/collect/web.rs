@@ -9,6 +9,8 @@ mod answer;
 mod cors;
 mod hit;
 mod made;
+pub mod numbers;
+mod written;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,13 +22,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use callweave_core::limits::USER_AGENT_BYTES_MAX;
+use callweave_core::event::{PageView, Text};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::answer::Told;
 use self::hit::{Events as Sent, Hit};
 use self::made::Browser;
+use self::numbers::{Asking, Dealer};
 use super::accounts::InForce;
 use super::body::{self, Packing};
 use super::cookie;
@@ -34,7 +37,7 @@ use super::events::Events;
 use super::intake::Terms;
 use super::pace::Paces;
 use super::peer::address_of;
-use super::replies::Refusal;
+use super::replies::{Answer, Refusal};
 use super::server::Peer;
 use super::sites::SiteInForce;
 use crate::config::{Limits, Network};
@@ -50,6 +53,7 @@ pub struct Web {
     /// A browser's body is shorter than that of others.
     limits: Limits,
     trusted: Vec<Network>,
+    dealer: Dealer,
 }
 
 /// Which of the two endpoints.
@@ -60,19 +64,29 @@ enum Ask {
 }
 
 /// Who asks, and for which site.
-enum Party<'a> {
-    /// A page, of an origin that the site allows.
-    Page { site: &'a SiteInForce, secure: bool },
-    /// A server with a key of the account.
-    Server { site: Option<&'a SiteInForce> },
+struct Party<'a> {
+    site: &'a SiteInForce,
+    /// A page, of an origin that the site allows; whether it came by https. Otherwise a server with a key of the account.
+    page: Option<bool>,
+}
+
+/// What was asked.
+struct Asked<'a> {
+    ask: Ask,
+    hit: &'a Hit<'a, ()>,
+    sent: &'a Sent<'a>,
+    body: &'a [u8],
+    headers: &'a HeaderMap,
+    /// Where the browser is.
+    address: IpAddr,
 }
 
 impl Web {
-    pub fn new(events: Arc<Events>, trusted: Vec<Network>) -> Arc<Web> {
+    pub fn new(events: Arc<Events>, dealer: Dealer, trusted: Vec<Network>) -> Arc<Web> {
         let limits = events.limits.clone();
         let paces = Paces::new(limits.address_requests_per_second);
         let body_bytes = limits.body_bytes.min(hit::BODY_BYTES_MAX);
-        Arc::new(Web { paces, limits: Limits { body_bytes, ..limits }, trusted, events })
+        Arc::new(Web { paces, limits: Limits { body_bytes, ..limits }, trusted, dealer, events })
     }
 
     pub fn routes(self: Arc<Web>) -> Router {
@@ -92,12 +106,10 @@ impl Web {
     }
 
     fn preflight(&self, peer: Peer, headers: &HeaderMap) -> Response {
-        let known = |origin: &&axum::http::HeaderValue| {
-            origin.to_str().is_ok_and(|origin| self.events.accounts.any_site_at(origin))
-        };
-        let allowed = self
-            .pace(address_of(peer.0, headers, &self.trusted))
-            .and_then(|()| cors::origin(headers).filter(known).map(cors::preflight).ok_or(Refusal::Origin));
+        let allowed = self.pace(address_of(peer.0, headers, &self.trusted)).and_then(|()| {
+            let origin = cors::origin(headers).filter(|_| self.is_known(headers));
+            origin.map(cors::preflight).ok_or(Refusal::Origin)
+        });
         allowed.unwrap_or_else(|refusal| {
             let mut response = refusal.into_response();
             cors::seal(&mut response);
@@ -108,23 +120,28 @@ impl Web {
     async fn answer(&self, ask: Ask, peer: Peer, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         let answered = self.handle(ask, peer, &parts, body).await;
-        let refused = answered.as_ref().err().map(|refusal| matches!(refusal, Refusal::Origin));
+        // What went wrong is for a page to read, too, if it may be one of ours: no page is told where another belongs, and
+        // no flood makes us look for it.
+        let readable = match &answered {
+            Ok(_) => true,
+            Err(Refusal::Origin | Refusal::TooOften { .. }) => false,
+            Err(_) => self.is_known(&parts.headers),
+        };
         let mut response = answered.unwrap_or_else(|refusal| {
             tracing::debug!(reason = %refusal, "request of a page refused");
             refusal.into_response()
         });
         cors::seal(&mut response);
-        // Also what went wrong is for a page to read, if it may be one of ours.
-        let readable = match refused {
-            None => true,
-            Some(of_its_origin) => !of_its_origin && !response.status().is_redirection(),
-        };
-        if let Some(origin) = cors::origin(&parts.headers).filter(|_| readable)
-            && (refused.is_none() || origin.to_str().is_ok_and(|text| self.events.accounts.any_site_at(text)))
-        {
+        if let Some(origin) = cors::origin(&parts.headers).filter(|_| readable) {
             cors::allow(&mut response, origin);
         }
         response
+    }
+
+    /// Whether the request comes from a page of any site.
+    fn is_known(&self, headers: &HeaderMap) -> bool {
+        let origin = cors::origin(headers).and_then(|origin| origin.to_str().ok());
+        origin.is_some_and(|origin| self.events.accounts.any_site_at(origin))
     }
 
     fn pace(&self, address: IpAddr) -> Result<(), Refusal> {
@@ -169,13 +186,11 @@ impl Web {
         };
         let in_force = self.events.accounts.of(account).await.ok_or(Refusal::Origin)?;
         let party = match caller {
-            Some(_) => Party::Server { site: server_site(&in_force, site)? },
+            Some(_) => Party { site: in_force.sites.named(site).ok_or(Refusal::NoSite)?, page: None },
             None => self.page(&in_force, site, &parts.headers)?,
         };
-        match ask {
-            Ask::Web => self.web(&party, &in_force, address, &parts.headers, (&hit, &sent, &bytes)).await,
-            Ask::Number => Err(Refusal::NotFound),
-        }
+        let asked = Asked { ask, hit: &hit, sent: &sent, body: &bytes, headers: &parts.headers, address };
+        self.tell(&party, &in_force, &asked).await
     }
 
     /// The site that a page may speak for, if it does not do so too often.
@@ -186,56 +201,88 @@ impl Web {
             self.events.admission.turn_away("site_rate");
             Refusal::TooOften { who: "site", per_second, wait }
         })?;
-        Ok(Party::Page { site, secure: origin.starts_with("https://") })
+        Ok(Party { site, page: Some(origin.starts_with("https://")) })
     }
 
-    async fn web(
-        &self,
-        party: &Party<'_>,
-        in_force: &InForce,
-        address: IpAddr,
-        headers: &HeaderMap,
-        (hit, sent, body): (&Hit<'_, ()>, &Sent<'_>, &[u8]),
-    ) -> Result<Response, Refusal> {
-        let Party::Page { site, secure } = party else { return Err(Refusal::Origin) };
-        let received = log::now();
-        let visitor = visitor_of(hit, headers);
-        let browser = Browser {
-            source: &site.source,
-            visitor: &visitor,
-            session: hit.session_id.as_deref(),
-            address,
-            user_agent: made::header_text(headers.get(header::USER_AGENT), USER_AGENT_BYTES_MAX),
-            correction: made::correction(hit.sent_at.as_deref(), received),
+    /// Takes the events in and deals the numbers, at the same time; tells both once the log has the events.
+    async fn tell(&self, party: &Party<'_>, in_force: &InForce, asked: &Asked<'_>) -> Result<Response, Refusal> {
+        let (hit, received) = (asked.hit, log::now());
+        let visitor = visitor_of(hit, asked.headers);
+        let user_agent = match party.page {
+            Some(_) => made::user_agent(asked.headers),
+            None => hit.user_agent.as_deref(),
         };
-        let terms = Terms {
-            account: &in_force.account,
-            origin: ORIGIN,
-            received,
-            events_max: hit::EVENTS_MAX as u64,
-            payload_max: self.events.payload_max,
+        let numbers = async {
+            let Some(numbers) = &hit.numbers else { return Vec::new() };
+            let asking = Asking {
+                in_force,
+                site: party.site,
+                visitor: &visitor,
+                session: hit.session_id.as_deref(),
+                landing: asked.landing(party, user_agent),
+                numbers,
+                now: received,
+            };
+            self.dealer.deal(&asking).await
         };
-        let intake = made::take_in(sent, body, &browser, &terms)?;
-        let answer = self.events.append(intake).await?;
+        let events = async {
+            if asked.ask == Ask::Number {
+                return Ok(Answer::default());
+            }
+            let browser = Browser {
+                source: &party.site.source,
+                visitor: &visitor,
+                session: hit.session_id.as_deref(),
+                address: asked.address,
+                user_agent,
+                correction: made::correction(hit.sent_at.as_deref(), received),
+            };
+            let terms = Terms {
+                account: &in_force.account,
+                origin: ORIGIN,
+                received,
+                events_max: hit::EVENTS_MAX as u64,
+                payload_max: self.events.payload_max,
+            };
+            self.events.append(made::take_in(asked.sent, asked.body, &browser, &terms)?).await
+        };
+        let (numbers, answer) = tokio::join!(numbers, events);
+        let answer = answer?;
         let told = Told {
             visitor: &visitor,
             server_time: received,
-            numbers: &[],
-            settings: &site.told,
+            numbers: &numbers,
+            settings: &party.site.told,
             refused: &answer.results,
         };
         let mut response = told.response();
-        if let Some(cookie) = cookie::set(&visitor, site.site.cookie_domain.as_deref(), *secure) {
+        if let Some(secure) = party.page
+            && let Some(cookie) = cookie::set(&visitor, party.site.site.cookie_domain.as_deref(), secure)
+        {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
         Ok(response)
     }
 }
 
-fn server_site<'s>(in_force: &'s InForce, name: Option<&str>) -> Result<Option<&'s SiteInForce>, Refusal> {
-    match (in_force.sites.named(name), name) {
-        (None, Some(_)) => Err(Refusal::NoSite),
-        (site, _) => Ok(site),
+impl<'a> Asked<'a> {
+    /// The session's first page as far as it is known, else the page itself.
+    fn landing(&self, party: &Party<'_>, user_agent: Option<&'a str>) -> Option<PageView<'a>> {
+        let hit = self.hit;
+        let seen = self.sent.first_page();
+        let here = seen.as_ref().map(|page| (page.url.clone(), page.referrer.clone()));
+        let (url, referrer) = match &hit.landing {
+            Some(first) => (first.url.clone(), first.referrer.clone()),
+            None => here.or_else(|| Some((hit.url.clone()?, hit.referrer.clone())))?,
+        };
+        let language = seen.and_then(|page| page.language).or_else(|| hit.language.clone());
+        let ip = match party.page {
+            Some(_) => Some(Text::from(self.address.to_string())),
+            None => hit.ip.clone(),
+        };
+        let language = language.or_else(|| made::accept_language(self.headers).map(Text::from));
+        let user_agent = user_agent.map(Text::from);
+        Some(PageView { url, referrer, language, ip, user_agent, ..PageView::default() })
     }
 }
 

@@ -13,3 +13,4 @@ mod program;
 mod up;
 mod up_faults;
 mod up_kill;
+mod web;

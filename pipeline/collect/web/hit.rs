@@ -84,11 +84,29 @@ fn yes() -> bool {
     true
 }
 
+/// What a page view says of its page, as far as routes want to know.
+#[derive(Deserialize)]
+pub struct Page<'a> {
+    #[serde(borrow)]
+    pub url: Text<'a>,
+    pub referrer: Option<Text<'a>>,
+    pub language: Option<Text<'a>>,
+}
+
 /// The events of a body.
 pub enum Events<'a> {
     Read(Vec<Sent<'a>>),
     /// At least one cannot be read.
     Raw(Vec<LazyValue<'a>>),
+}
+
+impl<'a> Events<'a> {
+    /// The page of the first page view, where all events can be read.
+    pub fn first_page(&'a self) -> Option<Page<'a>> {
+        let Events::Read(events) = self else { return None };
+        let view = events.iter().find(|sent| sent.kind.as_str() == "page_view")?;
+        sonic_rs::from_str(view.data.as_raw_str()).ok()
+    }
 }
 
 /// Reads a body.
