@@ -180,7 +180,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Schema { r#type } => return app::schema(r#type.as_deref()),
         Command::Check => return app::check(&flags),
-        Command::Import(options) => return options.run(),
+        Command::Import(options) => return options.run(&flags),
         Command::Simulate(options) => return options.run(),
         _ => {}
     }

@@ -1,6 +1,8 @@
 //! The telephone systems that post to `/v1/hooks/NAME/ACCOUNT`: the one table.
 
-use callweave_core::telephony::{Hook, Refused, Taken, Terms, bandwidth, plivo, telnyx, vonage};
+use callweave_core::telephony::{
+    Hook, Refused, Taken, Terms, bandwidth, freeswitch, generic, plivo, telnyx, twilio, vonage,
+};
 
 use crate::config::{Secret, Telephony};
 
@@ -23,6 +25,13 @@ pub enum Trust {
 }
 
 const PROVIDERS: &[Provider] = &[
+    Provider { name: "twilio", trust: Trust::Secret("twilio_auth_token"), take: twilio::take, answers_calls: true },
+    Provider {
+        name: "signalwire",
+        trust: Trust::Secret("signalwire_token"),
+        take: twilio::take_signalwire,
+        answers_calls: true,
+    },
     Provider { name: "telnyx", trust: Trust::Secret("telnyx_public_key"), take: telnyx::take, answers_calls: false },
     Provider { name: "plivo", trust: Trust::Secret("plivo_auth_token"), take: plivo::take, answers_calls: false },
     Provider {
@@ -37,6 +46,13 @@ const PROVIDERS: &[Provider] = &[
         take: bandwidth::take,
         answers_calls: false,
     },
+    Provider {
+        name: "freeswitch",
+        trust: Trust::Secret("freeswitch_credentials"),
+        take: freeswitch::take,
+        answers_calls: false,
+    },
+    Provider { name: "generic", trust: Trust::Key, take: generic::take, answers_calls: false },
 ];
 
 pub fn find(name: &str) -> Option<&'static Provider> {

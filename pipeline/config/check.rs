@@ -148,7 +148,7 @@ fn read(flags: &Flags, variables: &[(String, String)]) -> (Config, Vec<Mistake>,
     }
     config.accounts = accounts::read(&entries, &mut mistakes);
     config.telephony = telephony::read(&entries, &mut mistakes);
-    telephony::together(&config, &mut mistakes);
+    telephony::together(&config, &entries, &mut mistakes);
     together(&config, &entries, &mut mistakes);
     mistakes.sort_by_key(|mistake| match &mistake.origin {
         Origin::File { line, .. } => (0, *line),

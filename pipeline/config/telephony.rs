@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use callweave_core::telephony::asterisk::Layout;
+use callweave_core::telephony::threecx::{self, ThreeCx};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -30,7 +32,6 @@ const FOLLOWED_MAX: usize = 64;
 /// The telephone systems of one account.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Telephony {
-    pub twilio_account_sid: Option<String>,
     /// Without a slash at the end; absent: Twilio's own.
     pub twilio_api_url: Option<String>,
     /// By the member's name.
@@ -101,7 +102,6 @@ fn put(telephony: &mut Telephony, member: &str, entry: &Entry) -> Result<(), Vec
     let given = Given { value: &entry.value, origin: &entry.origin };
     let one = |what: String| vec![what];
     match member {
-        "twilio_account_sid" => telephony.twilio_account_sid = Some(given.text().map_err(one)?.to_owned()),
         "twilio_api_url" => telephony.twilio_api_url = Some(given.base_url().map_err(one)?),
         "follow" => telephony.follow = follows(&given)?,
         _ => {
@@ -122,7 +122,7 @@ fn put(telephony: &mut Telephony, member: &str, entry: &Entry) -> Result<(), Vec
 }
 
 /// What only shows when members are seen together.
-pub fn together(config: &Config, mistakes: &mut Vec<Mistake>) {
+pub fn together(config: &Config, entries: &Entries, mistakes: &mut Vec<Mistake>) {
     if config.public_url.is_some() {
         return;
     }
@@ -130,7 +130,14 @@ pub fn together(config: &Config, mistakes: &mut Vec<Mistake>) {
         for secret in SIGN_URLS.iter().filter(|secret| telephony.secret(secret).is_some()) {
             let what =
                 "needs to know the address that the provider was told, for that is what it signs; give public_url";
-            mistakes.push(Mistake::said(Origin::Default, &format!("accounts.{name}.{secret}"), what));
+            let member = format!("accounts.{name}.{secret}");
+            let file = format!("{member}_file");
+            let (member, entry) = match entries.get(&member) {
+                Some(entry) => (member, Some(entry)),
+                None => (file.clone(), entries.get(&file)),
+            };
+            let origin = entry.map_or(Origin::Default, |entry| entry.origin.clone());
+            mistakes.push(Mistake::said(origin, &member, what));
         }
     }
 }
@@ -198,7 +205,12 @@ impl Written {
             Ok::<_, String>(origin.base().join(file))
         };
         match self.format.as_str() {
-            "asterisk" => Ok(How::AsteriskCdr { file: file()?, columns: self.columns }),
+            "asterisk" => {
+                if let Some(Err(error)) = self.columns.as_deref().map(Layout::parse) {
+                    return Err(error.to_string());
+                }
+                Ok(How::AsteriskCdr { file: file()?, columns: self.columns })
+            }
             "asterisk-cel" => Ok(How::AsteriskCel { file: file()?, columns: self.columns }),
             "ami" => {
                 let secret = match (&self.secret, &self.secret_file) {
@@ -207,11 +219,16 @@ impl Written {
                     (Some(_), Some(_)) => return Err("has both secret and secret_file; keep one of them".to_owned()),
                     (None, None) => return Err(needs("secret_file")),
                 };
+                let user = self.user.ok_or_else(|| needs("user"))?;
+                // Both stand in a line each of what is sent.
+                if [user.as_str(), secret.reveal()].iter().any(|text| text.contains(char::is_control)) {
+                    return Err("has a user or secret with control characters; take them out".to_owned());
+                }
                 let address = self.connect.ok_or_else(|| needs("connect"))?;
                 if address.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
                     return Err(format!("connects to {address:?}; write it like pbx.example.com:5038"));
                 }
-                Ok(How::Ami { address, user: self.user.ok_or_else(|| needs("user"))?, secret })
+                Ok(How::Ami { address, user, secret })
             }
             "3cx" => {
                 let listen = Value::String(self.listen.ok_or_else(|| needs("listen"))?);
@@ -219,7 +236,9 @@ impl Written {
                 if self.allow.is_empty() {
                     return Err("lets nobody connect; give allow, the addresses of the telephone system".to_owned());
                 }
-                Ok(How::ThreeCx { listen, allow: self.allow, columns: self.columns.ok_or_else(|| needs("columns"))? })
+                let columns = self.columns.unwrap_or_else(|| threecx::STANDARD.to_owned());
+                ThreeCx::new(String::new(), &columns, chrono_tz::Tz::UTC).map_err(|error| error.to_string())?;
+                Ok(How::ThreeCx { listen, allow: self.allow, columns })
             }
             other => Err(format!("has the format {other:?}; give asterisk, asterisk-cel, ami or 3cx")),
         }
@@ -251,7 +270,7 @@ mod tests {
         let good = json!([
             {"format": "asterisk", "file": "/var/log/asterisk/cdr-csv/Master.csv", "timezone": "Europe/Berlin"},
             {"format": "ami", "name": "pbx", "connect": "10.0.0.5:5038", "user": "callweave", "secret": "x"},
-            {"format": "3cx", "listen": "0.0.0.0:5015", "allow": ["10.0.0.6"], "columns": "call_id"},
+            {"format": "3cx", "listen": "0.0.0.0:5015", "allow": ["10.0.0.6"], "columns": "historyid,callid,time-start,time-end,from-no,to-no"},
         ]);
         let follow = check("follow", good).expect("three systems").follow;
         assert_eq!(follow.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["asterisk", "pbx", "3cx"]);

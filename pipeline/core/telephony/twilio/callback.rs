@@ -110,7 +110,7 @@ fn form(base: &str, tags: &Tags, agent: &Target, number: Phone, voice: &Voice) -
 }
 
 /// A browser may name its wish as it likes, but not as a call that is there already.
-fn call_id(wish: &str) -> String {
+pub fn call_id(wish: &str) -> String {
     let id = format!("callback-{wish}");
     if id.len() <= ID_BYTES_MAX && !has_controls(&id) { id } else { format!("callback-{:032x}", Key::of(&[wish]).0) }
 }
