@@ -7,6 +7,8 @@ pub mod telemetry;
 pub mod lake;
 pub mod log;
 
+pub mod lease;
+
 pub mod collect;
 pub mod import;
 pub mod process;

@@ -171,7 +171,9 @@ fn kind_of(body: &Body<'_>) -> Kind {
         Body::Call(_) | Body::CallRecord(_) | Body::CallTag(_) | Body::CallNote(_) | Body::Transcript(_) => Kind::Call,
         // A lease that arrives as an event was granted elsewhere: its subject is not compared with.
         Body::LeaseGranted(_) | Body::LeaseRenewed(_) | Body::LeaseReleased(_) => Kind::Other,
-        Body::Deal(_) | Body::AdCost(_) | Body::AccountSettings(_) | Body::Erase(_) => Kind::Other,
+        Body::PoolExhausted(_) | Body::Deal(_) | Body::AdCost(_) | Body::AccountSettings(_) | Body::Erase(_) => {
+            Kind::Other
+        }
     }
 }
 

@@ -59,6 +59,11 @@ pub const CALL_TIMEOUT_MINUTES_MAX: f64 = 10_080.0;
 pub const HOLD_MINUTES_MAX: f64 = 43_200.0;
 pub const COOLDOWN_MINUTES_MAX: f64 = 43_200.0;
 pub const RETENTION_DAYS_MAX: u32 = 36_500;
+/// How long a page waits for its numbers before it shows its own, and how often it tells that it is open.
+pub const NUMBER_TIMEOUT_MS_MIN: u32 = 50;
+pub const NUMBER_TIMEOUT_MS_MAX: u32 = 10_000;
+pub const HEARTBEAT_SECONDS_MIN: u32 = 5;
+pub const HEARTBEAT_SECONDS_MAX: u32 = 600;
 /// Digits of a pool's extensions.
 pub const EXTENSION_DIGITS_MIN: u8 = 1;
 pub const EXTENSION_DIGITS_MAX: u8 = 10;

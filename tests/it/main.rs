@@ -3,6 +3,8 @@
 
 mod collect;
 mod lake;
+mod lease;
+mod lease_storm;
 mod log;
 mod log_embedded;
 mod log_nats;

@@ -12,6 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["telemetry"],
     &["config", "files"],
     &["log", "lake"],
+    &["lease"],
     &["collect", "process", "query", "import", "simulate"],
     &["app"],
     &["cli"],
