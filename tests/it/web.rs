@@ -190,7 +190,10 @@ async fn the_cookie_names_the_visitor_and_is_renewed() {
     let reply = ask("acme/main", PAGE, Some("v1"), "").await;
     assert_eq!(cookie_of(&reply), format!("set-cookie: cw_v=v1; {main}"));
     let reply = ask("acme/main", PAGE, None, "a=b; cw_v=known; c=d").await;
-    assert_eq!((&reply.json()["visitor_id"], cookie_of(&reply)), (&json!("known"), format!("set-cookie: cw_v=known; {main}")));
+    assert_eq!(
+        (&reply.json()["visitor_id"], cookie_of(&reply)),
+        (&json!("known"), format!("set-cookie: cw_v=known; {main}"))
+    );
     let reply = ask("acme/main", PAGE, Some("v1"), "cw_v=other").await;
     assert_eq!(reply.json()["visitor_id"], "v1", "the page knows better");
     let (first, second) = (ask("acme/main", PAGE, None, "cw_v=a b<>").await, ask("acme/main", PAGE, None, "").await);
@@ -265,7 +268,13 @@ async fn hostile_bodies_are_refused_and_nothing_is_reflected() {
         (long, "", 413),
         (twice.into(), "", 200),
         (numbers.to_string(), "", 200),
-        (format!("{{\"site\":\"acme\",\"events\":[{tag:?},{{\"id\":{tag:?},\"type\":{tag:?},\"time\":{tag:?},\"data\":{tag:?}}}]}}"), "", 200),
+        (
+            format!(
+                "{{\"site\":\"acme\",\"events\":[{tag:?},{{\"id\":{tag:?},\"type\":{tag:?},\"time\":{tag:?},\"data\":{tag:?}}}]}}"
+            ),
+            "",
+            200,
+        ),
         ("{\"site\":\"acme\"}".into(), "Content-Encoding: gzip\r\n", 415),
         ("{\"site\":\"acme\"}".into(), "Cookie: cw_v=<script>\r\nX-Forwarded-For: <script>\r\n", 200),
     ];
@@ -298,7 +307,10 @@ async fn a_page_gets_its_numbers_and_keeps_them() {
     };
     let first = ask("v1", page, json!({"replace": ["+14155550100"], "held": []})).await;
     let lease = &first[0];
-    assert_eq!((&lease["replaces"], &lease["how"], &lease["pool"]), (&json!("+14155550100"), &json!("leased"), &json!("main")));
+    assert_eq!(
+        (&lease["replaces"], &lease["how"], &lease["pool"]),
+        (&json!("+14155550100"), &json!("leased"), &json!("main"))
+    );
     let (number, national) = (lease["number"].as_str().expect("a number"), lease["national"].as_str().expect("text"));
     assert_eq!(national, format!("(415) 555-{}", &number[8..]));
     assert_eq!(lease["international"], format!("+1 415-555-{}", &number[8..]));
@@ -377,7 +389,8 @@ async fn settings_that_are_posted_take_effect() {
     config.listen.admin.set_port(0);
     config.accounts.insert("acme".into(), account("acme", KEY, None));
     let shared: SharedLog = running.log.clone();
-    let bound = Collect::of(&config).bind(shared.clone(), Metrics::new(), log_answers(shared)).await.expect("free ports");
+    let bound =
+        Collect::of(&config).bind(shared.clone(), Metrics::new(), log_answers(shared)).await.expect("free ports");
     let (second, shutdown) = (bound.collect_address().to_string(), CancellationToken::new());
     let task = tokio::spawn(bound.run(shutdown.clone()));
     let status = async |address: &str| {
