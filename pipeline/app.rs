@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use callweave_core::event::{Body, Event, TYPES, Text};
+use callweave_core::event::{Body, Event, TYPES, Text, decode};
+use callweave_core::settings::Settings;
 use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
 use tokio::runtime::Runtime;
@@ -21,7 +22,7 @@ use crate::log::batching::{BatchOptions, Batcher, Submission};
 use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::log::frame::Record;
 use crate::log::nats::{ConnectError, Credentials, NatsLog, NatsOptions};
-use crate::log::{DEFAULT_PARTITIONS, Kind, Retention, SharedLog, WhenFull};
+use crate::log::{DEFAULT_PARTITIONS, Entry, Kind, Retention, SharedLog, Subject, WhenFull, partition_of};
 use crate::process::{self, Process, Summary};
 use crate::query::{self, QueryError};
 use crate::telemetry::logs;
@@ -272,7 +273,7 @@ impl Up {
         let collecting = CancellationToken::new();
         let mut address = None;
         if roles.collect {
-            let collect = Collect::of(config);
+            let collect = Collect::of(config).with_places(surveyor.another());
             let bound = collect.bind(log.clone(), metrics.clone(), log_answers(log.clone())).await;
             let bound = bound.map_err(Failure::failed)?;
             address = Some(bound.collect_address());
@@ -332,14 +333,22 @@ impl Up {
     }
 }
 
-/// The settings that the configuration gives accounts are facts in the log, like those that arrive as events. The same
-/// settings are the same event.
+/// The settings that the configuration gives accounts are facts in the log, like those that arrive as events: they are in
+/// force from this start on, unless the last the log was told are the same.
 async fn append_settings(config: &Config, log: &SharedLog) -> Result<(), Failure> {
     let batcher = Batcher::new(log.clone(), BatchOptions::default());
     for account in config.accounts.values() {
         let Some(settings) = &account.settings else { continue };
+        let partition = partition_of(&account.name, log.partitions());
+        let subject = Subject::events(partition, Kind::Settings, Some(&account.name));
+        let last = log.last_of_subject(&subject).await.map_err(Failure::failed)?;
+        if last.as_ref().is_some_and(|entry| tells(entry, settings)) {
+            continue;
+        }
         let content = serde_json::to_string(settings).context("settings cannot be written")?;
-        let id = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(content.as_bytes()));
+        let hash = xxhash_rust::xxh3::xxh3_128(content.as_bytes());
+        // Two roles that start at once append the same event; what was configured before others came is another one.
+        let id = format!("{hash:032x}-{}", last.map_or(0, |entry| entry.sequence));
         let now = clock();
         let event = Event {
             account: Text::from(account.name.as_str()),
@@ -352,11 +361,20 @@ async fn append_settings(config: &Config, log: &SharedLog) -> Result<(), Failure
         let bytes = event.to_json().into_bytes();
         let mut submission = Submission::new(account.name.as_str());
         let record = Record::Event { received: now, origin: "configuration", bytes: &bytes };
-        submission.push(Kind::Other, &record).map_err(Failure::failed)?;
+        submission.push(Kind::Settings, &record).map_err(Failure::failed)?;
         batcher.submit(submission).await.map_err(Failure::failed)?;
     }
     batcher.close().await;
     Ok(())
+}
+
+/// Whether the last settings in an entry are these.
+fn tells(entry: &Entry, settings: &Settings) -> bool {
+    let records = entry.records().filter_map(|record| match record {
+        Ok(Record::Event { received, bytes, .. }) => decode(bytes, Some(received)).ok(),
+        _ => None,
+    });
+    records.last().is_some_and(|event| matches!(event.body, Body::AccountSettings(last) if *last == *settings))
 }
 
 /// The first signal lets everything finish what it has; the second ends the process.

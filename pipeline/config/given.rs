@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Secret;
 use super::entries::Origin;
 use super::values::{GIB, KIB, MIB};
+use super::{Network, Secret};
 
 /// What was given for a member.
 pub struct Given<'a> {
@@ -106,6 +106,22 @@ impl Given<'_> {
             Some(port) => port.parse().map(|port| SocketAddr::from(([127, 0, 0, 1], port))).map_err(|_| wrong()),
             None => text.parse().map_err(|_| wrong()),
         }
+    }
+
+    /// Addresses and networks, from a list or from text with commas.
+    pub fn networks(&self) -> Result<Vec<Network>, String> {
+        let texts: Vec<&str> = match self.value {
+            Value::String(text) => text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect(),
+            Value::Array(items) => {
+                let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+                texts.ok_or("holds something else than text; give addresses and networks in quotes")?
+            }
+            other => return Err(format!("is {}; give a list of addresses and networks", kind(other))),
+        };
+        let network = |text: &str| {
+            text.parse::<Network>().map_err(|error| format!("{text:?} {error}; give what the proxies connect from"))
+        };
+        texts.into_iter().map(network).collect()
     }
 
     pub fn count(&self, min: u64, max: u64) -> Result<u64, String> {

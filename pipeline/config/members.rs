@@ -121,6 +121,15 @@ pub const MEMBERS: &[Member] = &[
         set: |config, given| put(&mut config.listen.admin, given.address()),
     },
     Member {
+        name: "trusted_proxies",
+        form: "a list of addresses and networks, or text with commas",
+        default: "",
+        about: "Proxies in front of the collector, such as `10.0.0.0/8`: of requests that come from them, the browser's \
+                address is the last one in `X-Forwarded-For` that is not one of them. From anybody else that header counts \
+                for nothing.",
+        set: |config, given| put(&mut config.trusted_proxies, given.networks()),
+    },
+    Member {
         name: "log.level",
         form: "off, error, warn, info, debug, trace, or a filter such as `info,callweave::collect=debug`",
         default: "info",
@@ -186,6 +195,25 @@ pub const MEMBERS: &[Member] = &[
         about: "Requests a second of each key, twice as many in a burst; more are answered 429.",
         set: |config, given| {
             put(&mut config.limits.requests_per_second, given.count(1, 1_000_000).map(|count| count as u32))
+        },
+    },
+    Member {
+        name: "limits.address_requests_per_second",
+        form: "1 to 1000000",
+        default: "100",
+        about: "Requests a second of browsers at one address (of IPv6: in one network of 64 bits), twice as many in a \
+                burst; more are answered 429.",
+        set: |config, given| {
+            put(&mut config.limits.address_requests_per_second, given.count(1, 1_000_000).map(|count| count as u32))
+        },
+    },
+    Member {
+        name: "limits.site_requests_per_second",
+        form: "1 to 1000000",
+        default: "5000",
+        about: "Requests a second of all browsers on one site, twice as many in a burst; more are answered 429.",
+        set: |config, given| {
+            put(&mut config.limits.site_requests_per_second, given.count(1, 1_000_000).map(|count| count as u32))
         },
     },
     Member {

@@ -33,6 +33,13 @@ fn mistakes_are_told_with_place_and_mending() {
         ("", &[], &[]),
         ("partitions = 0", &[], &["c.toml:1: partitions: 0 is out of range; give 1 to 1024"]),
         ("\npartitions = \"many\"", &[], &["c.toml:2: partitions: \"many\" is not a whole number; give 1 to 1024"]),
+        ("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]", &[("CALLWEAVE_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8")], &[]),
+        (
+            "trusted_proxies = [\"10.0.0.0/40\"]",
+            &[],
+            &["c.toml:1: trusted_proxies: \"10.0.0.0/40\" is no address or network such as 10.0.0.7, 10.0.0.0/8 or \
+                 2001:db8::/32; give what the proxies connect from"],
+        ),
         ("partitons = 4", &[], &["c.toml:1: partitons: there is no such member; did you mean partitions?"]),
         (
             "[limit]\nbody_bytes = 1",

@@ -14,3 +14,4 @@ mod program;
 mod up;
 mod up_faults;
 mod up_kill;
+mod web;

@@ -1,0 +1,1 @@
+/* the snippet is built by pipeline/collect/snippet */
