@@ -1,6 +1,7 @@
 //! The only file that knows every role: builds them, runs them, and drains them.
 
 pub mod demo;
+pub mod pool;
 
 use std::io::Write;
 use std::path::PathBuf;

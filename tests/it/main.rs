@@ -2,6 +2,7 @@
 //! more.
 
 mod collect;
+mod hooks;
 mod lake;
 mod lease;
 mod lease_storm;
