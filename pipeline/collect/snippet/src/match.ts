@@ -7,7 +7,7 @@ const CODE = /^([17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|...)(
 /** What stands between digits: spaces of any kind, dots, dashes, brackets, slashes, and marks that are not seen. */
 const GAP = '[\\s\\xad\\xb7\\u200b-\\u2069\\u2212()[\\]./_-]{0,5}';
 /** What shows that the digits before a match belong to it: then it is another, longer number. */
-const BEFORE = /(\w|\d[-./]|(\+|\b00\d)\d{0,3}[ ().-]{0,3})$/;
+const BEFORE = /(\d[-./]?|(\+|\b00\d)\d{0,3}[ ().-]{0,3})$/;
 
 /** Tracking numbers that were written into the page. */
 export const standing = new Set<string>();
@@ -35,7 +35,8 @@ export function rule(from: string, to: Shown): Rule {
     const trunk = code === '7' ? '8' : code === '36' ? '06' : '0';
     const abroad = `((?:\\+|0011|011|00)${GAP})?${spread(code)}${GAP}(?:0${GAP})?`;
     // A hyphen, dot or slash and more digits would be a direct line of that number: another number.
-    const pattern = new RegExp(`[([]?(?:${abroad}|${trunk}${GAP})?${spread(own)}(?![-./]?\\d)`, 'g');
+    const start = '(^|\\W|[a-z](?=[([]))';
+    const pattern = new RegExp(`${start}[([]?(?:${abroad}|${trunk}${GAP})?${spread(own)}(?![-./]?\\d)`, 'gi');
     return { from, to, pattern, code, own };
 }
 
@@ -65,11 +66,12 @@ function anew(found: string, abroad: string | undefined, rule: Rule): string[] {
 export function rewrite(text: string, rules: Rule[]): string[] | undefined {
     let out: string[] | undefined;
     for (const rule of rules) {
-        text.replace(rule.pattern, (found: string, ...more) => {
-            const at = more[1] as number;
+        text.replace(rule.pattern, (found: string, start: string, abroad: string | undefined, at: number) => {
+            at += start.length;
+            found = found.slice(start.length);
             if (BEFORE.test(text.slice(Math.max(0, at - 12), at))) return '';
             const { extension } = rule.to;
-            const shown = inPlace(found, rule) || anew(found, more[0] as string | undefined, rule);
+            const shown = inPlace(found, rule) || anew(found, abroad, rule);
             if (extension) shown[shown.length - 1] += ` ${said('extension') || 'ext.'} ${extension}`;
             out = out || text.split('');
             out.splice(at, found.length, ...shown);

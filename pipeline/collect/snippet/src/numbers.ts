@@ -17,8 +17,6 @@ interface Cache {
 
 let known: Cache = { site, at: 0, numbers: [], settings: {} };
 let shown: Shown[] = [];
-/** Numbers shown before, by what they stood for: copies of the page may still have them. */
-const past = new Map<string, string>();
 type Reader = (numbers: Shown[]) => void;
 const readers = new Set<Reader>();
 
@@ -37,10 +35,10 @@ function keep(): void {
 }
 
 /** Each number of the page with what takes its place. */
-function pairs(numbers: Shown[]): [string, Shown][] {
-    const any = numbers.filter((number) => !number.replaces)[0];
-    const found = numbers.filter((number) => number.replaces).map((to) => [to.replaces, to] as [string, Shown]);
-    for (const from of asked) if (any && !found.some((pair) => pair[0] === from)) found.push([from, any]);
+function rules(): Rule[] {
+    const found = shown.filter((to) => to.replaces).map((to) => rule(to.replaces!, to));
+    const any = shown.filter((to) => !to.replaces)[0];
+    for (const from of asked) if (any && !found.some((each) => each.from === from)) found.push(rule(from, any));
     return found;
 }
 
@@ -51,15 +49,8 @@ function read(reader: Reader): void {
 function use(numbers: Shown[]): void {
     const key = (list: Shown[]) => list.map((each) => [each.number, each.extension, each.replaces]).join(';');
     if (key(numbers) === key(shown)) return;
-    for (const [from, to] of pairs(shown)) past.set(to.number, from);
     shown = numbers;
-    const now = pairs(numbers);
-    const rules: Rule[] = now.map(([from, to]) => rule(from, to));
-    past.forEach((from, old) => {
-        const to = now.filter((pair) => pair[0] === from)[0];
-        if (!now.some((pair) => pair[1].number === old)) rules.push(rule(old, to ? to[1] : { number: from }));
-    });
-    show(rules);
+    show(rules());
     readers.forEach(read);
 }
 
@@ -111,10 +102,7 @@ export function subscribe(reader: Reader): void {
 
 /** What the collector is asked, and which leases it is told are still in use. */
 export function request(want: boolean): Data {
-    const held = known.numbers
-        .filter((number) => number.lease_id)
-        .map(({ lease_id, pool, number, extension, replaces }) => ({ lease_id, pool, number, extension, replaces }));
-    return { replace: asked, held, want };
+    return { replace: asked, held: known.numbers.filter((number) => number.lease_id), want };
 }
 
 /** The tracking numbers on the page; while it is still being read, those that will be. */

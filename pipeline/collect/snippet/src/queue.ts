@@ -1,5 +1,5 @@
 // Events on their way to the collector: none is lost while the tab lives.
-import { knowVisitor, session, visitor } from './visit';
+import { knowVisitor, landing, session, visitor } from './visit';
 import { collector, quiet, random, site } from './tag';
 import type { Answer, Data, Event } from './types';
 
@@ -64,12 +64,14 @@ function batch(except: Item[]): Item[] {
 }
 
 function body(batch: Item[], numbers?: Data): string {
+    const first = landing();
     return JSON.stringify({
         site,
         visitor_id: visitor(),
         session_id: batch[0].session,
         sent_at: new Date().toISOString(),
         events: batch.map((item) => item.event),
+        landing: numbers && first && first.session === batch[0].session ? first : undefined,
         numbers,
     });
 }

@@ -97,6 +97,7 @@ function settle(): void {
 
 export function event(name: unknown, given: Data = {}): void {
     if (!going || !name) return;
+    if (!lasts()) view(document.referrer);
     const { value, currency, properties, number } = given;
     push('web_event', { name: String(name), url: clip(location.href, URL_MAX), number, value, currency, properties });
 }

@@ -1,18 +1,19 @@
 // Who is here: the visitor and the session.
 import { erase, read, write } from './store';
-import { random } from './tag';
+import { quiet, random, said } from './tag';
 
 const VISITOR = 'cw_v';
 const VISITOR_SECONDS = 34190000; // 13 months
 const SESSION = 'cw_s';
 const SESSION_SECONDS = 1800;
+const LANDING = 'cw_l';
 const UTM = /^utm_(source|medium|campaign|term|content)$/;
 /** In the order in which they decide where several stand in one URL. */
 const CLICK_IDS = 'gclid gbraid wbraid dclid msclkid fbclid ttclid twclid li_fat_id yclid sccid rdt_cid epik'.split(' ');
 
-/** None until the collector has named one, for it may know this browser by a cookie that outlived ours. */
+/** A page that asked for numbers by itself names its visitor. None until the collector has named one, for it may know this browser by a cookie that outlived ours. */
 export function visitor(): string | undefined {
-    return read(VISITOR);
+    return said('visitor') || read(VISITOR);
 }
 
 export function knowVisitor(id = visitor() || random()): void {
@@ -58,19 +59,36 @@ export function lasts(): boolean {
     return parts().length > 0;
 }
 
+/** A session's first page, by which its numbers are chosen. */
+export interface Landing {
+    session: string;
+    url: string;
+    referrer?: string;
+}
+
+let first: Landing | undefined;
+
 /** The session's id, after a sign of life. A page view may begin another by its campaign, as the join has it. */
 export function session(pageView?: boolean): string {
     let [id, , utm, click] = parts();
-    const now = pageView || !id ? campaign() : [];
+    const now = pageView ? campaign() : [];
     if (!id || (now[0] && now[0] !== utm) || (now[1] && now[1] !== click)) {
         id = random();
         [utm, click] = now;
+        first = { session: id, url: location.href, referrer: document.referrer };
+        quiet(() => localStorage.setItem(LANDING, JSON.stringify(first)));
     }
     write(SESSION, [id, Date.now().toString(36), utm, click].join('.'), SESSION_SECONDS);
     return id;
 }
 
+/** Another page may have begun the session. */
+export function landing(): Landing | undefined {
+    return quiet(() => JSON.parse(localStorage.getItem(LANDING)!) as Landing) || first;
+}
+
 export function forget(): void {
+    erase(LANDING);
     erase(VISITOR);
     erase(SESSION);
 }
