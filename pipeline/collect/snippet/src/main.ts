@@ -35,6 +35,7 @@ function consider(): void {
                 if (whole) track.want.now = false;
                 if (asked) numbers.take(answer, whole, late);
                 consider();
+                track.heart(); // its pace may be another
             },
         });
         track.go();

@@ -21,7 +21,7 @@ const REACH = 8;
 const PATIENCE = 20;
 
 const marks = new WeakMap<Node, Record<string, Mark>>();
-const attributes = ['href', ...words(said('attributes'))];
+const attributes = ['href', ...words(said('callweave-attributes'))];
 /** And those that single elements name for themselves. */
 const watched = [...attributes];
 const options = { childList: true, characterData: true, subtree: true, attributeFilter: watched };

@@ -109,7 +109,7 @@ function alive(): void {
     push('heartbeat', {}, true);
 }
 
-function heart(): void {
+export function heart(): void {
     clearTimeout(beating);
     if (!going || document.visibilityState === 'hidden') return;
     const pause = (numbers.settings().heartbeat_seconds || 30) * 1000;
