@@ -25,19 +25,19 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kept beside the log for as long as the test runs.
 #[allow(dead_code, reason = "held, not read")]
-enum Ground {
+pub enum Ground {
     Folder(TempDir),
     Server(NatsServer),
 }
 
-async fn embedded(retention: Retention) -> (SharedLog, Ground) {
+pub async fn embedded(retention: Retention) -> (SharedLog, Ground) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = EmbeddedOptions { partitions: Some(PARTITIONS), retention, ..EmbeddedOptions::default() };
     let log = EmbeddedLog::open(folder.path(), options).await.expect("a new log");
     (Arc::new(log), Ground::Folder(folder))
 }
 
-async fn jetstream(retention: Retention) -> (SharedLog, Ground) {
+pub async fn jetstream(retention: Retention) -> (SharedLog, Ground) {
     let server = NatsServer::start();
     let options = NatsOptions { partitions: Some(PARTITIONS), retention, ..NatsOptions::new(server.url()) };
     let log = NatsLog::connect(options).await.expect("a new log");
@@ -66,6 +66,8 @@ macro_rules! on_both {
         }
     )*};
 }
+
+pub(crate) use on_both;
 
 pub fn frame(text: &str) -> Bytes {
     let mut builder = FrameBuilder::new();

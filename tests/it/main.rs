@@ -4,6 +4,8 @@
 mod collect;
 mod hooks;
 mod lake;
+mod lease;
+mod lease_storm;
 mod log;
 mod log_embedded;
 mod log_nats;
