@@ -377,9 +377,9 @@ fn call_records_of_telephone_systems() {
         assert_eq!((found, counts.unreadable), (expected, unreadable), "{events:?}");
         assert!(events.iter().all(|event| event["account"] == "acme"));
     };
-    let one = [("+14155550199", "2026-11-20T08:00:00.000Z")];
+    let one = [("+14155550199", "2026-11-20T08:00:00.000000Z")];
     check(Format::Asterisk, &format!("{asterisk}no, record\n"), &one, 1);
-    let at = [("+14155550199", "2026-11-20T09:00:00.000Z")];
+    let at = [("+14155550199", "2026-11-20T09:00:00.000000Z")];
     check(Format::FreeSwitch, &freeswitch.to_string(), &at, 0);
     check(Format::FreeSwitch, &format!("{freeswitch:#}\n"), &at, 0);
     check(Format::FreeSwitch, &format!("{freeswitch}\n{freeswitch}\n"), &[at[0], at[0]], 0);
