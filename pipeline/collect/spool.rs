@@ -325,9 +325,9 @@ fn listed(folder: &Path) -> io::Result<Vec<(u64, u64)>> {
 mod tests {
     use super::*;
     use crate::log::Kind;
+    use crate::log::SharedLog;
     use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
     use crate::log::frame::{FrameBuilder, Record};
-    use crate::log::SharedLog;
     use callweave_core::time::Time;
     use futures::StreamExt;
 

@@ -38,8 +38,6 @@ pub struct Chunk {
     pub lines: Vec<Vec<u8>>,
     /// Where reading goes on once they are taken.
     pub next: Position,
-    /// The file of these lines has ended: it was renamed, and the next lines are of another.
-    pub ended: bool,
 }
 
 pub struct Tail {
@@ -104,7 +102,7 @@ impl Tail {
             }
         };
         self.file = (!ended).then_some(file);
-        Ok(Some(Chunk { lines, next, ended }))
+        Ok(Some(Chunk { lines, next }))
     }
 
     /// The last lines before what comes next, of a file that was read before: who puts calls together of lines needs
@@ -178,6 +176,8 @@ impl Tail {
             return File::open(&self.path).map(Some);
         }
         let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else { return Ok(None) };
+        // A bare name lies in the working folder, which `read_dir` does not take an empty path for.
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         for entry in fs::read_dir(folder)?.take(SIBLINGS_MAX) {
             let entry = entry?;
             // Those who rotate put something behind the name.
@@ -293,7 +293,7 @@ mod tests {
         let mut place = Place::new();
         place.write("one\ntwo\n");
         let chunk = place.tail.next().expect("a file").expect("lines");
-        assert_eq!((chunk.lines.len(), chunk.ended), (2, false));
+        assert_eq!(chunk.lines.len(), 2);
         place.restart();
         assert!(place.tail.before().expect("a file").is_empty());
         assert_eq!(place.lines(), ["one", "two"]);
