@@ -33,6 +33,9 @@ const REFRESH_LINES_MAX: usize = 16_384;
 /// The log and people are told at most so often.
 const TELL_EVERY: i64 = MICROS_PER_MINUTE;
 
+/// A time that is earlier by more than this is that of a clock which was set back.
+const SET_BACK: i64 = MICROS_PER_MINUTE;
+
 /// A pool and the log that its lines stand in.
 pub struct Pool {
     account: Arc<str>,
@@ -70,9 +73,10 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// `last` was so long ago, or is to come: a clock that was set back must not silence anything.
+/// Whether `last` was so long ago. Who waited for others may ask with a time of a moment before; but a clock that was set
+/// back must not silence anything.
 fn is_due(last: Time, every: i64, now: Time) -> bool {
-    last == Time::MIN || !(0..every).contains(&now.since(last))
+    last == Time::MIN || !(-SET_BACK..every).contains(&now.since(last))
 }
 
 fn terms_of(rules: &Rules, pool: &str) -> Terms {
@@ -215,7 +219,7 @@ impl Pool {
     /// A line that is free, or what the settings say for when there is none.
     async fn lease(self: &Arc<Pool>, ask: &Ask<'_>) -> Result<Shown, LeaseError> {
         for tries in 0..TRIES {
-            let Some(taken) = self.take(ask).await? else { return self.overflow(ask) };
+            let Some(taken) = self.take(ask, tries == 0).await? else { return self.overflow(ask) };
             let change = self.known().book.grant(taken.at, &wish(ask), &new_id());
             let Some(change) = change else { continue };
             if self.make(&change, ask.now).await? {
@@ -225,15 +229,19 @@ impl Pool {
                 return Ok(shown(&change.line, &change.holder, how));
             }
             // Whoever was faster was so more than once, perhaps.
+            let (how, count) = (taken.how, 4usize.saturating_pow(tries as u32).min(REREAD_MAX));
             drop(taken);
-            let next = self.known().book.next_free(4usize.saturating_pow(tries as u32).min(REREAD_MAX));
+            let next = match how {
+                How::Shared => self.known().book.in_use(count),
+                _ => self.known().book.next_free(count),
+            };
             self.read_again(next).await?;
         }
         Err(LeaseError::Contended(TRIES))
     }
 
-    /// Nothing where the pool is exhausted and nobody is to share.
-    async fn take(self: &Arc<Pool>, ask: &Ask<'_>) -> Result<Option<Taken<'_>>, LeaseError> {
+    /// Nothing where the pool is exhausted and nobody is to share; that is told once a wish.
+    async fn take(self: &Arc<Pool>, ask: &Ask<'_>, tell: bool) -> Result<Option<Taken<'_>>, LeaseError> {
         let free = |how| {
             let at = self.known().book.take_free(ask.now)?;
             Some(Taken { pool: self, at, how })
@@ -251,7 +259,9 @@ impl Pool {
             return Ok(Some(taken));
         }
         let on_exhausted = ask.rules.pool(ask.pool).map_or(OnExhausted::Overflow, |pool| pool.on_exhausted);
-        self.tell_exhausted(on_exhausted, ask.now).await;
+        if tell {
+            self.tell_exhausted(on_exhausted, ask.now).await;
+        }
         let shared = match on_exhausted {
             OnExhausted::Overflow => None,
             OnExhausted::Share => self.known().book.take_shared(ask.now),
