@@ -394,11 +394,14 @@ on_both! {
 
     async fn too_much_is_refused_clearly(log: SharedLog) {
         let limit = 50_000;
-        let batcher = Batcher::new(log.clone(), BatchOptions { pending_bytes: limit, ..BatchOptions::default() });
+        // The first is still waiting for others when the second comes.
+        let linger = Duration::from_secs(1);
+        let options = BatchOptions { pending_bytes: limit, linger, ..BatchOptions::default() };
+        let batcher = Batcher::new(log.clone(), options);
         let submission = |text: &str| {
             let mut submission = Submission::new("acme");
             let record = Record::Event { received: Time(1), origin: "test", bytes: text.as_bytes() };
-            submission.push(Kind::Call, &record).expect("a record");
+            submission.push(Kind::Page, &record).expect("a record");
             submission
         };
         let large = "x".repeat(30_000);

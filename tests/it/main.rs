@@ -2,6 +2,7 @@
 //! more.
 
 mod collect;
+mod hooks;
 mod lake;
 mod lease;
 mod lease_storm;
@@ -14,3 +15,4 @@ mod program;
 mod up;
 mod up_faults;
 mod up_kill;
+mod web;

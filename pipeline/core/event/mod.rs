@@ -23,7 +23,7 @@ pub use call::{
 };
 pub use check::is_account;
 pub use deal::Deal;
-pub use decode::{Rejected, decode};
+pub use decode::{Rejected, decode, nests_deeper_than};
 pub use erase::Erase;
 pub use kind::TYPES;
 pub use lease::{LeaseGranted, LeaseReleased, LeaseRenewed, PoolExhausted};
