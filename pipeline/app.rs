@@ -1,6 +1,7 @@
 //! The only file that knows every role: builds them, runs them, and drains them.
 
 pub mod demo;
+pub mod pool;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use crate::lake::Lake;
 use crate::log::batching::{BatchOptions, Batcher, Submission};
 use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::log::frame::Record;
-use crate::log::nats::{Credentials, NatsLog, NatsOptions};
+use crate::log::nats::{ConnectError, Credentials, NatsLog, NatsOptions};
 use crate::log::{DEFAULT_PARTITIONS, Entry, Kind, Retention, SharedLog, Subject, WhenFull, partition_of};
 use crate::process::{self, Process, Summary};
 use crate::query::{self, QueryError};
@@ -108,6 +109,10 @@ fn runtime() -> Result<Runtime, Failure> {
 fn start_logs(config: &Config) -> Result<(), Failure> {
     logs::start(&config.log.level, config.log.format).map_err(|error| Failure::Usage(error.to_string()))
 }
+
+/// The first wait for a server that is away; each next one is twice as long, up to the longest.
+const CONNECT_WAIT: Duration = Duration::from_secs(1);
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The machine's clock. The only place outside of the log that looks at it.
 fn clock() -> Time {
@@ -212,7 +217,22 @@ async fn open_log(config: &Config) -> Result<SharedLog, Failure> {
         retention,
         ..NatsOptions::new(nats.url.clone())
     };
-    Ok(Arc::new(NatsLog::connect(options).await.map_err(Failure::failed)?))
+    Ok(Arc::new(connect(options).await.map_err(Failure::failed)?))
+}
+
+/// Waits for a server that is only away: what starts at night, or before its server, needs nobody to start it again.
+async fn connect(options: NatsOptions) -> Result<NatsLog, ConnectError> {
+    let mut wait = CONNECT_WAIT;
+    loop {
+        match NatsLog::connect(options.clone()).await {
+            Err(error) if error.is_passing() => {
+                tracing::warn!(%error, retry_seconds = wait.as_secs(), "waiting for nats");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(CONNECT_WAIT_MAX);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Runs roles until they are told to stop (SIGINT, SIGTERM); a second signal ends the process at once.
@@ -243,7 +263,10 @@ impl Up {
     pub async fn start(config: &Config, roles: Roles, shutdown: CancellationToken) -> Result<Up, Failure> {
         let metrics = Metrics::new();
         let surveyor = surveyor(config)?;
-        let log = open_log(config).await?;
+        let log = tokio::select! {
+            log = open_log(config) => log?,
+            () = shutdown.cancelled() => return Err(Failure::said("stopped before the log was there")),
+        };
         append_settings(config, &log).await?;
         let mut tasks = tokio::task::JoinSet::new();
         // Collectors stop first: what they have acknowledged is in the log by then, and is processed to its end or

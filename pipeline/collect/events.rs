@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::accounts::Accounts;
 use super::admission::{Admission, Hold, Place};
 use super::body::{self, Packing};
+use super::callback::Callbacks;
 use super::elements::{Form, form_of};
 use super::intake::{Intake, Terms, take_in};
 use super::replies::{Answer, Refusal};
@@ -31,6 +32,7 @@ pub struct Events {
     pub batcher: Batcher,
     pub accounts: Accounts,
     pub payload_max: usize,
+    pub callbacks: Callbacks,
     pub metrics: Metrics,
 }
 
@@ -111,7 +113,7 @@ impl Events {
     /// # Errors
     /// The log did not confirm.
     pub async fn append(&self, intake: Intake) -> Result<Answer, Refusal> {
-        let Intake { settings, submission, answer, taken_by_type, refused_by_reason } = intake;
+        let Intake { settings, submission, callbacks, answer, taken_by_type, refused_by_reason } = intake;
         let records = settings.records() + submission.records();
         if records == 0 {
             return Ok(answer);
@@ -132,6 +134,7 @@ impl Events {
             tracing::warn!(reason = %refusal, records, "events were not acknowledged");
             return Err(refusal);
         }
+        callbacks.into_iter().for_each(|event| self.callbacks.wish(event));
         self.metrics.log_append_duration.observe(started.elapsed().as_secs_f64());
         self.metrics.log_appended.inc_by(records as u64);
         self.metrics.log_appended_bytes.inc_by(bytes as u64);

@@ -8,6 +8,7 @@ use callweave_core::event::{Body, decode};
 use callweave_core::time::Time;
 use serde::Deserialize;
 
+use super::callback::is_wish;
 use super::elements::{Element, Form, TooMany, split};
 use super::replies::{Answer, Fate, LISTED_MAX, REFUSED_LISTED_MAX, Refusal, Status};
 use crate::log::Kind;
@@ -20,6 +21,8 @@ const FRAME_HEAD: usize = 16;
 const TEXT_BYTES_MAX: usize = 4096;
 /// Longer elements are not looked through for an id to answer with.
 const ID_SEARCH_BYTES_MAX: usize = 64 << 10;
+/// Calls back that one request can ask for; nobody on a page asks for more.
+const CALLBACKS_MAX: usize = 16;
 /// Longer ids are none (as in an event).
 const ID_BYTES_MAX: usize = callweave_core::limits::ID_BYTES_MAX;
 
@@ -41,6 +44,8 @@ pub struct Intake {
     /// Goes first.
     pub settings: Submission,
     pub submission: Submission,
+    /// Events that ask for a call back.
+    pub callbacks: Vec<Vec<u8>>,
     pub answer: Answer,
     pub taken_by_type: BTreeMap<&'static str, u64>,
     pub refused_by_reason: BTreeMap<&'static str, u64>,
@@ -78,6 +83,7 @@ impl Intake {
         Intake {
             settings: Submission::new(account),
             submission: Submission::new(account),
+            callbacks: Vec::new(),
             answer: Answer::default(),
             taken_by_type: BTreeMap::new(),
             refused_by_reason: BTreeMap::new(),
@@ -134,6 +140,9 @@ impl Intake {
 
     fn push_event(&mut self, body: &Body<'_>, bytes: &[u8], terms: &Terms<'_>) -> Result<(), Refusal> {
         self.push(kind_of(body), &Record::Event { received: terms.received, origin: terms.origin, bytes })?;
+        if is_wish(body) && self.callbacks.len() < CALLBACKS_MAX {
+            self.callbacks.push(bytes.to_vec());
+        }
         self.answer.taken += 1;
         *self.taken_by_type.entry(body.type_name()).or_default() += 1;
         Ok(())

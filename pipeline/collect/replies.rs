@@ -164,7 +164,8 @@ fn title(status: StatusCode) -> &'static str {
     status.canonical_reason().unwrap_or("Error")
 }
 
-fn problem(status: StatusCode, name: &str, detail: String) -> Response {
+/// A problem as RFC 9457 has it.
+pub fn problem(status: StatusCode, name: &str, detail: String) -> Response {
     let problem = Problem {
         name: Cow::Owned(format!("urn:callweave:problem:{name}")),
         title: title(status),

@@ -66,6 +66,11 @@ impl Listener {
         Ok(Listener { socket, address })
     }
 
+    /// The next connection.
+    pub async fn accept(&self) -> std::io::Result<(TcpStream, SocketAddr)> {
+        self.socket.accept().await
+    }
+
     /// Serves until `shutdown`; then nothing is accepted any more, and what is in flight has `limits.drain` to finish.
     pub async fn serve(
         self,
@@ -190,6 +195,7 @@ async fn count(State(metrics): State<Metrics>, request: Request<Body>, next: Nex
         "/v1/events" => "/v1/events",
         "/v1/web" => "/v1/web",
         "/v1/number" => "/v1/number",
+        path if path.starts_with("/v1/hooks/") => "/v1/hooks",
         "/livez" => "/livez",
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",

@@ -99,6 +99,19 @@ impl Given<'_> {
         Ok(text.to_owned())
     }
 
+    /// What paths are put behind: without a slash, query or fragment at its end.
+    pub fn base_url(&self) -> Result<String, String> {
+        let text = self.text()?;
+        let wrong = |what: &str| Err(format!("{text:?} {what}; write it like https://calls.example.com"));
+        match url::Url::parse(text) {
+            Ok(url) if !matches!(url.scheme(), "https" | "http") => wrong("is no address of the web"),
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => wrong("has more than a path"),
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => wrong("holds a user"),
+            Ok(_) => Ok(text.trim_end_matches('/').to_owned()),
+            Err(error) => wrong(&format!("is no URL ({error})")),
+        }
+    }
+
     pub fn address(&self) -> Result<SocketAddr, String> {
         let text = self.text()?;
         let wrong = || format!("{text:?} is not an address and a port; write it like 127.0.0.1:8090 or [::]:8090");

@@ -11,6 +11,7 @@ mod given;
 mod keys;
 mod members;
 mod network;
+mod telephony;
 mod values;
 
 #[cfg(test)]
@@ -23,4 +24,5 @@ pub use first_run::{FirstRun, FirstRunError};
 pub use keys::{Caller, Keys, Secret};
 pub use members::page;
 pub use network::{Network, NetworkError};
+pub use telephony::{Follow, How, Telephony};
 pub use values::{Commit, Config, Limits, Listen, Log, Nats, Retention, Snapshot};

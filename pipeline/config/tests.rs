@@ -46,6 +46,29 @@ fn mistakes_are_told_with_place_and_mending() {
             &[],
             &["c.toml:2: limit.body_bytes: there is no such member; did you mean limits.body_bytes?"],
         ),
+        ("public_url = \"https://t.example/\"\n[accounts.acme]\ntwilio_auth_token = \"x\"", &[], &[]),
+        (
+            "[accounts.acme]\ntwilio_auth_token = \"x\"\nfreeswitch_credentials = \"x\"",
+            &[],
+            &[
+                "c.toml:2: accounts.acme.twilio_auth_token: needs to know the address that the provider was told, for that is \
+                 what it signs; give public_url",
+                "c.toml:3: accounts.acme.freeswitch_credentials: has no colon; write it like USER:PASSWORD",
+            ],
+        ),
+        (
+            "public_url = \"calls.example.com\"",
+            &[],
+            &["c.toml:1: public_url: \"calls.example.com\" is no URL (relative URL without a base); write it like \
+                 https://calls.example.com"],
+        ),
+        (
+            "[[accounts.acme.follow]]\nformat = \"fax\"",
+            &[],
+            &[
+                "c.toml:1: accounts.acme.follow: table 1 has the format \"fax\"; give asterisk, asterisk-cel, ami or 3cx",
+            ],
+        ),
         (
             "[retention]\n[elsewhere]",
             &[],

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Account, Network, Secret};
+use super::{Account, Network, Secret, Telephony};
 use crate::telemetry::logs::Format;
 
 pub(super) const KIB: u64 = 1 << 10;
@@ -33,8 +33,12 @@ pub struct Config {
     pub retention: Retention,
     /// A database of places in MaxMind's format (`.mmdb`).
     pub places: Option<PathBuf>,
+    /// Where others reach the collector: what telephone providers are told, and sign.
+    pub public_url: Option<String>,
     /// By name.
     pub accounts: BTreeMap<String, Account>,
+    /// Telephone systems, by account.
+    pub telephony: BTreeMap<String, Telephony>,
 }
 
 /// How NATS is reached.
@@ -94,6 +98,8 @@ pub struct Limits {
     pub append: Duration,
     /// Time that requests in flight have to finish at a graceful stop.
     pub drain: Duration,
+    /// Bytes of events on disk that wait for the log.
+    pub spool_bytes: u64,
 }
 
 /// When rows are committed to the lake: at the first of age and number.
@@ -143,7 +149,9 @@ impl Default for Config {
             snapshot: Snapshot { every: Duration::from_secs(60) },
             retention: Retention { log_age: Some(Duration::from_secs(30 * 86_400)), log_bytes: None },
             places: None,
+            public_url: None,
             accounts: BTreeMap::new(),
+            telephony: BTreeMap::new(),
         }
     }
 }
@@ -163,6 +171,7 @@ impl Default for Limits {
             body: Duration::from_secs(30),
             append: Duration::from_secs(30),
             drain: Duration::from_secs(20),
+            spool_bytes: 256 * MIB,
         }
     }
 }

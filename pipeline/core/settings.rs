@@ -2,11 +2,13 @@
 
 mod check;
 mod local_time;
+mod mapping;
 mod route;
 mod rules;
 mod site;
 #[cfg(test)]
 mod tests;
+mod voice;
 mod weekday;
 
 use std::collections::BTreeMap;
@@ -16,9 +18,12 @@ use serde::{Deserialize, Serialize};
 
 pub use check::Mistake;
 pub use local_time::{LocalTime, LocalTimeError};
+pub(crate) use mapping::STATUSES;
+pub use mapping::{Mapping, Member};
 pub use route::{RouteAsk, Shows};
 pub use rules::Rules;
 pub use site::Site;
+pub use voice::{Api, Assessment, Callbacks, CallerId, Category, Fallback, Menu, MenuKey, Target, Voice, Voicemail};
 
 use crate::event::object;
 use crate::phone::Phone;
@@ -59,8 +64,14 @@ pub struct Settings {
     pub routes: Vec<Route>,
     #[serde(deserialize_with = "object::list")]
     pub tag_rules: Vec<TagRule>,
+    /// How calls are answered.
+    #[serde(deserialize_with = "object::only")]
+    pub voice: Voice,
     /// Number or extension to name.
     pub agents: BTreeMap<String, String>,
+    /// How the messages of systems that callweave does not know become calls; `callrail` and `ctm` come with it.
+    #[serde(deserialize_with = "object::list")]
+    pub mappings: Vec<Mapping>,
     /// Rows older than this are deleted; absent: kept for good.
     pub retention_days: Option<u32>,
     pub ip_precision: IpPrecision,
@@ -102,6 +113,9 @@ pub struct Number {
     pub source: Option<String>,
     pub medium: Option<String>,
     pub campaign: Option<String>,
+    /// How calls to this number are answered, in place of the account's `voice`.
+    #[serde(default, deserialize_with = "voice::boxed")]
+    pub voice: Option<Box<Voice>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -220,7 +234,9 @@ impl Default for Settings {
             pools: Vec::new(),
             routes: Vec::new(),
             tag_rules: Vec::new(),
+            voice: Voice::default(),
             agents: BTreeMap::new(),
+            mappings: Vec::new(),
             retention_days: None,
             ip_precision: IpPrecision::default(),
         }

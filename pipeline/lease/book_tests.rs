@@ -192,8 +192,10 @@ fn the_line_held_least_recently_goes_next_after_its_cooldown() {
             (41, "dan", "1", Some((1, "leased"))),
             (100, "eve", "1", Some((2, "leased"))),
             (100, "fay", "1", Some((0, "leased"))),
-            (100, "gus", "1", None),
-            (111, "gus", "1", Some((1, "leased"))),
+            (100, "gus", "1", Some((1, "leased"))),
+            (101, "hal", "1", None),
+            // Two that were held equally long ago go by their rank.
+            (140, "hal", "1", Some((0, "leased"))),
         ],
     );
 }

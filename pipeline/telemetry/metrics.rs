@@ -132,8 +132,19 @@ families! {
     /// Events acknowledged to their sender: the log has them.
     collect_taken: Totals<Type> = "callweave_collect_events_taken";
     /// Events refused to their sender and kept in `rejected`, by what was wrong: `syntax`, `envelope`, `data`,
-    /// `account`, `size`.
+    /// `account`, `size`; `telephony`: what a telephone system sent.
     collect_refused: Totals<Reason> = "callweave_collect_events_refused";
+
+    /// Records of telephone systems that were kept on disk because the log did not take them at once.
+    spool_kept: Total = "callweave_spool_kept_records";
+    /// Records of the spool that the log has taken since.
+    spool_delivered: Total = "callweave_spool_delivered_records";
+    /// Bytes that wait in the spool.
+    spool_size: Level = "callweave_spool_size" bytes;
+    /// Calls back that were asked of a telephone provider, by what came of it: `started`, `failed`, `refused`.
+    callbacks: Totals<Reason> = "callweave_callbacks";
+    /// Lines and files of telephone systems that are followed and cannot be read or reached now.
+    follow_failures: Total = "callweave_follow_failures";
 
     /// Lines of a pool: its numbers, or with extensions numbers times codes.
     lease_lines: Levels<OfPool> = "callweave_lease_lines";

@@ -2,7 +2,10 @@
 //! more.
 
 mod collect;
+mod hooks;
 mod lake;
+mod lease;
+mod lease_storm;
 mod log;
 mod log_embedded;
 mod log_nats;

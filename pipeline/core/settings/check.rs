@@ -5,12 +5,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::site::{cookie_domain_mistake, origin_mistake};
-use super::{LocalTime, Number, NumberKind, OnExhausted, Pool, Route, Settings, Site, TagRule};
+use super::{LocalTime, Number, NumberKind, OnExhausted, Pool, Route, Settings, Site, TagRule, mapping};
 use crate::event::{has_controls, is_currency, outcomes};
 use crate::limits::{
     ATTRIBUTION_WINDOW_HOURS_MAX, CALL_SECONDS_MAX, CALL_TIMEOUT_MINUTES_MAX, COOLDOWN_MINUTES_MAX,
     EXTENSION_DIGITS_MAX, EXTENSION_DIGITS_MIN, GREETING_SECONDS_MAX, HEARTBEAT_SECONDS_MAX, HEARTBEAT_SECONDS_MIN,
-    HOLD_MINUTES_MAX, ID_BYTES_MAX, LABEL_BYTES_MAX, LATENESS_SECONDS_MAX, NUMBER_TIMEOUT_MS_MAX,
+    HOLD_MINUTES_MAX, ID_BYTES_MAX, LABEL_BYTES_MAX, LATENESS_SECONDS_MAX, MAPPINGS_MAX, NUMBER_TIMEOUT_MS_MAX,
     NUMBER_TIMEOUT_MS_MIN, RETENTION_DAYS_MAX, SALES_CYCLE_DAYS_MAX, SESSION_TIMEOUT_MINUTES_MAX, TARGET_SECONDS_MAX,
 };
 use crate::phone::Phone;
@@ -46,7 +46,9 @@ impl Settings {
         self.pools.iter().enumerate().for_each(|(at, pool)| check.pool(at, pool));
         self.routes.iter().enumerate().for_each(|(at, route)| check.route(at, route));
         self.tag_rules.iter().enumerate().for_each(|(at, rule)| check.tag_rule(at, rule));
+        check.mistakes.extend(super::voice::mistakes(self));
         check.people();
+        check.mappings();
         if check.mistakes.is_empty() { Ok(()) } else { Err(check.mistakes) }
     }
 
@@ -86,7 +88,7 @@ impl Settings {
     }
 }
 
-struct Check<'s> {
+pub(super) struct Check<'s> {
     settings: &'s Settings,
     kinds: BTreeMap<Phone, NumberKind>,
     pools: BTreeSet<&'s str>,
@@ -97,7 +99,7 @@ struct Check<'s> {
     mistakes: Vec<Mistake>,
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
 
@@ -115,7 +117,7 @@ impl<'s> Check<'s> {
         }
     }
 
-    fn say(&mut self, path: impl Into<String>, message: String) {
+    pub(super) fn say(&mut self, path: impl Into<String>, message: String) {
         self.mistakes.push(Mistake { path: path.into(), message });
     }
 
@@ -379,6 +381,20 @@ impl<'s> Check<'s> {
         }
     }
 
+    fn mappings(&mut self) {
+        let mappings = &self.settings.mappings;
+        if mappings.len() > MAPPINGS_MAX {
+            self.say("mappings", format!("has {} entries, and may have {MAPPINGS_MAX} at most", mappings.len()));
+        }
+        for (at, mapping) in mappings.iter().enumerate().take(MAPPINGS_MAX) {
+            let path = format!("mappings[{at}]");
+            if mappings[..at].iter().any(|before| before.name == mapping.name) {
+                self.say(format!("{path}.name"), format!("two mappings are called {}", quoted(&mapping.name)));
+            }
+            mapping::look_over(self, &path, mapping);
+        }
+    }
+
     fn known_pool(&mut self, path: String, pool: &str) {
         if !self.pools.contains(pool) {
             self.say(path, format!("there is no pool called {}", quoted(pool)));
@@ -392,7 +408,7 @@ impl<'s> Check<'s> {
     }
 
     /// Something that is looked up by.
-    fn name(&mut self, path: impl Into<String>, text: &str) {
+    pub(super) fn name(&mut self, path: impl Into<String>, text: &str) {
         if text.is_empty() {
             self.say(path, "is empty".to_owned());
         } else if text.len() > ID_BYTES_MAX {
@@ -412,7 +428,7 @@ impl<'s> Check<'s> {
 }
 
 /// A phone number, or a SIP or telephone URI.
-fn is_target(text: &str) -> bool {
+pub(super) fn is_target(text: &str) -> bool {
     let uri = ["sip:", "sips:", "tel:"].iter().find_map(|scheme| text.strip_prefix(scheme));
     let printable = text.bytes().all(|b| b.is_ascii_graphic());
     text.len() <= LABEL_BYTES_MAX
