@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::entries::{self, Entries, Flags, Origin, PREFIX};
 use super::given::Given;
 use super::members::{self, ACCOUNT_MEMBERS, MEMBERS};
-use super::{Config, DEFAULT_ACCOUNT, accounts};
+use super::{Config, DEFAULT_ACCOUNT, accounts, telephony};
 
 /// Something in the configuration that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,6 +147,8 @@ fn read(flags: &Flags, variables: &[(String, String)]) -> (Config, Vec<Mistake>,
         }
     }
     config.accounts = accounts::read(&entries, &mut mistakes);
+    config.telephony = telephony::read(&entries, &mut mistakes);
+    telephony::together(&config, &entries, &mut mistakes);
     together(&config, &entries, &mut mistakes);
     mistakes.sort_by_key(|mistake| match &mistake.origin {
         Origin::File { line, .. } => (0, *line),

@@ -15,7 +15,7 @@ use super::leases::{Lease, Line};
 use super::seen::Seen;
 use super::sessions::{Session, Visitor};
 use super::{Effects, Erasure, Mode, Sizes, Verdict};
-use crate::event::{Body, Event};
+use crate::event::{Body, Event, PoolExhausted};
 use crate::id::{Id, Key};
 use crate::moment::{Moment, MomentKind};
 use crate::phone::Phone;
@@ -93,6 +93,7 @@ impl Account {
             Body::LeaseReleased(lease) => self.lease_released(at, lease),
             Body::Call(call) => self.call_event(event, call, mode, out),
             Body::CallRecord(record) => self.call_record(event, record, mode, out),
+            Body::PoolExhausted(told) => self.pool_exhausted(event, told, out),
             Body::CallTag(tag) => self.said_of_call(event, &tag.call_id, MomentKind::CallTagged, mode, out),
             Body::Transcript(it) => self.said_of_call(event, &it.call_id, MomentKind::CallTranscribed, mode, out),
             Body::Deal(deal) => self.deal(event, deal, mode, out),
@@ -183,6 +184,19 @@ impl Account {
             call_id: deal.call_id.as_deref().map(Str::from),
             deal_id: Some(deal.deal_id.as_str().into()),
             pool: None,
+        });
+    }
+
+    fn pool_exhausted(&mut self, event: &Event<'_>, told: &PoolExhausted<'_>, out: &mut Effects) {
+        out.moments.push(Moment {
+            moment_id: moment_id(MomentKind::PoolExhausted, &told.pool, &event.id),
+            kind: MomentKind::PoolExhausted,
+            account: self.name.clone(),
+            at: event.time,
+            call: None,
+            call_id: None,
+            deal_id: None,
+            pool: Some(told.pool.as_str().into()),
         });
     }
 

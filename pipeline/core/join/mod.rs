@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use attribution::share_of_calls_after;
 pub use snapshot::SnapshotError;
 
 use crate::event::Event;

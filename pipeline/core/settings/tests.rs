@@ -79,6 +79,27 @@ fn every_mistake_is_told_at_once() {
                 "agents: is empty",
             ],
         ),
+        (
+            r#"{"sites":[{"name":"a","origins":["https://a.example.com"]},{"name":"a","origins":[]},
+                {"name":"b/c","origins":["a.example.com","https://a.example.com/"],"cookie_domain":"co.uk"},
+                {"name":"d","origins":["https://www.example.com"],"cookie_domain":"example.org","number_timeout_ms":0,
+                "heartbeat_seconds":1}],
+                "pools":[{"name":"p","site":"d","overflow_number":"+14155550199"}],
+                "routes":[{"site":"x","pool":"p"},{"site":"a","pool":"p"},{"site":"d","pool":"p"}]}"#,
+            &[
+                "sites[1].name: two sites are called \"a\"",
+                "sites[1].origins: is empty",
+                "sites[2].name: \"b/c\" has a slash in it",
+                "sites[2].origins[0]: \"a.example.com\" is not an origin such as https://www.example.com",
+                "sites[2].origins[1]: \"https://a.example.com/\" has more than scheme, host and port; write https://a",
+                "sites[2].cookie_domain: \"co.uk\" is a domain that many sites share",
+                "sites[3].cookie_domain: \"example.org\" is no domain of https://www.example.com",
+                "sites[3].number_timeout_ms: 0 is not between 50 and 10000",
+                "sites[3].heartbeat_seconds: 1 is not between 5 and 600",
+                "routes[0].site: there is no site called \"x\"",
+                "routes[1].site: is \"a\", and the pool belongs to \"d\": it would never match",
+            ],
+        ),
     ] {
         check(settings(json).check().expect_err(json), expected, json);
     }
@@ -112,6 +133,25 @@ fn what_is_hardly_meant_is_warned_of() {
         "numbers[0].forward_to: \"Ada\" is neither a number",
     ];
     check(settings.warnings(), &expected, json);
+}
+
+#[test]
+fn sites_have_defaults_and_are_found() {
+    let json = r#"{"sites":[{"name":"a","origins":["https://*.example.com"]},
+        {"name":"b","origins":["https://b.example.com","https://example.org"]}],
+        "pools":[{"name":"p","site":"c","on_exhausted":"share"}],
+        "numbers":[{"number":"+14155550101","kind":"pool","pool":"p"}]}"#;
+    let settings = settings(json);
+    assert_eq!(settings.check(), Ok(()));
+    check(settings.warnings(), &["pools[0].site: there is no site called \"c\""], json);
+    let rules = Rules::new(settings);
+    let a = rules.site("a").expect("a site");
+    assert_eq!((a.honour_gpc, a.honour_dnt, a.number_timeout_ms, a.heartbeat_seconds), (true, false, 800, 30));
+    assert_eq!(*a, Site { name: "a".into(), origins: vec!["https://*.example.com".into()], ..Site::default() });
+    let of = |origin| rules.site_of_origin(origin).map(|site| site.name.as_str());
+    assert_eq!(of("https://b.example.com"), Some("a"), "the first that fits");
+    assert_eq!((of("https://example.org"), of("https://example.net")), (Some("b"), None));
+    assert_eq!(rules.site("c"), None);
 }
 
 #[test]

@@ -12,7 +12,8 @@ const FLOORS: &[&[&str]] = &[
     &["telemetry"],
     &["config", "files"],
     &["log", "lake"],
-    &["collect", "process", "query", "import", "simulate"],
+    &["lease"],
+    &["collect", "process", "query", "import", "simulate", "plan"],
     &["app"],
     &["cli"],
     &["main"],
@@ -22,6 +23,7 @@ const FLOORS: &[&[&str]] = &[
 const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ("axum", &["collect/"], "HTTP is collect's"),
     ("hyper", &["collect/server.rs"], "HTTP is collect's"),
+    ("reqwest", &["collect/callback.rs"], "one place asks others over HTTP"),
     ("async_nats", &["log/nats.rs", "log/nats/"], "the log's trait hides NATS"),
     ("redb", &["log/embedded.rs", "log/embedded/"], "the log's trait hides its store"),
     // query/tables.rs plans a scan of one version of a table; query/error.rs tells its errors from DataFusion's.
