@@ -57,7 +57,10 @@ fn stories() -> Vec<(&'static str, Vec<Vec<Event<'static>>>)> {
     ]
 }
 
-static STORIES: LazyLock<Vec<(&str, Vec<Vec<Event<'static>>>, [String; 2])>> = LazyLock::new(|| {
+/// A system, a call's messages, and what they come to in order: live, and bounded.
+type Story = (&'static str, Vec<Vec<Event<'static>>>, [String; 2]);
+
+static STORIES: LazyLock<Vec<Story>> = LazyLock::new(|| {
     let told = |(name, story): (&'static str, Vec<Vec<Event<'static>>>)| {
         let expected = [Mode::Live, Mode::Bounded].map(|mode| rows(&story, mode));
         (name, story, expected)
@@ -186,7 +189,8 @@ fn leg_says(second: u32, leg: &str, role: &str, kind: &str, cause: &str, dialled
 #[test]
 fn the_legs_of_a_call_make_one_outcome() {
     let (hangup, bridged) = ("call.hangup", "call.bridged");
-    let stories: [(&str, &[(u32, &str, &str, &str, &str, u32)]); 6] = [
+    type Said = (u32, &'static str, &'static str, &'static str, &'static str, u32);
+    let stories: [(&str, &[Said]); 6] = [
         (
             "callback_agent_missed",
             &[(1, "a", "agent", "call.initiated", "", 1), (30, "a", "agent", hangup, "timeout", 1)],
@@ -241,7 +245,8 @@ fn the_legs_of_a_call_make_one_outcome() {
         ),
     ];
     for (expected, story) in stories {
-        let says = |&(second, leg, role, kind, cause, dialled): &_| leg_says(second, leg, role, kind, cause, dialled);
+        let says =
+            |&(second, leg, role, kind, cause, dialled): &Said| leg_says(second, leg, role, kind, cause, dialled);
         let told: Vec<_> = story.iter().map(says).collect();
         for order in [told.iter().collect::<Vec<_>>(), told.iter().rev().collect()] {
             let rows = join(order.into_iter().flatten(), Mode::Bounded);
