@@ -129,9 +129,10 @@ export async function pages(host = 'localhost') {
     return { ...server, all };
 }
 
-/** A page with the snippet. `early` is script that runs before it. */
-export function html(collector, inner, { attributes = '', early = '', title = 'A page', replace = OWN } = {}) {
-    const named = replace && ` data-replace="${replace}"`;
+/** A page with the snippet. `early` is script that runs before it. It waits long for numbers: machines may be slow. */
+export function html(collector, inner, settings = {}) {
+    const { attributes = '', early = '', title = 'A page', replace = OWN, timeout = 9000 } = settings;
+    const named = (replace && ` data-replace="${replace}"`) + (timeout && ` data-timeout="${timeout}"`);
     return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title}</title>
 <script>${early}</script>
 <script async src="${collector.origin}/callweave.js" data-site="acme/main"${named} ${attributes}></script>
