@@ -130,7 +130,28 @@ test('a queue that nobody takes stays small', async () => {
     await page.reload();
     await it.collector.event('event-499');
     await it.collector.event('event-452');
-    assert.ok(it.collector.requests.every((request) => request.events.length <= 20 && request.bytes < 60000));
+    assert.ok(it.collector.requests.every((request) => +request.headers['content-length'] < 65536));
+});
+
+test('what is no data, or too much of it, harms nothing else', async () => {
+    const page = await it.open(TEXT);
+    await it.shows(page, '#text', SHOWN);
+    await page.evaluate(() => {
+        const round = {};
+        round.round = round;
+        const given = { plan: 'a' };
+        callweave('event', 'round', { properties: round });
+        callweave('event', 'big', { value: 10n });
+        callweave('event', 'long', { properties: { text: 'x'.repeat(40000) } });
+        callweave('event', 'given', { properties: given });
+        given.plan = 'b';
+        for (let count = 0; count < 4; count++) callweave('event', 'wide', { properties: { text: '\u00e9'.repeat(10000) } });
+    });
+    assert.deepEqual((await it.collector.event('given')).data.properties, { plan: 'a' });
+    await it.collector.event('wide', 4);
+    assert.deepEqual(['round', 'big', 'long'].flatMap((name) => it.collector.events(name)), []);
+    assert.ok(it.collector.requests.every((request) => +request.headers['content-length'] < 65536));
+    assert.deepEqual(it.errors, []);
 });
 
 test('a visitor who is not named yet is asked for once', async () => {

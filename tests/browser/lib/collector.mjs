@@ -69,7 +69,7 @@ export class Collector extends EventEmitter {
         const text = await body(request);
         const state = this.state;
         if (state === 'down') return request.socket.destroy();
-        const sent = { ...JSON.parse(text), headers: request.headers, bytes: text.length, state };
+        const sent = { ...JSON.parse(text), headers: request.headers, state };
         this.requests.push(sent);
         this.emit('request');
         if (state instanceof Promise) await state;
