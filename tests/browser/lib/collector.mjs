@@ -89,11 +89,12 @@ export class Collector extends EventEmitter {
         this.emit('answered');
     }
 
-    /** All events so far, each with the session and visitor of its request. */
+    /** All events so far, each with the session and visitor of its request; once, as in the log, if it was sent again. */
     events(type) {
-        const all = this.requests.flatMap(({ events, session_id, visitor_id }) =>
+        const sent = this.requests.flatMap(({ events, session_id, visitor_id }) =>
             events.map((event) => ({ ...event, session_id, visitor_id })),
         );
+        const all = sent.filter((event, at) => sent.findIndex((first) => first.id === event.id) === at);
         return type ? all.filter((event) => event.type === type || event.data.name === type) : all;
     }
 
