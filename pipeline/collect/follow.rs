@@ -91,8 +91,9 @@ impl Follower {
         let format =
             |reason: String| FollowError::Format { account: account.to_owned(), name: follow.name.clone(), reason };
         let zone: Tz = follow.timezone.parse().map_err(|_| format(format!("no zone {}", follow.timezone)))?;
+        // One of its kind needs no name: its events are those of an import.
         let source = |system: &str| {
-            let own = if follow.name == system { "" } else { follow.name.as_str() };
+            let own = if follow.name == follow.how.format() { "" } else { follow.name.as_str() };
             source_is(system, own)
         };
         let memory = data.join("follow").join(account).join(format!("{}.json", follow.name));

@@ -86,10 +86,10 @@ impl Files {
 }
 
 impl Spool {
-    /// Opens the folder, and makes it where it is not there. What an earlier life left in it is waiting.
+    /// Opens the folder, if it is there. What an earlier life left in it is waiting.
     ///
     /// # Errors
-    /// The folder cannot be made or read.
+    /// The folder cannot be read.
     pub fn open(folder: PathBuf, limit: u64, metrics: Metrics) -> Result<Spool, OpenError> {
         let closed = listed(&folder).map_err(|error| OpenError { path: folder.clone(), error })?;
         let next = closed.last().map_or(1, |(number, _)| number + 1);
@@ -292,6 +292,7 @@ async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
 
 /// A new file, and its name, on disk.
 fn begin(folder: &Path, path: &Path) -> io::Result<File> {
+    fs::create_dir_all(folder)?;
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(&HEADER)?;
     file.sync_all()?;
@@ -301,9 +302,14 @@ fn begin(folder: &Path, path: &Path) -> io::Result<File> {
 
 /// The files of a folder with their sizes, by number.
 fn listed(folder: &Path) -> io::Result<Vec<(u64, u64)>> {
-    fs::create_dir_all(folder)?;
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        // It is made when it is needed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
+    for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
         let number = name.to_str().and_then(|name| name.strip_suffix(".spool")?.parse().ok());
@@ -394,7 +400,7 @@ mod tests {
         assert!((2..6).contains(&kept), "{kept}");
         assert!(matches!(keep(&spool, "0123456789"), Err(SpoolError::Full { limit: 200 })));
         let gone = Spool::open(folder.path().join("gone"), 1 << 20, Metrics::new()).expect("a new spool");
-        fs::remove_dir(folder.path().join("gone")).expect("it was empty");
+        fs::write(folder.path().join("gone"), "no folder").expect("a file");
         assert!(matches!(keep(&gone, "x"), Err(SpoolError::Write { .. })));
     }
 }

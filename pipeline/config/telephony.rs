@@ -61,6 +61,18 @@ pub enum How {
     ThreeCx { listen: SocketAddr, allow: Vec<IpAddr>, columns: String },
 }
 
+impl How {
+    /// As `format` names it.
+    pub fn format(&self) -> &'static str {
+        match self {
+            How::AsteriskCdr { .. } => "asterisk",
+            How::AsteriskCel { .. } => "asterisk-cel",
+            How::Ami { .. } => "ami",
+            How::ThreeCx { .. } => "3cx",
+        }
+    }
+}
+
 impl Telephony {
     /// What the member of this name holds.
     pub fn secret(&self, member: &str) -> Option<&Secret> {

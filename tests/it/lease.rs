@@ -352,6 +352,17 @@ async fn a_log_that_hangs_holds_nobody_up() {
     let kept = ask(&desk, &rules, "ann", Some("s"), None, at(20)).await.expect("a number");
     assert_eq!((kept.how, kept.expires_at), (How::Kept, Some(at(30))));
     assert!(ask(&desk, &rules, "ann", Some("s"), None, at(30)).await.is_err(), "it is over");
+    // Who gives up sooner than the desk says as much of the log.
+    let before = std::time::Instant::now();
+    loop {
+        let asked = tokio::time::timeout(patience * 9 / 10, ask(&desk, &rules, "dan", None, None, at(0))).await;
+        if asked.is_err() {
+            break;
+        }
+        assert!(before.elapsed() < PATIENCE);
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(ask(&desk, &rules, "dan", None, None, at(0)).await, Err(LeaseError::Away(_))));
     moody.hangs.store(false, Ordering::Relaxed);
     let bob = loop {
         match ask(&desk, &rules, "bob", None, None, at(31)).await {

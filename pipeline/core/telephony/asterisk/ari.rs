@@ -53,7 +53,17 @@ fn take(tracker: &mut Tracker, draft: &mut Draft<'_>, event: &Value, terms: &Ter
     let state = channel.text("state").unwrap_or_default();
     match kind.as_str() {
         "StasisStart" | "ChannelCreated" => open(&mut put, channel, at),
-        "ChannelStateChange" if state == "Up" => put(channel, None, at, Happening::Up),
+        "ChannelStateChange" if state == "Up" => {
+            let connected = channel.get("connected").and_then(|other| other.text("number"));
+            match connected.as_deref().and_then(dialled) {
+                // Events of dialling come only to an application that asked for them; whom it met stands here.
+                callee @ Some(_) => {
+                    let why = asterisk("ANSWER");
+                    put(channel, None, at, Happening::DialEnds { why, word: "ANSWER", callee });
+                }
+                None => put(channel, None, at, Happening::Up),
+            }
+        }
         "ChannelDialplan" if is_voicemail(&event.text("dialplan_app").unwrap_or_default()) => {
             put(channel, None, at, Happening::Voicemail);
         }
