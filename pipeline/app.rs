@@ -1,6 +1,7 @@
 //! The only file that knows every role: builds them, runs them, and drains them.
 
 pub mod demo;
+pub mod pool;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use callweave_core::event::{Body, Event, TYPES, Text};
+use callweave_core::event::{Body, Event, TYPES, Text, decode};
+use callweave_core::settings::Settings;
 use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
 use tokio::runtime::Runtime;
@@ -20,8 +22,8 @@ use crate::lake::Lake;
 use crate::log::batching::{BatchOptions, Batcher, Submission};
 use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::log::frame::Record;
-use crate::log::nats::{Credentials, NatsLog, NatsOptions};
-use crate::log::{DEFAULT_PARTITIONS, Kind, Retention, SharedLog, WhenFull};
+use crate::log::nats::{ConnectError, Credentials, NatsLog, NatsOptions};
+use crate::log::{DEFAULT_PARTITIONS, Entry, Kind, Retention, SharedLog, Subject, WhenFull, partition_of};
 use crate::process::{self, Process, Summary};
 use crate::query::{self, QueryError};
 use crate::telemetry::logs;
@@ -107,6 +109,10 @@ fn runtime() -> Result<Runtime, Failure> {
 fn start_logs(config: &Config) -> Result<(), Failure> {
     logs::start(&config.log.level, config.log.format).map_err(|error| Failure::Usage(error.to_string()))
 }
+
+/// The first wait for a server that is away; each next one is twice as long, up to the longest.
+const CONNECT_WAIT: Duration = Duration::from_secs(1);
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The machine's clock. The only place outside of the log that looks at it.
 fn clock() -> Time {
@@ -211,7 +217,22 @@ async fn open_log(config: &Config) -> Result<SharedLog, Failure> {
         retention,
         ..NatsOptions::new(nats.url.clone())
     };
-    Ok(Arc::new(NatsLog::connect(options).await.map_err(Failure::failed)?))
+    Ok(Arc::new(connect(options).await.map_err(Failure::failed)?))
+}
+
+/// Waits for a server that is only away: what starts at night, or before its server, needs nobody to start it again.
+async fn connect(options: NatsOptions) -> Result<NatsLog, ConnectError> {
+    let mut wait = CONNECT_WAIT;
+    loop {
+        match NatsLog::connect(options.clone()).await {
+            Err(error) if error.is_passing() => {
+                tracing::warn!(%error, retry_seconds = wait.as_secs(), "waiting for nats");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(CONNECT_WAIT_MAX);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Runs roles until they are told to stop (SIGINT, SIGTERM); a second signal ends the process at once.
@@ -242,7 +263,10 @@ impl Up {
     pub async fn start(config: &Config, roles: Roles, shutdown: CancellationToken) -> Result<Up, Failure> {
         let metrics = Metrics::new();
         let surveyor = surveyor(config)?;
-        let log = open_log(config).await?;
+        let log = tokio::select! {
+            log = open_log(config) => log?,
+            () = shutdown.cancelled() => return Err(Failure::said("stopped before the log was there")),
+        };
         append_settings(config, &log).await?;
         let mut tasks = tokio::task::JoinSet::new();
         // Collectors stop first: what they have acknowledged is in the log by then, and is processed to its end or
@@ -250,7 +274,7 @@ impl Up {
         let collecting = CancellationToken::new();
         let mut address = None;
         if roles.collect {
-            let collect = Collect::of(config);
+            let collect = Collect::of(config).with_places(surveyor.another());
             let bound = collect.bind(log.clone(), metrics.clone(), log_answers(log.clone())).await;
             let bound = bound.map_err(Failure::failed)?;
             address = Some(bound.collect_address());
@@ -310,14 +334,22 @@ impl Up {
     }
 }
 
-/// The settings that the configuration gives accounts are facts in the log, like those that arrive as events. The same
-/// settings are the same event.
+/// The settings that the configuration gives accounts are facts in the log, like those that arrive as events: they are in
+/// force from this start on, unless the last the log was told are the same.
 async fn append_settings(config: &Config, log: &SharedLog) -> Result<(), Failure> {
     let batcher = Batcher::new(log.clone(), BatchOptions::default());
     for account in config.accounts.values() {
         let Some(settings) = &account.settings else { continue };
+        let partition = partition_of(&account.name, log.partitions());
+        let subject = Subject::events(partition, Kind::Settings, Some(&account.name));
+        let last = log.last_of_subject(&subject).await.map_err(Failure::failed)?;
+        if last.as_ref().is_some_and(|entry| tells(entry, settings)) {
+            continue;
+        }
         let content = serde_json::to_string(settings).context("settings cannot be written")?;
-        let id = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(content.as_bytes()));
+        let hash = xxhash_rust::xxh3::xxh3_128(content.as_bytes());
+        // Two roles that start at once append the same event; what was configured before others came is another one.
+        let id = format!("{hash:032x}-{}", last.map_or(0, |entry| entry.sequence));
         let now = clock();
         let event = Event {
             account: Text::from(account.name.as_str()),
@@ -330,11 +362,20 @@ async fn append_settings(config: &Config, log: &SharedLog) -> Result<(), Failure
         let bytes = event.to_json().into_bytes();
         let mut submission = Submission::new(account.name.as_str());
         let record = Record::Event { received: now, origin: "configuration", bytes: &bytes };
-        submission.push(Kind::Other, &record).map_err(Failure::failed)?;
+        submission.push(Kind::Settings, &record).map_err(Failure::failed)?;
         batcher.submit(submission).await.map_err(Failure::failed)?;
     }
     batcher.close().await;
     Ok(())
+}
+
+/// Whether the last settings in an entry are these.
+fn tells(entry: &Entry, settings: &Settings) -> bool {
+    let records = entry.records().filter_map(|record| match record {
+        Ok(Record::Event { received, bytes, .. }) => decode(bytes, Some(received)).ok(),
+        _ => None,
+    });
+    records.last().is_some_and(|event| matches!(event.body, Body::AccountSettings(last) if *last == *settings))
 }
 
 /// The first signal lets everything finish what it has; the second ends the process.

@@ -1,6 +1,7 @@
 //! Commands and flags. Exit status: 0 done, 1 failed, 2 used wrongly. Messages go to stderr, results to stdout.
 
 mod import;
+mod pool;
 mod simulate;
 
 use std::path::PathBuf;
@@ -65,6 +66,8 @@ enum Command {
     Sql(Sql),
     /// A report over the lake; without a name, lists them
     Report(Report),
+    /// Looks at pools of numbers
+    Pool(pool::Pool),
     /// Prints the JSON Schema of an event type; without a type, lists them
     Schema { r#type: Option<String> },
     /// Looks the configuration over, and says what is wrong and how to mend it
@@ -177,7 +180,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Schema { r#type } => return app::schema(r#type.as_deref()),
         Command::Check => return app::check(&flags),
-        Command::Import(options) => return options.run(),
+        Command::Import(options) => return options.run(&flags),
         Command::Simulate(options) => return options.run(),
         _ => {}
     }
@@ -194,6 +197,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
             input.extend(files);
             app::run(&config, &input)
         }
+        Command::Pool(pool) => pool.run(config.lake()),
         Command::Sql(Sql { query, file, output }) => app::sql(query::SqlOptions {
             lake: config.lake(),
             query,

@@ -7,8 +7,11 @@ pub mod telemetry;
 pub mod lake;
 pub mod log;
 
+pub mod lease;
+
 pub mod collect;
 pub mod import;
+pub mod plan;
 pub mod process;
 pub mod query;
 pub mod simulate;

@@ -156,6 +156,16 @@ impl Lines {
         self.bytes.extend_from_slice(json.as_bytes());
     }
 
+    /// The members of an object that is JSON already, without its brackets.
+    pub fn members(&mut self, json: &str) {
+        if !json.is_empty() {
+            if self.bytes.last() != Some(&b'{') {
+                self.bytes.push(b',');
+            }
+            self.bytes.extend_from_slice(json.as_bytes());
+        }
+    }
+
     pub fn object(&mut self, name: &'static str) {
         self.name(name);
         self.bytes.push(b'{');

@@ -8,11 +8,13 @@ use chrono_tz::Tz;
 use clap::Args;
 
 use crate::app::Failure;
+use crate::config::{self, Flags};
 use crate::import::{Format, ImportError, ImportOptions, Progress, import};
 
 #[derive(Debug, Args)]
 pub struct Import {
-    /// combined (access logs of Apache and nginx), csv (calls or ad costs, by header), calls-csv, ad-costs-csv, events
+    /// combined (access logs of Apache and nginx), csv (calls or ad costs, by header), calls-csv, ad-costs-csv, events,
+    /// asterisk (Master.csv), asterisk-cel, freeswitch (mod_json_cdr), 3cx
     #[arg(long, value_name = "FORMAT")]
     format: String,
     /// Plain, gzip or zstd; `-` is standard input
@@ -39,6 +41,9 @@ pub struct Import {
     /// What a column means: COLUMN=MEMBER (may be repeated)
     #[arg(long = "map", value_name = "COLUMN=MEMBER")]
     columns: Vec<String>,
+    /// Columns of call records (asterisk, asterisk-cel, 3cx) that are not the usual ones, with commas between
+    #[arg(long = "columns", value_name = "COLUMNS")]
+    record_columns: Option<String>,
     /// Events go here instead of standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -50,7 +55,8 @@ pub struct Import {
 const SITE_DEFAULT: &str = "http://localhost";
 
 impl Import {
-    pub fn run(self) -> Result<(), Failure> {
+    /// Whose numbers call records have is told by the account's settings in the configuration.
+    pub fn run(self, flags: &Flags) -> Result<(), Failure> {
         let usage = |text: String| Failure::Usage(text);
         let format: Format = self.format.parse().map_err(|error: ImportError| usage(error.to_string()))?;
         let mut options = ImportOptions::new(format, self.files, &self.account);
@@ -68,6 +74,18 @@ impl Import {
             usage(format!("--timezone {}: is not an IANA time zone such as Europe/Berlin", self.timezone))
         })?;
         options.currency = self.currency;
+        options.record_columns = self.record_columns;
+        if matches!(format, Format::Asterisk | Format::AsteriskCel | Format::FreeSwitch | Format::ThreeCx) {
+            let config = config::load(flags, &config::environment()).map_err(|it| usage(it.to_string()))?;
+            options.settings = config.accounts.get(&self.account).and_then(|account| account.settings.clone());
+            if options.settings.is_none() {
+                eprintln!(
+                    "callweave: account {} has no settings in the configuration: whether a number is one of its own cannot \
+                     be told, and every call counts by its direction alone",
+                    self.account
+                );
+            }
+        }
         options.rejects = self.rejects;
         for pair in self.columns {
             let split = pair.split_once('=').map(|(column, member)| (column.to_owned(), member.to_owned()));

@@ -38,7 +38,7 @@ impl Drop for Place {
 
 impl Admission {
     pub fn new(keys: Keys, limits: &Limits, metrics: Metrics) -> Admission {
-        let full = Bucket { tokens: burst(limits.requests_per_second), at: None };
+        let full = Bucket::full(limits.requests_per_second);
         Admission {
             buckets: (0..keys.count()).map(|_| Mutex::new(full.clone())).collect(),
             keys,
@@ -70,7 +70,7 @@ impl Admission {
         let caller = self.keys.find(presented(headers)?).ok_or(Refusal::WrongKey)?;
         if let Some(bucket) = self.buckets.get(caller.key) {
             let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(wait) = bucket.take(f64::from(self.per_second), Instant::now()) {
+            if let Err(wait) = bucket.take(self.per_second, Instant::now()) {
                 self.turn_away("rate");
                 return Err(Refusal::TooFast { per_second: self.per_second, wait });
             }
@@ -83,9 +83,15 @@ impl Admission {
         Hold { memory: self.memory.clone(), bytes: 0 }
     }
 
-    fn turn_away(&self, limit: &'static str) {
+    /// Counts a request that a limit turned away.
+    pub fn turn_away(&self, limit: &'static str) {
         self.metrics.collect_turned_away.get_or_create(&Limit { limit }).inc();
     }
+}
+
+/// Whether a request presents a key, right or wrong.
+pub fn has_key(headers: &HeaderMap) -> bool {
+    presented(headers).is_ok()
 }
 
 /// The key of a request: `Authorization: Bearer KEY`, else `X-Callweave-Key`.
@@ -100,18 +106,22 @@ fn presented(headers: &HeaderMap) -> Result<&str, Refusal> {
 
 /// A token bucket: so many a second, and twice as many at once.
 #[derive(Debug, Clone)]
-struct Bucket {
+pub struct Bucket {
     tokens: f64,
     at: Option<Instant>,
 }
 
-fn burst(per_second: u32) -> f64 {
-    2.0 * f64::from(per_second)
-}
-
 impl Bucket {
-    /// Takes one token, or tells how long it is until there is one.
-    fn take(&mut self, per_second: f64, now: Instant) -> Result<(), Duration> {
+    pub fn full(per_second: u32) -> Bucket {
+        Bucket { tokens: 2.0 * f64::from(per_second), at: None }
+    }
+
+    /// Takes one token.
+    ///
+    /// # Errors
+    /// There is none; with the time until there is one.
+    pub fn take(&mut self, per_second: u32, now: Instant) -> Result<(), Duration> {
+        let per_second = f64::from(per_second);
         let passed = self.at.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
         self.at = Some(now);
         self.tokens = (self.tokens + passed * per_second).min(2.0 * per_second);
@@ -120,6 +130,11 @@ impl Bucket {
         }
         self.tokens -= 1.0;
         Ok(())
+    }
+
+    /// Whether nobody came for so long.
+    pub fn is_full_by(&self, now: Instant, after: Duration) -> bool {
+        self.at.is_none_or(|at| now.saturating_duration_since(at) >= after)
     }
 }
 
@@ -214,10 +229,10 @@ mod tests {
     fn a_bucket_refills_by_time() {
         let start = Instant::now();
         let after = |millis| start + Duration::from_millis(millis);
-        let mut bucket = Bucket { tokens: burst(10), at: None };
-        assert_eq!((0..100).filter(|_| bucket.take(10.0, start).is_ok()).count(), 20, "a burst");
-        assert_eq!(bucket.take(10.0, start), Err(Duration::from_millis(100)));
-        assert_eq!((0..100).filter(|_| bucket.take(10.0, after(500)).is_ok()).count(), 5);
-        assert_eq!((0..100).filter(|_| bucket.take(10.0, after(60_000)).is_ok()).count(), 20, "no more than a burst");
+        let mut bucket = Bucket::full(10);
+        assert_eq!((0..100).filter(|_| bucket.take(10, start).is_ok()).count(), 20, "a burst");
+        assert_eq!(bucket.take(10, start), Err(Duration::from_millis(100)));
+        assert_eq!((0..100).filter(|_| bucket.take(10, after(500)).is_ok()).count(), 5);
+        assert_eq!((0..100).filter(|_| bucket.take(10, after(60_000)).is_ok()).count(), 20, "no more than a burst");
     }
 }

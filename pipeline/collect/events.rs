@@ -8,8 +8,10 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, timeout};
 
+use super::accounts::Accounts;
 use super::admission::{Admission, Hold, Place};
 use super::body::{self, Packing};
+use super::callback::Callbacks;
 use super::elements::{Form, form_of};
 use super::intake::{Intake, Terms, take_in};
 use super::replies::{Answer, Refusal};
@@ -20,13 +22,17 @@ use crate::telemetry::metrics::{Metrics, Reason, Type};
 
 /// Longer bodies, and packed ones, are decoded beside the threads that serve connections.
 const INLINE_BYTES_MAX: usize = 64 << 10;
+/// What the events of this endpoint are marked with in the log.
+const ORIGIN: &str = "/v1/events";
 
 /// What the handlers share.
 pub struct Events {
     pub admission: Admission,
     pub limits: Limits,
     pub batcher: Batcher,
+    pub accounts: Accounts,
     pub payload_max: usize,
+    pub callbacks: Callbacks,
     pub metrics: Metrics,
 }
 
@@ -63,7 +69,13 @@ impl Events {
         self.metrics.collect_received.inc_by(bytes.len() as u64);
         // The hold stays until the log has what the body held.
         let (intake, _hold) = self.decode(bytes, &admitted, hold).await?;
-        self.append(intake).await
+        let settings = intake.settings.records() > 0;
+        let answer = self.append(intake).await?;
+        if settings {
+            // Who changed the settings finds them in force here with the next request.
+            self.accounts.changed(&admitted.caller.account);
+        }
+        Ok(answer)
     }
 
     fn admit(&self, parts: &Parts) -> Result<Admitted, Refusal> {
@@ -83,7 +95,8 @@ impl Events {
         let small = packing == Packing::Plain && bytes.len() <= INLINE_BYTES_MAX;
         let work = move || {
             let bytes = body::unpack(packing, bytes, limit, &mut hold)?;
-            let intake = take_in(&bytes, form, &Terms { account: &account, received, events_max, payload_max })?;
+            let terms = Terms { account: &account, origin: ORIGIN, received, events_max, payload_max };
+            let intake = take_in(&bytes, form, &terms)?;
             Ok((intake, hold))
         };
         if small {
@@ -95,10 +108,24 @@ impl Events {
         })
     }
 
-    async fn append(&self, intake: Intake) -> Result<Answer, Refusal> {
-        let Intake { submission, answer, taken_by_type, refused_by_reason } = intake;
-        let (records, bytes, started) = (submission.records(), submission.bytes(), Instant::now());
-        let submitted = match timeout(self.limits.append, self.batcher.submit(submission)).await {
+    /// Appends what was taken in; returns the answer once the log has it.
+    ///
+    /// # Errors
+    /// The log did not confirm.
+    pub async fn append(&self, intake: Intake) -> Result<Answer, Refusal> {
+        let Intake { settings, submission, callbacks, answer, taken_by_type, refused_by_reason } = intake;
+        let records = settings.records() + submission.records();
+        if records == 0 {
+            return Ok(answer);
+        }
+        let (bytes, started) = (settings.bytes() + submission.bytes(), Instant::now());
+        let submit = async {
+            if settings.records() > 0 {
+                self.batcher.submit(settings).await?;
+            }
+            self.batcher.submit(submission).await
+        };
+        let submitted = match timeout(self.limits.append, submit).await {
             Ok(result) => result.map_err(Refusal::Log),
             Err(_) => Err(Refusal::Unconfirmed(self.limits.append)),
         };
@@ -107,6 +134,7 @@ impl Events {
             tracing::warn!(reason = %refusal, records, "events were not acknowledged");
             return Err(refusal);
         }
+        callbacks.into_iter().for_each(|event| self.callbacks.wish(event));
         self.metrics.log_append_duration.observe(started.elapsed().as_secs_f64());
         self.metrics.log_appended.inc_by(records as u64);
         self.metrics.log_appended_bytes.inc_by(bytes as u64);

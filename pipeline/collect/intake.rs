@@ -1,4 +1,5 @@
-//! Events of a request, decoded to tell which are taken, and put in their order into one submission to the log.
+//! Events of a request, decoded to tell which are taken, and put in their order into one submission to the log. Settings
+//! have one of their own, before the others: its last entry tells collectors what is in force.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,26 +8,30 @@ use callweave_core::event::{Body, decode};
 use callweave_core::time::Time;
 use serde::Deserialize;
 
+use super::callback::is_wish;
 use super::elements::{Element, Form, TooMany, split};
 use super::replies::{Answer, Fate, LISTED_MAX, REFUSED_LISTED_MAX, Refusal, Status};
 use crate::log::Kind;
 use crate::log::batching::{Submission, SubmitError};
 use crate::log::frame::{self, MAX_EVENT_BYTES, Record};
 
-/// What the events of this endpoint are marked with in the log.
-pub const ORIGIN: &str = "/v1/events";
 /// Bytes of a frame around its first record.
 const FRAME_HEAD: usize = 16;
 /// Reasons and paths are for people: what is longer is cut.
 const TEXT_BYTES_MAX: usize = 4096;
 /// Longer elements are not looked through for an id to answer with.
 const ID_SEARCH_BYTES_MAX: usize = 64 << 10;
+/// Calls back that one request can ask for; nobody on a page asks for more.
+const CALLBACKS_MAX: usize = 16;
 /// Longer ids are none (as in an event).
 const ID_BYTES_MAX: usize = callweave_core::limits::ID_BYTES_MAX;
 
 /// What holds for a whole request.
+#[derive(Clone, Copy)]
 pub struct Terms<'a> {
     pub account: &'a str,
+    /// What the events are marked with in the log: the endpoint.
+    pub origin: &'static str,
     /// When its body was there.
     pub received: Time,
     pub events_max: u64,
@@ -36,7 +41,11 @@ pub struct Terms<'a> {
 
 /// A request ready for the log, and the answer that holds once the log has it.
 pub struct Intake {
+    /// Goes first.
+    pub settings: Submission,
     pub submission: Submission,
+    /// Events that ask for a call back.
+    pub callbacks: Vec<Vec<u8>>,
     pub answer: Answer,
     pub taken_by_type: BTreeMap<&'static str, u64>,
     pub refused_by_reason: BTreeMap<&'static str, u64>,
@@ -60,12 +69,7 @@ pub fn take_in(body: &[u8], form: Form, terms: &Terms<'_>) -> Result<Intake, Ref
     }
     let max = usize::try_from(terms.events_max).unwrap_or(usize::MAX);
     let elements = split(body, form, max).map_err(|TooMany| Refusal::TooMany { limit: terms.events_max })?;
-    let mut intake = Intake {
-        submission: Submission::new(terms.account),
-        answer: Answer::default(),
-        taken_by_type: BTreeMap::new(),
-        refused_by_reason: BTreeMap::new(),
-    };
+    let mut intake = Intake::new(terms.account);
     let all = elements.len() <= LISTED_MAX;
     for (index, element) in elements.iter().enumerate() {
         intake.add(index, element, terms, all)?;
@@ -74,40 +78,104 @@ pub fn take_in(body: &[u8], form: Form, terms: &Terms<'_>) -> Result<Intake, Ref
 }
 
 impl Intake {
+    /// Of a request of an account; nothing is in it yet.
+    pub fn new(account: &str) -> Intake {
+        Intake {
+            settings: Submission::new(account),
+            submission: Submission::new(account),
+            callbacks: Vec::new(),
+            answer: Answer::default(),
+            taken_by_type: BTreeMap::new(),
+            refused_by_reason: BTreeMap::new(),
+        }
+    }
+
     fn add(&mut self, index: usize, element: &Element<'_>, terms: &Terms<'_>, listed: bool) -> Result<(), Refusal> {
         match judge(element, terms) {
             Ok((body, id)) => {
-                let record = Record::Event { received: terms.received, origin: ORIGIN, bytes: element.bytes };
-                self.push(kind_of(&body), &record)?;
-                self.answer.taken += 1;
-                *self.taken_by_type.entry(body.type_name()).or_default() += 1;
+                self.push_event(&body, element.bytes, terms)?;
                 if listed {
                     let id = Some(id.into_owned());
                     self.answer.results.push(Fate { index, id, status: Status::Taken, path: None, reason: None });
                 }
+                Ok(())
             }
-            Err(refused) => {
-                self.push(Kind::Other, &kept(element.bytes, &refused, terms))?;
-                self.answer.refused += 1;
-                self.answer.of_other_accounts += usize::from(refused.class == "account");
-                *self.refused_by_reason.entry(refused.class).or_default() += 1;
-                if listed || self.answer.results.len() < REFUSED_LISTED_MAX {
-                    let Refused { path, reason, id, .. } = refused;
-                    self.answer.results.push(Fate {
-                        index,
-                        id: id.map(Cow::into_owned),
-                        status: Status::Refused,
-                        path: Some(path).filter(|path| !path.is_empty()),
-                        reason: Some(reason),
-                    });
-                }
-            }
+            Err(refused) => self.push_refused(index, element.bytes, refused, terms, listed),
+        }
+    }
+
+    /// Takes an event that the collector has put together itself of what was sent. Where it cannot be used, `sent` is
+    /// kept of it, and it is listed in the answer.
+    ///
+    /// # Errors
+    /// The log takes nothing so long.
+    pub fn add_made(
+        &mut self,
+        index: usize,
+        made: &[u8],
+        sent: impl FnOnce() -> Vec<u8>,
+        terms: &Terms<'_>,
+    ) -> Result<(), Refusal> {
+        match judge(&Element { bytes: made, broken: None }, terms) {
+            Ok((body, _)) => self.push_event(&body, made, terms),
+            Err(refused) => self.push_refused(index, &sent(), refused, terms, false),
+        }
+    }
+
+    /// Keeps what cannot even be made an event.
+    ///
+    /// # Errors
+    /// The log takes nothing so long.
+    pub fn add_unusable(
+        &mut self,
+        index: usize,
+        sent: &[u8],
+        (path, reason): (&str, &str),
+        terms: &Terms<'_>,
+    ) -> Result<(), Refusal> {
+        let class = if path.is_empty() { "syntax" } else { "envelope" };
+        let refused = Refused { class, path: path.to_owned(), reason: reason.to_owned(), id: id_of(sent) };
+        self.push_refused(index, sent, refused, terms, false)
+    }
+
+    fn push_event(&mut self, body: &Body<'_>, bytes: &[u8], terms: &Terms<'_>) -> Result<(), Refusal> {
+        self.push(kind_of(body), &Record::Event { received: terms.received, origin: terms.origin, bytes })?;
+        if is_wish(body) && self.callbacks.len() < CALLBACKS_MAX {
+            self.callbacks.push(bytes.to_vec());
+        }
+        self.answer.taken += 1;
+        *self.taken_by_type.entry(body.type_name()).or_default() += 1;
+        Ok(())
+    }
+
+    fn push_refused(
+        &mut self,
+        index: usize,
+        bytes: &[u8],
+        refused: Refused<'_>,
+        terms: &Terms<'_>,
+        listed: bool,
+    ) -> Result<(), Refusal> {
+        self.push(Kind::Other, &kept(bytes, &refused, terms))?;
+        self.answer.refused += 1;
+        self.answer.of_other_accounts += usize::from(refused.class == "account");
+        *self.refused_by_reason.entry(refused.class).or_default() += 1;
+        if listed || self.answer.results.len() < REFUSED_LISTED_MAX {
+            let Refused { path, reason, id, .. } = refused;
+            self.answer.results.push(Fate {
+                index,
+                id: id.map(Cow::into_owned),
+                status: Status::Refused,
+                path: Some(path).filter(|path| !path.is_empty()),
+                reason: Some(reason),
+            });
         }
         Ok(())
     }
 
     fn push(&mut self, kind: Kind, record: &Record<'_>) -> Result<(), Refusal> {
-        self.submission.push(kind, record).map_err(|_| {
+        let to = if kind == Kind::Settings { &mut self.settings } else { &mut self.submission };
+        to.push(kind, record).map_err(|_| {
             let bytes = frame::size_of(record);
             Refusal::Log(SubmitError::TooLarge { bytes, limit: MAX_EVENT_BYTES })
         })
@@ -137,7 +205,7 @@ fn judge<'a>(element: &Element<'a>, terms: &Terms<'_>) -> Result<(Body<'a>, Cow<
         let reason = format!("is {}, and the key is one of {}", quoted(&event.account), quoted(terms.account));
         return refuse("account", "account".to_owned(), reason, Some(event.id.0));
     }
-    let size = FRAME_HEAD + frame::size_of(&Record::Event { received: terms.received, origin: ORIGIN, bytes });
+    let size = FRAME_HEAD + frame::size_of(&Record::Event { received: terms.received, origin: terms.origin, bytes });
     if size > terms.payload_max {
         let reason = format!(
             "has {} bytes, and with {} around it more than the {} that the log takes at once",
@@ -154,7 +222,7 @@ fn judge<'a>(element: &Element<'a>, terms: &Terms<'_>) -> Result<(Body<'a>, Cow<
 fn kept<'a>(bytes: &'a [u8], refused: &'a Refused<'_>, terms: &Terms<'a>) -> Record<'a> {
     let record = |bytes| Record::Rejected {
         received: terms.received,
-        origin: ORIGIN,
+        origin: terms.origin,
         account: Some(terms.account),
         reason: &refused.reason,
         path: &refused.path,
@@ -171,7 +239,8 @@ fn kind_of(body: &Body<'_>) -> Kind {
         Body::Call(_) | Body::CallRecord(_) | Body::CallTag(_) | Body::CallNote(_) | Body::Transcript(_) => Kind::Call,
         // A lease that arrives as an event was granted elsewhere: its subject is not compared with.
         Body::LeaseGranted(_) | Body::LeaseRenewed(_) | Body::LeaseReleased(_) => Kind::Other,
-        Body::Deal(_) | Body::AdCost(_) | Body::AccountSettings(_) | Body::Erase(_) => Kind::Other,
+        Body::PoolExhausted(_) | Body::Deal(_) | Body::AdCost(_) | Body::Erase(_) => Kind::Other,
+        Body::AccountSettings(_) => Kind::Settings,
     }
 }
 
@@ -212,8 +281,13 @@ mod tests {
         )
     }
 
-    const TERMS: Terms<'_> =
-        Terms { account: "acme", received: Time(1_795_176_001_000_000), events_max: 100, payload_max: 1 << 20 };
+    const TERMS: Terms<'_> = Terms {
+        account: "acme",
+        origin: "/v1/events",
+        received: Time(1_795_176_001_000_000),
+        events_max: 100,
+        payload_max: 1 << 20,
+    };
 
     #[test]
     fn every_event_has_its_fate() {
@@ -242,6 +316,15 @@ mod tests {
         assert_eq!(intake.taken_by_type, [("page_view", 1)].into());
         assert_eq!(intake.refused_by_reason, [("account", 1), ("data", 1), ("envelope", 1), ("syntax", 1)].into());
         assert_eq!(intake.submission.records(), 5, "the log gets all of them");
+    }
+
+    #[test]
+    fn settings_go_alone() {
+        let view = event("1", "acme", "page_view", r#"{"visitor_id":"v","url":"https://a.example/"}"#);
+        let settings = event("2", "acme", "account_settings", r#"{"timezone":"Europe/Berlin"}"#);
+        let body = format!("{view}\n{settings}\n{view}");
+        let intake = take_in(body.as_bytes(), Form::Any, &TERMS).expect("three elements");
+        assert_eq!((intake.settings.records(), intake.submission.records(), intake.answer.taken), (1, 2, 3));
     }
 
     #[test]

@@ -42,6 +42,23 @@ pub enum Refusal {
     Encoding(String),
     #[error("this key sends more than {per_second} requests a second: send several events in one request")]
     TooFast { per_second: u32, wait: Duration },
+    #[error("this {who} sends more than {per_second} requests a second: send several events in one request")]
+    TooOften { who: &'static str, per_second: u32, wait: Duration },
+    #[error(
+        "this page may not speak for the site: name an account and a site that there are, and add the page's origin to the \
+         site's `origins` in the account's settings (without sites only pages on localhost may)"
+    )]
+    Origin,
+    #[error("the body cannot be read at byte {at}: send one JSON object as docs/collect.md has it")]
+    BadBody { at: usize },
+    #[error("{path} {reason}")]
+    BadMember { path: &'static str, reason: &'static str },
+    #[error("a page's body is not packed: send it without Content-Encoding")]
+    Packed,
+    #[error("the key is of another account than the body names: leave the account out")]
+    OtherAccount,
+    #[error("the account has no such site: give the name of one of its sites, or none")]
+    NoSite,
     #[error("too many requests are being worked on: send it again in a moment")]
     Busy,
     #[error("the bodies being worked on take all the memory they may: send it again in a moment")]
@@ -87,6 +104,13 @@ impl Refusal {
             Refusal::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type"),
             Refusal::Encoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding"),
             Refusal::TooFast { .. } => (StatusCode::TOO_MANY_REQUESTS, "too-fast"),
+            Refusal::TooOften { .. } => (StatusCode::TOO_MANY_REQUESTS, "too-fast"),
+            Refusal::Origin => (StatusCode::FORBIDDEN, "origin"),
+            Refusal::BadBody { .. } => (StatusCode::BAD_REQUEST, "bad-body"),
+            Refusal::BadMember { .. } => (StatusCode::BAD_REQUEST, "bad-member"),
+            Refusal::Packed => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding"),
+            Refusal::OtherAccount => (StatusCode::FORBIDDEN, "other-account"),
+            Refusal::NoSite => (StatusCode::BAD_REQUEST, "no-site"),
             Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Refusal::Memory => (StatusCode::SERVICE_UNAVAILABLE, "memory"),
             Refusal::Unconfirmed(_) => (StatusCode::SERVICE_UNAVAILABLE, "unconfirmed"),
@@ -100,7 +124,7 @@ impl Refusal {
     /// When to come back, where that makes sense.
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Refusal::TooFast { wait, .. } => Some(*wait),
+            Refusal::TooFast { wait, .. } | Refusal::TooOften { wait, .. } => Some(*wait),
             Refusal::Busy | Refusal::Memory => Some(BUSY_WAIT),
             Refusal::Log(SubmitError::Overloaded { .. }) => Some(BUSY_WAIT),
             Refusal::Log(SubmitError::TooLarge { .. }) => None,
@@ -123,7 +147,7 @@ impl IntoResponse for Refusal {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"callweave\""));
             }
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE if !matches!(self, Refusal::Packed) => {
                 headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
             }
             // What is left of the body is not waited for.
@@ -140,7 +164,8 @@ fn title(status: StatusCode) -> &'static str {
     status.canonical_reason().unwrap_or("Error")
 }
 
-fn problem(status: StatusCode, name: &str, detail: String) -> Response {
+/// A problem as RFC 9457 has it.
+pub fn problem(status: StatusCode, name: &str, detail: String) -> Response {
     let problem = Problem {
         name: Cow::Owned(format!("urn:callweave:problem:{name}")),
         title: title(status),
@@ -252,6 +277,10 @@ mod tests {
             (Refusal::TooLong { limit: 1, unpacked: true }, 413, None),
             (Refusal::MediaType("image/png".into()), 415, None),
             (Refusal::TooFast { per_second: 1, wait: Duration::from_millis(1200) }, 429, Some("2")),
+            (Refusal::TooOften { who: "site", per_second: 1, wait: Duration::from_millis(200) }, 429, Some("1")),
+            (Refusal::Origin, 403, None),
+            (Refusal::BadBody { at: 7 }, 400, None),
+            (Refusal::Packed, 415, None),
             (Refusal::Busy, 503, Some("1")),
             (Refusal::Log(SubmitError::Overloaded { limit: 1 }), 503, Some("1")),
             (log(AppendError::Unavailable("away".into())), 503, Some("5")),

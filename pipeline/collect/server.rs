@@ -1,13 +1,16 @@
 //! Connections: accepted up to a number, bounded in every wait, and finished before the end.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Request;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -36,6 +39,10 @@ pub struct BindError {
     error: std::io::Error,
 }
 
+/// Who is at the other end of a request's connection: a browser, or a proxy.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Drained {
@@ -57,6 +64,11 @@ impl Listener {
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         Ok(Listener { socket, address })
+    }
+
+    /// The next connection.
+    pub async fn accept(&self) -> std::io::Result<(TcpStream, SocketAddr)> {
+        self.socket.accept().await
     }
 
     /// Serves until `shutdown`; then nothing is accepted any more, and what is in flight has `limits.drain` to finish.
@@ -115,8 +127,8 @@ impl Serving {
                 accepted = next() => accepted,
             };
             match accepted {
-                Some((place, Ok((stream, _)))) => {
-                    connections.spawn(self.clone().connection(stream, place));
+                Some((place, Ok((stream, peer)))) => {
+                    connections.spawn(self.clone().connection(stream, Peer(peer.ip().to_canonical()), place));
                 }
                 Some((_, Err(error))) => {
                     tracing::warn!(%error, "could not accept a connection");
@@ -130,7 +142,7 @@ impl Serving {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, _place: OwnedSemaphorePermit) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: Peer, _place: OwnedSemaphorePermit) {
         // Answers are small and whole: waiting for more to send with them only delays them.
         let _ = stream.set_nodelay(true);
         self.metrics.collect_connections.inc();
@@ -140,7 +152,7 @@ impl Serving {
             .header_read_timeout(self.limits.head)
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(stream, TowerToHyperService::new(self.routes.clone()));
+            .serve_connection(stream, From { peer, routes: TowerToHyperService::new(self.routes.clone()) });
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -159,15 +171,36 @@ impl Serving {
     }
 }
 
+/// The routes, for the requests of one connection.
+struct From {
+    peer: Peer,
+    routes: TowerToHyperService<Router>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for From {
+    type Response = <TowerToHyperService<Router> as hyper::service::Service<Request<Incoming>>>::Response;
+    type Error = <TowerToHyperService<Router> as hyper::service::Service<Request<Incoming>>>::Error;
+    type Future = <TowerToHyperService<Router> as hyper::service::Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.routes.call(request)
+    }
+}
+
 /// Counts requests by route and status. Paths that nobody serves share one name, so that nobody can make up more.
-async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+async fn count(State(metrics): State<Metrics>, request: Request<Body>, next: Next) -> Response {
     let started = Instant::now();
     let route = match request.uri().path() {
         "/v1/events" => "/v1/events",
+        "/v1/web" => "/v1/web",
+        "/v1/number" => "/v1/number",
+        path if path.starts_with("/v1/hooks/") => "/v1/hooks",
         "/livez" => "/livez",
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",
         path if path.starts_with("/v1/schemas/") => "/v1/schemas",
+        path if path.starts_with("/callweave") && path.ends_with(".js") => "/callweave.js",
         _ => "other",
     };
     let response = next.run(request).await.into_response();

@@ -1,18 +1,31 @@
 //! The collector put together.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::post;
+use callweave_core::source::Surveyor;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::accounts::Accounts;
 use super::admin::{Health, Ready, health_routes, metrics_routes, schema_routes};
 use super::admission::Admission;
+use super::callback::{Callbacks, Caller};
 use super::events::{self, Events};
+use super::follow::{self, FollowError, Follower};
+use super::hooks::{Hooks, HooksOptions};
+use super::outbox::Outbox;
+use super::script;
 use super::server::{BindError, Drained, Listener};
-use crate::config::{Config, Keys, Limits, Listen};
+use super::spool::{self, Spool};
+use super::web::Web;
+use super::web::numbers::Dealer;
+use crate::config::{Account, Config, Keys, Limits, Listen, Network, Telephony};
+use crate::lease::Desk;
 use crate::log::SharedLog;
 use crate::log::batching::{BatchOptions, Batcher};
 use crate::telemetry::metrics::Metrics;
@@ -22,6 +35,28 @@ pub struct Collect {
     pub listen: Listen,
     pub limits: Limits,
     pub keys: Keys,
+    /// Whose browsers are served.
+    pub accounts: Vec<Account>,
+    pub trusted_proxies: Vec<Network>,
+    /// What tells of a visit, for routes: it finds places if it was given some.
+    pub surveyor: Surveyor,
+    /// This machine's own folder: events that wait for the log lie in its `spool`.
+    pub data: PathBuf,
+    /// By account.
+    pub telephony: BTreeMap<String, Telephony>,
+    /// Where others reach it; absent: its own address, which no provider can reach.
+    pub public_url: Option<String>,
+}
+
+/// Why a collector cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Spool(#[from] spool::OpenError),
+    #[error(transparent)]
+    Follow(#[from] FollowError),
 }
 
 /// A collector that listens; it accepts once it runs.
@@ -30,20 +65,41 @@ pub struct Bound {
     /// `None`: metrics are served at the address of the events.
     admin: Option<Listener>,
     events: Arc<Events>,
+    web: Arc<Web>,
+    hooks: Arc<Hooks>,
+    spool: Arc<Spool>,
+    outbox: Outbox,
+    followers: Vec<Follower>,
+    caller: Caller,
     ready: Ready,
 }
 
 impl Collect {
     pub fn of(config: &Config) -> Collect {
-        Collect { listen: config.listen, limits: config.limits.clone(), keys: Keys::of(config.accounts.values()) }
+        Collect {
+            listen: config.listen,
+            limits: config.limits.clone(),
+            keys: Keys::of(config.accounts.values()),
+            accounts: config.accounts.values().cloned().collect(),
+            trusted_proxies: config.trusted_proxies.clone(),
+            surveyor: Surveyor::default(),
+            data: config.data.clone(),
+            telephony: config.telephony.clone(),
+            public_url: config.public_url.clone(),
+        }
+    }
+
+    /// Routes go by these places, too.
+    pub fn with_places(self, surveyor: Surveyor) -> Collect {
+        Collect { surveyor, ..self }
     }
 
     /// Takes the addresses. What `ready` says is told at `/readyz` ([`super::log_answers`], or more).
     ///
     /// # Errors
-    /// An address cannot be listened on.
-    pub async fn bind(self, log: SharedLog, metrics: Metrics, ready: Ready) -> Result<Bound, BindError> {
-        let Collect { listen, limits, keys } = self;
+    /// An address cannot be listened on, the spool not be opened, or what is followed not be understood.
+    pub async fn bind(self, log: SharedLog, metrics: Metrics, ready: Ready) -> Result<Bound, StartError> {
+        let Collect { listen, limits, keys, accounts, trusted_proxies, surveyor, data, telephony, public_url } = self;
         let collect = Listener::bind("listen.collect", listen.collect).await?;
         // Port 0 twice is two free ports.
         let shared = listen.admin == listen.collect && listen.admin.port() != 0;
@@ -51,14 +107,39 @@ impl Collect {
         let options = BatchOptions::default();
         // A body that was let in must fit.
         let pending_bytes = options.pending_bytes.max(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
+        let desk = Desk::new(log.clone(), metrics.clone());
+        let (callbacks, jobs) = Callbacks::new(metrics.clone());
         let events = Arc::new(Events {
             admission: Admission::new(keys, &limits, metrics.clone()),
+            accounts: Accounts::new(&accounts, log.clone(), limits.site_requests_per_second),
             limits,
             payload_max: log.max_payload(),
+            callbacks,
             batcher: Batcher::new(log, BatchOptions { pending_bytes, ..options }),
             metrics,
         });
-        Ok(Bound { collect, admin, events, ready })
+        let spool = Spool::open(data.join("spool"), events.limits.spool_bytes, events.metrics.clone())?;
+        let spool = Arc::new(spool);
+        let outbox = Outbox::new(events.batcher.clone(), spool.clone(), events.payload_max, events.metrics.clone());
+        let public_url = public_url.unwrap_or_else(|| format!("http://{}", collect.address));
+        let mut followers = Vec::new();
+        for (account, telephony) in &telephony {
+            for follow in &telephony.follow {
+                followers.push(Follower::new(account, follow, &data).await?);
+            }
+        }
+        let caller = Caller {
+            queue: jobs,
+            telephony: telephony.clone(),
+            public_url: public_url.clone(),
+            outbox: outbox.clone(),
+            metrics: events.metrics.clone(),
+        };
+        let options = HooksOptions { telephony, public_url, trusted_proxies: trusted_proxies.clone() };
+        let names = accounts.iter().map(|account| account.name.as_str());
+        let hooks = Hooks::new(events.clone(), outbox.clone(), names, options);
+        let web = Web::new(events.clone(), Dealer::new(desk, &surveyor), trusted_proxies);
+        Ok(Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, ready })
     }
 }
 
@@ -76,15 +157,27 @@ impl Bound {
     /// Serves until `shutdown`, then finishes what is in flight: `limits.drain` at most, and as long as the log takes to
     /// confirm what it was given, `limits.append` at most. Health and metrics are served until then.
     pub async fn run(self, shutdown: CancellationToken) -> Drained {
-        let Bound { collect, admin, events, ready } = self;
+        let Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, ready } = self;
         let (limits, metrics, batcher) = (events.limits.clone(), events.metrics.clone(), events.batcher.clone());
         let health = Health::new(ready, shutdown.clone());
+        let beside_http = tokio::spawn({
+            let (events, stop) = (events.clone(), shutdown.clone());
+            async move {
+                tokio::join!(
+                    follow::run(followers, &outbox, &events, &stop),
+                    caller.run(&events.accounts, stop.clone())
+                );
+            }
+        });
         let mut routes = Router::new().route("/v1/events", post(events::post)).with_state(events);
+        routes = routes.merge(web.routes()).merge(script::routes()).merge(hooks.routes());
         routes = routes.merge(schema_routes()).merge(health_routes(health.clone()));
         if admin.is_none() {
             routes = routes.merge(metrics_routes(metrics.clone()));
         }
         let drained = CancellationToken::new();
+        let delivering = CancellationToken::new();
+        let deliveries = tokio::spawn(spool.run(batcher.clone(), delivering.clone()));
         let beside = async {
             match admin {
                 Some(admin) => {
@@ -96,6 +189,11 @@ impl Bound {
         };
         let work = async {
             let ended = collect.serve(routes, &limits, &metrics, shutdown).await;
+            // Followers put what they have read where it is safe; a call back on its way is finished.
+            let _ = beside_http.await;
+            delivering.cancel();
+            // It ends by itself, and what it has not delivered stays on disk.
+            let _ = deliveries.await;
             if timeout(limits.append, batcher.close()).await.is_err() {
                 tracing::warn!("the log did not confirm everything in time; nothing of it was acknowledged");
             }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Secret;
 use super::entries::Origin;
 use super::values::{GIB, KIB, MIB};
+use super::{Network, Secret};
 
 /// What was given for a member.
 pub struct Given<'a> {
@@ -99,6 +99,19 @@ impl Given<'_> {
         Ok(text.to_owned())
     }
 
+    /// What paths are put behind: without a slash, query or fragment at its end.
+    pub fn base_url(&self) -> Result<String, String> {
+        let text = self.text()?;
+        let wrong = |what: &str| Err(format!("{text:?} {what}; write it like https://calls.example.com"));
+        match url::Url::parse(text) {
+            Ok(url) if !matches!(url.scheme(), "https" | "http") => wrong("is no address of the web"),
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => wrong("has more than a path"),
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => wrong("holds a user"),
+            Ok(_) => Ok(text.trim_end_matches('/').to_owned()),
+            Err(error) => wrong(&format!("is no URL ({error})")),
+        }
+    }
+
     pub fn address(&self) -> Result<SocketAddr, String> {
         let text = self.text()?;
         let wrong = || format!("{text:?} is not an address and a port; write it like 127.0.0.1:8090 or [::]:8090");
@@ -106,6 +119,22 @@ impl Given<'_> {
             Some(port) => port.parse().map(|port| SocketAddr::from(([127, 0, 0, 1], port))).map_err(|_| wrong()),
             None => text.parse().map_err(|_| wrong()),
         }
+    }
+
+    /// Addresses and networks, from a list or from text with commas.
+    pub fn networks(&self) -> Result<Vec<Network>, String> {
+        let texts: Vec<&str> = match self.value {
+            Value::String(text) => text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect(),
+            Value::Array(items) => {
+                let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+                texts.ok_or("holds something else than text; give addresses and networks in quotes")?
+            }
+            other => return Err(format!("is {}; give a list of addresses and networks", kind(other))),
+        };
+        let network = |text: &str| {
+            text.parse::<Network>().map_err(|error| format!("{text:?} {error}; give what the proxies connect from"))
+        };
+        texts.into_iter().map(network).collect()
     }
 
     pub fn count(&self, min: u64, max: u64) -> Result<u64, String> {

@@ -121,6 +121,23 @@ pub const MEMBERS: &[Member] = &[
         set: |config, given| put(&mut config.listen.admin, given.address()),
     },
     Member {
+        name: "public_url",
+        form: "https://HOST, with a path if there is one",
+        default: "",
+        about: "Where others reach the collector. Telephone providers are told addresses under it, and their signatures are \
+                checked against it; `X-Forwarded-…` never counts.",
+        set: |config, given| put(&mut config.public_url, given.base_url().map(Some)),
+    },
+    Member {
+        name: "trusted_proxies",
+        form: "a list of addresses and networks, or text with commas",
+        default: "",
+        about: "Proxies in front of the collector, such as `10.0.0.0/8`: of requests that come from them, the browser's \
+                address is the last one in `X-Forwarded-For` that is not one of them. From anybody else that header counts \
+                for nothing.",
+        set: |config, given| put(&mut config.trusted_proxies, given.networks()),
+    },
+    Member {
         name: "log.level",
         form: "off, error, warn, info, debug, trace, or a filter such as `info,callweave::collect=debug`",
         default: "info",
@@ -189,6 +206,25 @@ pub const MEMBERS: &[Member] = &[
         },
     },
     Member {
+        name: "limits.address_requests_per_second",
+        form: "1 to 1000000",
+        default: "100",
+        about: "Requests a second of browsers at one address (of IPv6: in one network of 64 bits), twice as many in a \
+                burst; more are answered 429.",
+        set: |config, given| {
+            put(&mut config.limits.address_requests_per_second, given.count(1, 1_000_000).map(|count| count as u32))
+        },
+    },
+    Member {
+        name: "limits.site_requests_per_second",
+        form: "1 to 1000000",
+        default: "5000",
+        about: "Requests a second of all browsers on one site, twice as many in a burst; more are answered 429.",
+        set: |config, given| {
+            put(&mut config.limits.site_requests_per_second, given.count(1, 1_000_000).map(|count| count as u32))
+        },
+    },
+    Member {
         name: "limits.head_seconds",
         form: "1 to 3600",
         default: "10",
@@ -215,6 +251,13 @@ pub const MEMBERS: &[Member] = &[
         default: "20",
         about: "Time that requests in flight have to finish at a graceful stop.",
         set: |config, given| put(&mut config.limits.drain, given.seconds(0, 3600)),
+    },
+    Member {
+        name: "limits.spool_bytes",
+        form: BYTES,
+        default: "256 MiB",
+        about: "Bytes of telephone systems' events on disk, in `data`, that wait for the log.",
+        set: |config, given| put(&mut config.limits.spool_bytes, given.bytes(MIB, 1024 * GIB)),
     },
     Member {
         name: "commit.calls_ms",
@@ -285,6 +328,22 @@ pub const ACCOUNT_MEMBERS: &[(&str, &str, &str)] = &[
     ),
     ("keys_file", PATH, "A file with one key a line; empty lines and those that begin with `#` do not count."),
     ("settings", "a path to a JSON or TOML file, or a table", "The account's settings (contract, section 3)."),
+    ("twilio_auth_token", "text", "What Twilio signs requests with."),
+    ("twilio_auth_token_file", PATH, "A file that holds it alone."),
+    ("twilio_api_url", "a URL", "Where calls back are asked for instead of at Twilio's own address, such as a proxy."),
+    ("signalwire_token", "text", "What SignalWire signs requests with."),
+    ("signalwire_token_file", PATH, "A file that holds it alone."),
+    ("telnyx_public_key", "text", "The public key of Telnyx, in base64."),
+    ("telnyx_public_key_file", PATH, "A file that holds it alone."),
+    ("plivo_auth_token", "text", "What Plivo signs requests with."),
+    ("plivo_auth_token_file", PATH, "A file that holds it alone."),
+    ("vonage_signature_secret", "text", "What Vonage signs requests with."),
+    ("vonage_signature_secret_file", PATH, "A file that holds it alone."),
+    ("bandwidth_credentials", "USER:PASSWORD", "What Bandwidth logs in with (basic authentication)."),
+    ("bandwidth_credentials_file", PATH, "A file that holds them alone."),
+    ("freeswitch_credentials", "USER:PASSWORD", "What FreeSWITCH logs in with (basic authentication)."),
+    ("freeswitch_credentials_file", PATH, "A file that holds them alone."),
+    ("follow", "a list of tables", "Telephone systems whose files and lines are followed: `docs/telephony.md`."),
 ];
 
 pub fn find(name: &str) -> Option<&'static Member> {

@@ -10,6 +10,8 @@ mod first_run;
 mod given;
 mod keys;
 mod members;
+mod network;
+mod telephony;
 mod values;
 
 #[cfg(test)]
@@ -21,4 +23,6 @@ pub use entries::{Flags, environment};
 pub use first_run::{FirstRun, FirstRunError};
 pub use keys::{Caller, Keys, Secret};
 pub use members::page;
+pub use network::{Network, NetworkError};
+pub use telephony::{Follow, How, Telephony};
 pub use values::{Commit, Config, Limits, Listen, Log, Nats, Retention, Snapshot};

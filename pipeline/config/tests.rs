@@ -33,11 +33,41 @@ fn mistakes_are_told_with_place_and_mending() {
         ("", &[], &[]),
         ("partitions = 0", &[], &["c.toml:1: partitions: 0 is out of range; give 1 to 1024"]),
         ("\npartitions = \"many\"", &[], &["c.toml:2: partitions: \"many\" is not a whole number; give 1 to 1024"]),
+        ("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]", &[("CALLWEAVE_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8")], &[]),
+        (
+            "trusted_proxies = [\"10.0.0.0/40\"]",
+            &[],
+            &["c.toml:1: trusted_proxies: \"10.0.0.0/40\" is no address or network such as 10.0.0.7, 10.0.0.0/8 or \
+                 2001:db8::/32; give what the proxies connect from"],
+        ),
         ("partitons = 4", &[], &["c.toml:1: partitons: there is no such member; did you mean partitions?"]),
         (
             "[limit]\nbody_bytes = 1",
             &[],
             &["c.toml:2: limit.body_bytes: there is no such member; did you mean limits.body_bytes?"],
+        ),
+        ("public_url = \"https://t.example/\"\n[accounts.acme]\ntwilio_auth_token = \"x\"", &[], &[]),
+        (
+            "[accounts.acme]\ntwilio_auth_token = \"x\"\nfreeswitch_credentials = \"x\"",
+            &[],
+            &[
+                "c.toml:2: accounts.acme.twilio_auth_token: needs to know the address that the provider was told, for that is \
+                 what it signs; give public_url",
+                "c.toml:3: accounts.acme.freeswitch_credentials: has no colon; write it like USER:PASSWORD",
+            ],
+        ),
+        (
+            "public_url = \"calls.example.com\"",
+            &[],
+            &["c.toml:1: public_url: \"calls.example.com\" is no URL (relative URL without a base); write it like \
+                 https://calls.example.com"],
+        ),
+        (
+            "[[accounts.acme.follow]]\nformat = \"fax\"",
+            &[],
+            &[
+                "c.toml:1: accounts.acme.follow: table 1 has the format \"fax\"; give asterisk, asterisk-cel, ami or 3cx",
+            ],
         ),
         (
             "[retention]\n[elsewhere]",
@@ -259,6 +289,30 @@ fn the_example_is_right() {
     let report = check(&flags, &[]);
     assert!(report.is_right(), "{report}");
     assert!(report.to_string().contains("ok     account acme: 1 keys, settings given\n"), "{report}");
+}
+
+#[test]
+fn what_is_hardly_meant_is_told_and_no_mistake() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let file = folder.path().join("c.toml");
+    let text = r#"
+        retention.log_days = 1
+        [accounts.acme]
+        keys = ["a-key-of-acme-itself"]
+        settings = { pools = [{ name = "p", hold_minutes = 1440, cooldown_minutes = 60, on_exhausted = "share" }] }
+    "#;
+    std::fs::write(&file, text).expect("a scratch file");
+    let report = check(&Flags { config: Some(file), ..Flags::default() }, &[]);
+    assert!(report.is_right(), "{report}");
+    let report = report.to_string();
+    for words in [
+        "accounts.acme.settings: pools[0]: no number belongs to the pool \"p\"",
+        "retention.log_days: is shorter than a number of pool \"p\" of account acme is held and rests, 1500 minutes: it \
+         would go to another visitor too early; give 2 days or more",
+    ] {
+        let line = report.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {report}"));
+        assert!(line.starts_with("warn   "), "{line}");
+    }
 }
 
 #[test]

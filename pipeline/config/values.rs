@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Account, Secret};
+use super::{Account, Network, Secret, Telephony};
 use crate::telemetry::logs::Format;
 
 pub(super) const KIB: u64 = 1 << 10;
@@ -24,6 +24,8 @@ pub struct Config {
     /// Partitions the log must have. `None`: what it has, or of a new one the log's own default.
     pub partitions: Option<u16>,
     pub listen: Listen,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
     pub log: Log,
     pub limits: Limits,
     pub commit: Commit,
@@ -31,8 +33,12 @@ pub struct Config {
     pub retention: Retention,
     /// A database of places in MaxMind's format (`.mmdb`).
     pub places: Option<PathBuf>,
+    /// Where others reach the collector: what telephone providers are told, and sign.
+    pub public_url: Option<String>,
     /// By name.
     pub accounts: BTreeMap<String, Account>,
+    /// Telephone systems, by account.
+    pub telephony: BTreeMap<String, Telephony>,
 }
 
 /// How NATS is reached.
@@ -80,6 +86,10 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// For each key; more are answered 429. Twice as many may come in one burst.
     pub requests_per_second: u32,
+    /// For each address of a browser; an IPv6 address is its 64 bits of network.
+    pub address_requests_per_second: u32,
+    /// For each site, from all browsers together.
+    pub site_requests_per_second: u32,
     /// Time a sender has for a request's head, and for its next request on the same connection.
     pub head: Duration,
     /// Time a sender has for a request's body.
@@ -88,6 +98,8 @@ pub struct Limits {
     pub append: Duration,
     /// Time that requests in flight have to finish at a graceful stop.
     pub drain: Duration,
+    /// Bytes of events on disk that wait for the log.
+    pub spool_bytes: u64,
 }
 
 /// When rows are committed to the lake: at the first of age and number.
@@ -130,13 +142,16 @@ impl Default for Config {
             nats: None,
             partitions: None,
             listen: Listen { collect: local(8090), admin: local(9090) },
+            trusted_proxies: Vec::new(),
             log: Log { level: "info".to_owned(), format: Format::Text },
             limits: Limits::default(),
             commit: Commit { calls: Duration::from_millis(500), bulk: Duration::from_secs(5), rows: 100_000 },
             snapshot: Snapshot { every: Duration::from_secs(60) },
             retention: Retention { log_age: Some(Duration::from_secs(30 * 86_400)), log_bytes: None },
             places: None,
+            public_url: None,
             accounts: BTreeMap::new(),
+            telephony: BTreeMap::new(),
         }
     }
 }
@@ -150,10 +165,13 @@ impl Default for Limits {
             concurrent: 256,
             memory_bytes: 256 * MIB,
             requests_per_second: 5000,
+            address_requests_per_second: 100,
+            site_requests_per_second: 5000,
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
             append: Duration::from_secs(30),
             drain: Duration::from_secs(20),
+            spool_bytes: 256 * MIB,
         }
     }
 }

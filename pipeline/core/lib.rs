@@ -14,6 +14,7 @@ pub mod limits;
 pub mod moment;
 pub mod money;
 pub mod phone;
+pub mod plan;
 pub mod row;
 pub mod settings;
 pub mod source;

@@ -59,6 +59,11 @@ pub const CALL_TIMEOUT_MINUTES_MAX: f64 = 10_080.0;
 pub const HOLD_MINUTES_MAX: f64 = 43_200.0;
 pub const COOLDOWN_MINUTES_MAX: f64 = 43_200.0;
 pub const RETENTION_DAYS_MAX: u32 = 36_500;
+/// How long a page waits for its numbers before it shows its own, and how often it tells that it is open.
+pub const NUMBER_TIMEOUT_MS_MIN: u32 = 50;
+pub const NUMBER_TIMEOUT_MS_MAX: u32 = 10_000;
+pub const HEARTBEAT_SECONDS_MIN: u32 = 5;
+pub const HEARTBEAT_SECONDS_MAX: u32 = 600;
 /// Digits of a pool's extensions.
 pub const EXTENSION_DIGITS_MIN: u8 = 1;
 pub const EXTENSION_DIGITS_MAX: u8 = 10;
@@ -82,6 +87,8 @@ pub const CALLER_MEMORY: i64 = 1_826 * MICROS_PER_DAY;
 pub const SIGNS_PER_SESSION: usize = 256;
 /// Page views that a session keeps; beyond it those in the middle are let go, and still counted.
 pub const PAGES_PER_SESSION: usize = 2_000;
+/// How many of them go together.
+pub const PAGES_LET_GO_AT_ONCE: usize = 100;
 /// Renewals that a lease keeps; beyond it the two oldest become one.
 pub const RENEWALS_PER_LEASE: usize = 256;
 /// Clicks on numbers, and callbacks asked for, that a visitor keeps: the latest count.
@@ -106,3 +113,52 @@ pub const USER_AGENTS_KEPT: usize = 8_192;
 pub const ADDRESSES_KEPT: usize = 32_768;
 /// Distinct devices, and distinct places, that a worker shares between sessions; beyond it sharing starts anew.
 pub const SHARED_VALUES_KEPT: usize = 16_384;
+
+// --- planning of pools ---
+/// Lines of a pool that are planned for; no formula is looked at beyond.
+pub const PLANNED_LINES_MAX: usize = 100_000;
+
+// --- telephone systems ---
+/// Body of one request of a telephone system. A record of FreeSWITCH with its whole log, URL-encoded, stays below.
+pub const HOOK_BYTES_MAX: usize = 1 << 20;
+/// Pairs of a form, or of a URL's query.
+pub const FORM_PAIRS_MAX: usize = 1_000;
+/// One line of a call record file, of a line listener, or of a header of event text.
+pub const RECORD_LINE_BYTES_MAX: usize = 65_536;
+/// Headers of one block of event text (AMI, ESL); those beyond are passed over.
+pub const BLOCK_HEADERS_MAX: usize = 1_000;
+/// Columns of a line.
+pub const COLUMNS_MAX: usize = 64;
+/// Calls that a parser of lines or event text puts together at one time; the one longest untouched is let go.
+pub const OPEN_CALLS_MAX: usize = 4_096;
+/// Channels of one of them. Further ones are passed over.
+pub const CHANNELS_PER_CALL: usize = 64;
+/// Rows of one of them in a file of call records.
+pub const ROWS_PER_CALL: usize = 256;
+/// A digit string up to this long is an extension, not a number.
+pub const INTERNAL_DIGITS_MAX: usize = 6;
+/// An account's numbers that are looked at to tell its country.
+pub const REGION_NUMBERS_MAX: usize = 16;
+/// A signed request is taken for this long before and after the time it was signed for, in seconds.
+pub const REPLAY_SECONDS_MAX: i64 = 300;
+/// A telephone system's time further than this from the receipt is a clock that is off: the receipt counts.
+pub const CLOCK_MICROS_MAX: i64 = MICROS_PER_DAY;
+/// Mappings of an account, and alternatives of one of their paths.
+pub const MAPPINGS_MAX: usize = 64;
+pub const MAPPING_VALUES_MAX: usize = 256;
+
+// --- how calls are answered ---
+/// One text that is said (Twilio takes 4,096 characters in `<Say>`).
+pub const VOICE_TEXT_BYTES_MAX: usize = 4_096;
+/// How long a phone rings (Twilio, `<Dial timeout>`: 5 to 600 seconds).
+pub const RING_SECONDS_MIN: u32 = 5;
+pub const RING_SECONDS_MAX: u32 = 600;
+pub const VOICEMAIL_SECONDS_MIN: u32 = 2;
+pub const VOICEMAIL_SECONDS_MAX: u32 = 3_600;
+/// Keys of a telephone.
+pub const MENU_KEYS_MAX: usize = 12;
+pub const ASSESSMENT_CATEGORIES_MAX: usize = 10;
+/// Parameters of one request of Twilio's.
+pub const TWILIO_PARAMETERS_MAX: usize = 500;
+/// How far a telephone system's clock may be off before the collector's own counts.
+pub const TWILIO_CLOCK_MICROS_MAX: i64 = MICROS_PER_DAY;

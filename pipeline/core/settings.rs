@@ -2,9 +2,13 @@
 
 mod check;
 mod local_time;
+mod mapping;
+mod route;
 mod rules;
+mod site;
 #[cfg(test)]
 mod tests;
+mod voice;
 mod weekday;
 
 use std::collections::BTreeMap;
@@ -14,7 +18,12 @@ use serde::{Deserialize, Serialize};
 
 pub use check::Mistake;
 pub use local_time::{LocalTime, LocalTimeError};
+pub(crate) use mapping::STATUSES;
+pub use mapping::{Mapping, Member};
+pub use route::{RouteAsk, Shows};
 pub use rules::Rules;
+pub use site::Site;
+pub use voice::{Api, Assessment, Callbacks, CallerId, Category, Fallback, Menu, MenuKey, Target, Voice, Voicemail};
 
 use crate::event::object;
 use crate::phone::Phone;
@@ -43,6 +52,9 @@ pub struct Settings {
     pub business_hours: Option<BTreeMap<Weekday, Vec<(LocalTime, LocalTime)>>>,
     /// Local dates on which the business is closed.
     pub holidays: Vec<Date>,
+    /// The web sites on which numbers are shown.
+    #[serde(deserialize_with = "object::list")]
+    pub sites: Vec<Site>,
     #[serde(deserialize_with = "object::list")]
     pub numbers: Vec<Number>,
     #[serde(deserialize_with = "object::list")]
@@ -52,8 +64,14 @@ pub struct Settings {
     pub routes: Vec<Route>,
     #[serde(deserialize_with = "object::list")]
     pub tag_rules: Vec<TagRule>,
+    /// How calls are answered.
+    #[serde(deserialize_with = "object::only")]
+    pub voice: Voice,
     /// Number or extension to name.
     pub agents: BTreeMap<String, String>,
+    /// How the messages of systems that callweave does not know become calls; `callrail` and `ctm` come with it.
+    #[serde(deserialize_with = "object::list")]
+    pub mappings: Vec<Mapping>,
     /// Rows older than this are deleted; absent: kept for good.
     pub retention_days: Option<u32>,
     pub ip_precision: IpPrecision,
@@ -95,6 +113,9 @@ pub struct Number {
     pub source: Option<String>,
     pub medium: Option<String>,
     pub campaign: Option<String>,
+    /// How calls to this number are answered, in place of the account's `voice`.
+    #[serde(default, deserialize_with = "voice::boxed")]
+    pub voice: Option<Box<Voice>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -108,6 +129,7 @@ pub enum NumberKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pool {
     pub name: String,
+    /// The site that it belongs to; absent: all sites.
     pub site: Option<String>,
     /// How long a number is held for a session without a sign of life. 30 if absent, as long as a session lasts.
     #[serde(default = "thirty")]
@@ -115,7 +137,8 @@ pub struct Pool {
     /// How long a number then rests before another session gets it, for those who call late. 30 if absent.
     #[serde(default = "thirty")]
     pub cooldown_minutes: f64,
-    /// How many digits an extension has; absent: the pool uses none.
+    /// How many digits an extension has; absent: the pool uses none. With extensions a number is leased to many sessions at
+    /// once, each with a code of its own that the caller dials after it.
     pub extensions: Option<u8>,
     /// What visitors see when every number is held: `overflow` (if absent) shows `overflow_number`, `share` the number
     /// that has been held for longest.
@@ -132,21 +155,32 @@ pub enum OnExhausted {
     Share,
 }
 
-/// Conditions that must all hold (an absent one always does; text may hold `*` for anything), and what is shown then.
+/// Conditions that must all hold, and what is shown then. An absent condition always holds; one whose value is not known
+/// of the visit never does. Text may hold `*` for anything, and is compared without regard to case but in `landing_path`
+/// and the values of `url_parameters`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Route {
+    /// The name of one of the `sites`.
+    pub site: Option<String>,
+    /// The number on the page that is replaced; absent: any.
+    pub replaces: Option<Phone>,
     pub source: Option<String>,
     pub medium: Option<String>,
     pub campaign: Option<String>,
+    /// The host of another site that led here; `www.` aside.
     pub referrer_host: Option<String>,
-    /// Names and values of the landing page's URL parameters.
+    /// Names and values of the landing page's URL parameters. The value `*` is met by any, an empty one too.
     pub url_parameters: Option<BTreeMap<String, String>>,
+    /// The landing page's path, from its first slash on and without parameters.
     pub landing_path: Option<String>,
+    /// ISO 3166-1 alpha-2.
     pub country: Option<String>,
     pub region: Option<String>,
     pub city: Option<String>,
+    /// A language tag; `de` is met by `de-AT`, too.
     pub language: Option<String>,
+    /// `desktop`, `mobile`, `tablet`, `tv`, `console`, `watch` or `bot`.
     pub device: Option<String>,
     /// The pool to lease from …
     pub pool: Option<String>,
@@ -195,11 +229,14 @@ impl Default for Settings {
             call_timeout_minutes: 240.0,
             business_hours: None,
             holidays: Vec::new(),
+            sites: Vec::new(),
             numbers: Vec::new(),
             pools: Vec::new(),
             routes: Vec::new(),
             tag_rules: Vec::new(),
+            voice: Voice::default(),
             agents: BTreeMap::new(),
+            mappings: Vec::new(),
             retention_days: None,
             ip_precision: IpPrecision::default(),
         }

@@ -1,5 +1,5 @@
 //! Files that others wrote become contract events: web-server access logs, calls and advertising costs as CSV, and
-//! NDJSON of events.
+//! NDJSON of events, and call records of telephone systems.
 //!
 //! A line that cannot be used is reported with its file and number, counted, and written to the rejects file if there
 //! is one; the rest goes on. The same file gives the same events with the same ids every time, so importing it twice
@@ -13,6 +13,7 @@ mod events;
 mod page;
 mod read;
 mod repeats;
+mod telephony;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -25,6 +26,7 @@ use std::str::FromStr;
 
 use callweave_core::event::{Rejected, decode, is_account};
 use callweave_core::limits::ACCOUNT_BYTES_MAX;
+use callweave_core::settings::Settings;
 use chrono_tz::Tz;
 
 pub use crate::telemetry::progress::Progress;
@@ -45,6 +47,14 @@ pub enum Format {
     AdCostsCsv,
     /// NDJSON of contract events: checked, and passed on unchanged.
     Events,
+    /// Asterisk's call records (`Master.csv`).
+    Asterisk,
+    /// Asterisk's channel events.
+    AsteriskCel,
+    /// Records of FreeSWITCH's `mod_json_cdr`, in any of its encodings: one a file or a line.
+    FreeSwitch,
+    /// 3CX's call records.
+    ThreeCx,
 }
 
 /// What to import, and how to read it.
@@ -67,6 +77,10 @@ pub struct ImportOptions {
     pub currency: Option<String>,
     /// Columns of a CSV under other names: (column, member).
     pub columns: Vec<(String, String)>,
+    /// Columns of call records, where they are not the usual ones.
+    pub record_columns: Option<String>,
+    /// Whose numbers are whose in call records.
+    pub settings: Option<Settings>,
     /// Where lines that cannot be used are written as they came.
     pub rejects: Option<PathBuf>,
 }
@@ -83,6 +97,8 @@ impl ImportOptions {
             timezone: Tz::UTC,
             currency: None,
             columns: Vec::new(),
+            record_columns: None,
+            settings: None,
             rejects: None,
         }
     }
@@ -90,7 +106,9 @@ impl ImportOptions {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    #[error("--format {0} is unknown: it is one of combined, csv, calls-csv, ad-costs-csv, events")]
+    #[error(
+        "--format {0} is unknown: it is one of combined, csv, calls-csv, ad-costs-csv, events, asterisk, asterisk-cel, freeswitch, 3cx"
+    )]
     Format(String),
     #[error("--account {0} is not an account's name: 1 to {max} letters, digits, dots, dashes and underscores", max = ACCOUNT_BYTES_MAX)]
     Account(String),
@@ -108,6 +126,8 @@ pub enum ImportError {
         "{file}: the header has no column for {missing}; it has {header}. Name the column with --map COLUMN=MEMBER"
     )]
     Columns { file: String, missing: String, header: String },
+    #[error("--columns: {0}")]
+    RecordColumns(String),
     #[error("{file}:{line}: a record of more than {most} bytes; is a quotation mark missing before it?")]
     Record { file: String, line: u64, most: usize },
     #[error("{file}: cannot be opened")]
@@ -195,6 +215,10 @@ impl Format {
             Format::CallsCsv => "calls-csv",
             Format::AdCostsCsv => "ad-costs-csv",
             Format::Events => "events",
+            Format::Asterisk => "asterisk",
+            Format::AsteriskCel => "asterisk-cel",
+            Format::FreeSwitch => "freeswitch",
+            Format::ThreeCx => "3cx",
         }
     }
 }
@@ -202,8 +226,12 @@ impl Format {
 impl FromStr for Format {
     type Err = ImportError;
     fn from_str(name: &str) -> Result<Format, ImportError> {
-        [Format::Combined, Format::Csv, Format::CallsCsv, Format::AdCostsCsv, Format::Events]
+        let csv = [Format::Csv, Format::CallsCsv, Format::AdCostsCsv];
+        let records = [Format::Asterisk, Format::AsteriskCel, Format::FreeSwitch, Format::ThreeCx];
+        [Format::Combined, Format::Events]
             .into_iter()
+            .chain(csv)
+            .chain(records)
             .find(|format| format.name() == name)
             .ok_or_else(|| ImportError::Format(name.to_owned()))
     }
@@ -237,6 +265,7 @@ pub fn import(options: &ImportOptions, out: &mut dyn Write, progress: &Progress)
         Format::Combined => combined::import(&mut run),
         Format::Csv | Format::CallsCsv | Format::AdCostsCsv => csv::import(&mut run),
         Format::Events => events::import(&mut run),
+        Format::Asterisk | Format::AsteriskCel | Format::FreeSwitch | Format::ThreeCx => telephony::import(&mut run),
     };
     let closed = done.and_then(|()| run.close());
     let counts = run.counts;

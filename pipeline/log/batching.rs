@@ -269,7 +269,9 @@ impl Lane {
                 Place::Account(account) => Some(account),
                 Place::Partition(_) => None,
             };
-            let shares = submission.frames.len() == 1 && submission.id.is_none();
+            // Who asks for an account's last settings must find them under its name.
+            let alone = job.kind == Kind::Settings;
+            let shares = submission.frames.len() == 1 && submission.id.is_none() && !alone;
             let fits = |frame: &&mut OpenFrame| {
                 let limit = self.options.frame_bytes.min(MAX_FRAME_BYTES);
                 frame.kind == job.kind && frame.id.is_none() && frame.builder.len() + part.len() <= limit

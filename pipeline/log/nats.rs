@@ -127,7 +127,7 @@ pub enum ConnectError {
     #[error("cannot use the credentials file {path}: {reason}")]
     CredentialsFile { path: PathBuf, reason: String },
     #[error("cannot connect to NATS at {servers}: {reason}")]
-    Connect { servers: String, reason: String },
+    Connect { servers: String, reason: String, passing: bool },
     #[error("the NATS server at {servers} is {version}; callweave needs 2.9 or newer")]
     OldServer { servers: String, version: String },
     #[error(
@@ -145,6 +145,13 @@ pub enum ConnectError {
     Stream { stream: String, reason: String },
     #[error("JetStream at {servers} does not answer: {reason}")]
     JetStream { servers: String, reason: String },
+}
+
+impl ConnectError {
+    /// Whether the server may only be away, starting or choosing a leader: worth another try without any change.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, ConnectError::Connect { passing: true, .. } | ConnectError::JetStream { .. })
+    }
 }
 
 /// The connection and what its events told.
@@ -232,10 +239,11 @@ async fn connect(
             Err(error) => return Err(ConnectError::CredentialsFile { path, reason: error.to_string() }),
         },
     };
-    connect
-        .connect(servers)
-        .await
-        .map_err(|error| ConnectError::Connect { servers: shown(&options.servers), reason: error.to_string() })
+    connect.connect(servers).await.map_err(|error| {
+        use async_nats::ConnectErrorKind::{Dns, Io, MaxReconnects, TimedOut};
+        let passing = matches!(error.kind(), Dns | Io | MaxReconnects | TimedOut);
+        ConnectError::Connect { servers: shown(&options.servers), reason: error.to_string(), passing }
+    })
 }
 
 /// Server messages may hold user names, never passwords.

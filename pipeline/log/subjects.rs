@@ -30,6 +30,8 @@ pub enum Kind {
     Call,
     /// One lease event of one number.
     Lease,
+    /// An account's settings, alone: its last entry tells a collector what is in force.
+    Settings,
     /// Everything else, and requests of mixed kinds, whose order must be kept.
     Other,
     /// Time passes.
@@ -42,13 +44,15 @@ impl Kind {
             Kind::Page => "page",
             Kind::Call => "call",
             Kind::Lease => "lease",
+            Kind::Settings => "settings",
             Kind::Other => "other",
             Kind::Tick => "tick",
         }
     }
 
     fn parse(name: &str) -> Option<Kind> {
-        [Kind::Page, Kind::Call, Kind::Lease, Kind::Other, Kind::Tick].into_iter().find(|kind| kind.name() == name)
+        let all = [Kind::Page, Kind::Call, Kind::Lease, Kind::Settings, Kind::Other, Kind::Tick];
+        all.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -208,6 +212,7 @@ mod tests {
             (Subject::events(0, Kind::Page, None), "callweave.events.0.page.%-"),
             (Subject::events(0, Kind::Page, Some("ü")), "callweave.events.0.page.%C3%BC"),
             (Subject::lease(1, "acme", "+14155550123"), "callweave.events.1.lease.acme.+14155550123"),
+            (Subject::events(2, Kind::Settings, Some("acme")), "callweave.events.2.settings.acme"),
             (Subject::tick(7), "callweave.events.7.tick"),
         ] {
             assert_eq!(subject.as_str(), text);

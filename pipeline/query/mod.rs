@@ -14,12 +14,14 @@ mod report;
 mod run;
 pub mod session;
 mod tables;
+mod traffic;
 
 pub use error::{QueryError, SqlError};
 pub use format::Format;
 pub use report::{ReportOptions, checks, report, reports};
 pub use run::{SqlOptions, sql};
 pub use session::QuerySession;
+pub use traffic::{TrafficOptions, traffic};
 
 #[cfg(test)]
 mod tests;

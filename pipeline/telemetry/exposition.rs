@@ -137,8 +137,8 @@ pub fn render(registry: &Registry) -> String {
 pub fn page(abouts: &[About]) -> String {
     let mut out = String::from(
         "# Metrics\n\nEvery role serves these at `/metrics` of its admin address (`listen.admin`), in the OpenMetrics \
-         text format that Prometheus reads.\nA family appears with its first value. Accounts, phone numbers and \
-         visitors are never labels.\n\nMade from `pipeline/telemetry/metrics.rs`; `CALLWEAVE_BLESS=1 cargo test` \
+         text format that Prometheus reads.\nA family appears with its first value. Phone numbers and visitors are \
+         never labels; accounts only beside their pools.\n\nMade from `pipeline/telemetry/metrics.rs`; `CALLWEAVE_BLESS=1 cargo test` \
          rewrites it.\n\n| metric | kind | labels | meaning |\n| --- | --- | --- | --- |\n",
     );
     for about in abouts {

@@ -1,7 +1,7 @@
 //! Every metric of the program: its name, unit, labels and meaning stand here and nowhere else.
 //!
-//! Labels only ever hold values from fixed, short lists (routes, types, tables, partitions), so that no sender can
-//! make the memory behind them grow.
+//! Labels only ever hold values from fixed, short lists (routes, types, tables, partitions) or from settings (accounts
+//! and their pools), so that no sender can make the memory behind them grow.
 
 use std::fmt;
 use std::ops::Deref;
@@ -63,6 +63,42 @@ labels! {
     Build { version: &'static str = "version" }
 }
 
+/// A pool of an account: settings bound how many there are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OfPool {
+    pub account: Arc<str>,
+    pub pool: Arc<str>,
+}
+
+/// How visitors came by numbers of a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Answer {
+    pub of: OfPool,
+    pub how: &'static str,
+}
+
+impl Labels for OfPool {
+    const NAMES: &'static [&'static str] = &["account", "pool"];
+}
+
+impl EncodeLabelSet for OfPool {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        ("account", &*self.account).encode(encoder.encode_label())?;
+        ("pool", &*self.pool).encode(encoder.encode_label())
+    }
+}
+
+impl Labels for Answer {
+    const NAMES: &'static [&'static str] = &["account", "pool", "how"];
+}
+
+impl EncodeLabelSet for Answer {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        self.of.encode(encoder)?;
+        ("how", self.how).encode(encoder.encode_label())
+    }
+}
+
 macro_rules! families {
     ($($(#[doc = $help:literal])+ $field:ident: $kind:ident $(<$labels:ty>)? = $name:literal $($unit:ident)?;)+) => {
         /// The families themselves; reached through [`Metrics`].
@@ -91,13 +127,41 @@ families! {
     collect_received: Total = "callweave_collect_received" bytes;
     /// Memory that bodies in flight hold, after decompression.
     collect_body_memory: Level = "callweave_collect_body_memory" bytes;
-    /// Requests turned away by a limit: `concurrent`, `memory`, `rate`.
+    /// Requests turned away by a limit: `concurrent`, `memory`, `rate`, `address_rate`, `site_rate`.
     collect_turned_away: Totals<Limit> = "callweave_collect_turned_away";
     /// Events acknowledged to their sender: the log has them.
     collect_taken: Totals<Type> = "callweave_collect_events_taken";
     /// Events refused to their sender and kept in `rejected`, by what was wrong: `syntax`, `envelope`, `data`,
-    /// `account`, `size`.
+    /// `account`, `size`; `telephony`: what a telephone system sent.
     collect_refused: Totals<Reason> = "callweave_collect_events_refused";
+
+    /// Records of telephone systems that were kept on disk because the log did not take them at once.
+    spool_kept: Total = "callweave_spool_kept_records";
+    /// Records of the spool that the log has taken since.
+    spool_delivered: Total = "callweave_spool_delivered_records";
+    /// Bytes that wait in the spool.
+    spool_size: Level = "callweave_spool_size" bytes;
+    /// Calls back that were asked of a telephone provider, by what came of it: `started`, `failed`, `refused`.
+    callbacks: Totals<Reason> = "callweave_callbacks";
+    /// Lines and files of telephone systems that are followed and cannot be read or reached now.
+    follow_failures: Total = "callweave_follow_failures";
+
+    /// Lines of a pool: its numbers, or with extensions numbers times codes.
+    lease_lines: Levels<OfPool> = "callweave_lease_lines";
+    /// Lines that a session holds, as far as this process knows.
+    lease_held: Levels<OfPool> = "callweave_lease_held_lines";
+    /// Lines that rest after a session.
+    lease_resting: Levels<OfPool> = "callweave_lease_resting_lines";
+    /// The most lines that were held or resting at once since the process began; over three quarters of all, add numbers.
+    lease_most: Levels<OfPool> = "callweave_lease_most_lines";
+    /// Numbers given to visitors, by how: `leased`, `kept`, `shared`, `overflow`.
+    lease_answers: Totals<Answer> = "callweave_lease_answers";
+    /// Lines that another process was faster to take.
+    lease_conflicts: Totals<OfPool> = "callweave_lease_conflicts";
+    /// Visitors for whom no line was free.
+    lease_exhausted: Totals<OfPool> = "callweave_lease_exhausted";
+    /// Visitors who were given nothing because the log did not answer, or others were faster again and again.
+    lease_failures: Totals<OfPool> = "callweave_lease_failures";
 
     /// Events appended to the log, rejected ones included.
     log_appended: Total = "callweave_log_appended_events";

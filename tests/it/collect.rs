@@ -20,12 +20,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const KEY: &str = "the-key-of-acme-for-tests";
+pub const KEY: &str = "the-key-of-acme-for-tests";
 /// Nothing here takes nearly as long; what does has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A log whose appends wait until the gate is open.
-struct Gated {
+pub struct Gated {
     log: EmbeddedLog,
     gate: Semaphore,
     waiting: Semaphore,
@@ -66,18 +66,18 @@ impl Log for Gated {
     }
 }
 
-struct Running {
-    collect: String,
+pub struct Running {
+    pub collect: String,
     admin: String,
-    log: Arc<Gated>,
-    metrics: Metrics,
+    pub log: Arc<Gated>,
+    pub metrics: Metrics,
     shutdown: CancellationToken,
     task: JoinHandle<Drained>,
     _folder: tempfile::TempDir,
 }
 
 /// A collector for account `acme`, with a log whose gate is open.
-async fn start(change: impl FnOnce(&mut Config)) -> Running {
+pub async fn start(change: impl FnOnce(&mut Config)) -> Running {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let mut config = Config { data: folder.path().to_owned(), ..Config::default() };
     config.listen.collect.set_port(0);
@@ -99,7 +99,7 @@ async fn start(change: impl FnOnce(&mut Config)) -> Running {
 }
 
 impl Running {
-    async fn post(&self, headers: &str, body: &[u8]) -> Reply {
+    pub async fn post(&self, headers: &str, body: &[u8]) -> Reply {
         let head = format!("{headers}Authorization: Bearer {KEY}\r\n");
         request(&self.collect, "POST /v1/events", &head, body).await
     }
@@ -112,7 +112,7 @@ impl Running {
     }
 
     /// What the log holds of acme: for an event its bytes, for a rejected one reason, path and bytes.
-    async fn logged(&self) -> Vec<String> {
+    pub async fn logged(&self) -> Vec<String> {
         let partition = partition_of("acme", self.log.partitions());
         let last = self.log.last_sequence(partition).await.expect("the log answers");
         let (mut entries, mut logged, mut at) = (self.log.read(partition, 0), Vec::new(), 0);
@@ -135,7 +135,7 @@ impl Running {
         logged
     }
 
-    async fn close_gate(&self) {
+    pub async fn close_gate(&self) {
         self.log.gate.forget_permits(Semaphore::MAX_PERMITS);
     }
 
@@ -145,27 +145,27 @@ impl Running {
         waiting.expect("appends in time").expect("an open semaphore").forget();
     }
 
-    async fn stop(self) -> Drained {
+    pub async fn stop(self) -> Drained {
         self.shutdown.cancel();
         tokio::time::timeout(PATIENCE, self.task).await.expect("it stops in time").expect("it does not panic")
     }
 }
 
 #[derive(Debug, Clone)]
-struct Reply {
-    status: u16,
-    head: String,
-    body: String,
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
 }
 
 impl Reply {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 /// One request on a connection of its own; status 0 where the server closes without an answer.
-async fn request(address: &str, line: &str, headers: &str, body: &[u8]) -> Reply {
+pub async fn request(address: &str, line: &str, headers: &str, body: &[u8]) -> Reply {
     let mut stream = TcpStream::connect(address).await.expect("the server listens");
     let length = if headers.contains("Transfer-Encoding") {
         String::new()
@@ -497,7 +497,7 @@ async fn health_metrics_and_schemas_are_served() {
 }
 
 /// Waits for a condition that something in the background brings about.
-async fn wait_until(condition: impl Fn() -> bool) {
+pub async fn wait_until(condition: impl Fn() -> bool) {
     let met = async {
         while !condition() {
             tokio::task::yield_now().await;

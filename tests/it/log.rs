@@ -25,19 +25,19 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kept beside the log for as long as the test runs.
 #[allow(dead_code, reason = "held, not read")]
-enum Ground {
+pub enum Ground {
     Folder(TempDir),
     Server(NatsServer),
 }
 
-async fn embedded(retention: Retention) -> (SharedLog, Ground) {
+pub async fn embedded(retention: Retention) -> (SharedLog, Ground) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = EmbeddedOptions { partitions: Some(PARTITIONS), retention, ..EmbeddedOptions::default() };
     let log = EmbeddedLog::open(folder.path(), options).await.expect("a new log");
     (Arc::new(log), Ground::Folder(folder))
 }
 
-async fn jetstream(retention: Retention) -> (SharedLog, Ground) {
+pub async fn jetstream(retention: Retention) -> (SharedLog, Ground) {
     let server = NatsServer::start();
     let options = NatsOptions { partitions: Some(PARTITIONS), retention, ..NatsOptions::new(server.url()) };
     let log = NatsLog::connect(options).await.expect("a new log");
@@ -66,6 +66,8 @@ macro_rules! on_both {
         }
     )*};
 }
+
+pub(crate) use on_both;
 
 pub fn frame(text: &str) -> Bytes {
     let mut builder = FrameBuilder::new();
@@ -392,11 +394,14 @@ on_both! {
 
     async fn too_much_is_refused_clearly(log: SharedLog) {
         let limit = 50_000;
-        let batcher = Batcher::new(log.clone(), BatchOptions { pending_bytes: limit, ..BatchOptions::default() });
+        // The first is still waiting for others when the second comes.
+        let linger = Duration::from_secs(1);
+        let options = BatchOptions { pending_bytes: limit, linger, ..BatchOptions::default() };
+        let batcher = Batcher::new(log.clone(), options);
         let submission = |text: &str| {
             let mut submission = Submission::new("acme");
             let record = Record::Event { received: Time(1), origin: "test", bytes: text.as_bytes() };
-            submission.push(Kind::Call, &record).expect("a record");
+            submission.push(Kind::Page, &record).expect("a record");
             submission
         };
         let large = "x".repeat(30_000);

@@ -2,7 +2,10 @@
 //! more.
 
 mod collect;
+mod hooks;
 mod lake;
+mod lease;
+mod lease_storm;
 mod log;
 mod log_embedded;
 mod log_nats;
@@ -12,3 +15,4 @@ mod program;
 mod up;
 mod up_faults;
 mod up_kill;
+mod web;

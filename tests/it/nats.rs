@@ -1,4 +1,5 @@
 //! A real NATS server for a test: on a free port, in a temporary folder, ended by its process id.
+//! `CALLWEAVE_TEST_NATS_SERVER` names another program than the `nats-server` of the path.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -38,7 +39,8 @@ impl NatsServer {
     /// Starts it again on the same port and folder; kills it first where it runs.
     pub fn restart(&mut self) {
         self.kill();
-        let child = Command::new("nats-server")
+        let program = std::env::var_os("CALLWEAVE_TEST_NATS_SERVER").unwrap_or_else(|| "nats-server".into());
+        let child = Command::new(program)
             .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-sd"])
             .arg(self.folder.path())
             .args(&self.arguments)

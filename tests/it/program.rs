@@ -239,6 +239,11 @@ impl Program {
         found.unwrap_or_else(|| panic!("it does not say {text:?}:\n{}", said.lines.join("\n")))
     }
 
+    /// Where events are taken.
+    pub fn collect(&self) -> String {
+        self.said.0.lock().expect("messages").collect.clone().expect("it listens")
+    }
+
     /// Posts lines; status and body of the answer, or nothing where there is none.
     pub fn post(&self, account: &str, body: &[u8]) -> Option<(u16, String)> {
         let url = format!("http://{}/v1/events", self.said.0.lock().expect("messages").collect.clone()?);

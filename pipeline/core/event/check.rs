@@ -59,6 +59,11 @@ fn body(event: &Event<'_>, bytes: usize) -> Checked {
             possible("data.expires_at", data.expires_at)
         }
         Body::LeaseReleased(data) => id("data.lease_id", &data.lease_id),
+        Body::PoolExhausted(data) => {
+            id("data.pool", &data.pool)?;
+            counted("data.size", data.size)?;
+            counted("data.held", data.held)
+        }
         Body::Call(data) => call(data),
         Body::CallRecord(data) => call_record(data, recorded),
         Body::CallTag(data) => call_tag(data),
@@ -195,12 +200,8 @@ fn ad_cost(data: &AdCost<'_>) -> Checked {
         return Err(Problem::new("data.cost", format!("{} is less than 0", data.cost)));
     }
     code("data.currency", &data.currency)?;
-    for (path, value) in [("data.clicks", data.clicks), ("data.impressions", data.impressions)] {
-        if value.is_some_and(|value| value > COUNT_MAX) {
-            return Err(Problem::new(path, format!("is more than {COUNT_MAX}")));
-        }
-    }
-    Ok(())
+    data.clicks.map_or(Ok(()), |clicks| counted("data.clicks", clicks))?;
+    data.impressions.map_or(Ok(()), |impressions| counted("data.impressions", impressions))
 }
 
 fn settings(data: &Settings) -> Checked {
@@ -272,6 +273,13 @@ fn optional(path: &str, text: &Option<Text<'_>>, max: usize) -> Checked {
 fn count(path: &str, len: usize, max: usize, what: &str) -> Checked {
     if len > max {
         return Err(Problem::new(path, format!("has {len} {what}, and may have {max} at most")));
+    }
+    Ok(())
+}
+
+fn counted(path: &str, value: u64) -> Checked {
+    if value > COUNT_MAX {
+        return Err(Problem::new(path, format!("is more than {COUNT_MAX}")));
     }
     Ok(())
 }

@@ -107,8 +107,8 @@ fn complete<'a>(envelope: Envelope<'a>, received: Option<Time>) -> Result<Event<
 }
 
 /// Whether brackets nest deeper than `max`. Exact where it matters: an event with no more than `max` opening brackets
-/// in all cannot, and counting those costs next to nothing.
-fn nests_deeper_than(bytes: &[u8], max: usize) -> bool {
+/// in all cannot, and counting those costs next to nothing. For whoever reads JSON of strangers: readers recurse.
+pub fn nests_deeper_than(bytes: &[u8], max: usize) -> bool {
     openings(bytes) > max && depth(bytes) > max
 }
 

@@ -129,6 +129,7 @@ impl<'de> DeserializeSeed<'de> for Kind {
             Kind::LeaseGranted => Body::LeaseGranted(object::only(from)?),
             Kind::LeaseRenewed => Body::LeaseRenewed(object::only(from)?),
             Kind::LeaseReleased => Body::LeaseReleased(object::only(from)?),
+            Kind::PoolExhausted => Body::PoolExhausted(object::only(from)?),
             Kind::Call => Body::Call(object::only(from)?),
             Kind::CallRecord => Body::CallRecord(object::only(from)?),
             Kind::CallTag => Body::CallTag(object::only(from)?),

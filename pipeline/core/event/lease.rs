@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Text;
 use super::schema::{Extension, Id};
 use crate::phone::Phone;
+use crate::settings::OnExhausted;
 use crate::time::Time;
 
 /// A number (and extension, if the pool uses them) is held for a session from now until `expires_at`.
@@ -44,4 +45,20 @@ pub struct LeaseReleased<'a> {
     #[serde(borrow)]
     #[schemars(with = "Id")]
     pub lease_id: Text<'a>,
+}
+
+/// A visitor came for whom a pool had no number left. Told at most once a minute by each collector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PoolExhausted<'a> {
+    #[serde(borrow)]
+    #[schemars(with = "Id")]
+    pub pool: Text<'a>,
+    /// Lines of the pool: numbers, or with extensions numbers times codes.
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
+    pub size: u64,
+    /// Lines that a session holds; the rest rests after one.
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
+    pub held: u64,
+    /// What the visitor saw instead: `overflow` or `share`.
+    pub on_exhausted: OnExhausted,
 }

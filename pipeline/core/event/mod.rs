@@ -24,10 +24,10 @@ pub use call::{
 };
 pub use check::is_account;
 pub use deal::Deal;
-pub use decode::{Rejected, decode};
+pub use decode::{Rejected, decode, nests_deeper_than};
 pub use erase::Erase;
 pub use kind::TYPES;
-pub use lease::{LeaseGranted, LeaseReleased, LeaseRenewed};
+pub use lease::{LeaseGranted, LeaseReleased, LeaseRenewed, PoolExhausted};
 pub use schema::schema;
 pub use text::Text;
 pub use visit::{Heartbeat, PageView, WebEvent};
@@ -60,6 +60,7 @@ pub enum Body<'a> {
     LeaseGranted(LeaseGranted<'a>),
     LeaseRenewed(LeaseRenewed<'a>),
     LeaseReleased(LeaseReleased<'a>),
+    PoolExhausted(PoolExhausted<'a>),
     Call(Call<'a>),
     CallRecord(CallRecord<'a>),
     CallTag(CallTag<'a>),
@@ -81,6 +82,7 @@ impl Body<'_> {
             Body::LeaseGranted(_) => "lease_granted",
             Body::LeaseRenewed(_) => "lease_renewed",
             Body::LeaseReleased(_) => "lease_released",
+            Body::PoolExhausted(_) => "pool_exhausted",
             Body::Call(_) => "call",
             Body::CallRecord(_) => "call_record",
             Body::CallTag(_) => "call_tag",

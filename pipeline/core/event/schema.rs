@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::kind::Kind;
 use super::{
     AdCost, Call, CallNote, CallRecord, CallTag, Deal, Erase, Heartbeat, LeaseGranted, LeaseReleased, LeaseRenewed,
-    PageView, Transcript, WebEvent,
+    PageView, PoolExhausted, Transcript, WebEvent,
 };
 use crate::limits::{ACCOUNT_BYTES_MAX, EXTENSION_BYTES_MAX, ID_BYTES_MAX};
 use crate::settings::Settings;
@@ -60,6 +60,7 @@ fn data(kind: Kind, generator: &mut SchemaGenerator) -> Value {
         Kind::LeaseGranted => LeaseGranted::json_schema(generator),
         Kind::LeaseRenewed => LeaseRenewed::json_schema(generator),
         Kind::LeaseReleased => LeaseReleased::json_schema(generator),
+        Kind::PoolExhausted => PoolExhausted::json_schema(generator),
         Kind::Call => Call::json_schema(generator),
         Kind::CallRecord => CallRecord::json_schema(generator),
         Kind::CallTag => CallTag::json_schema(generator),

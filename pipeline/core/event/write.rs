@@ -41,6 +41,7 @@ impl Serialize for Body<'_> {
             Body::LeaseGranted(data) => data.serialize(serializer),
             Body::LeaseRenewed(data) => data.serialize(serializer),
             Body::LeaseReleased(data) => data.serialize(serializer),
+            Body::PoolExhausted(data) => data.serialize(serializer),
             Body::Call(data) => data.serialize(serializer),
             Body::CallRecord(data) => data.serialize(serializer),
             Body::CallTag(data) => data.serialize(serializer),

@@ -54,6 +54,12 @@ const KNOWN_CALLER: f64 = 50.0;
 const SAME_COUNTRY: f64 = 1.2;
 const OTHER_COUNTRY: f64 = 0.4;
 
+/// The share of a session's calls that come more than so many microseconds after its last sign of life.
+pub(crate) fn share_of_calls_after(delay: i64) -> f64 {
+    let delay = delay.max(0) as f64 / MICROS_PER_SECOND as f64;
+    DELAYS.iter().map(|(share, mean)| share * (-delay / mean).exp()).sum()
+}
+
 fn weight(evidence: &Evidence, start: Time, with_click: bool, with_caller: bool) -> f64 {
     let delay = start.since(evidence.last_sign).max(0) as f64 / MICROS_PER_SECOND as f64;
     let density: f64 = DELAYS.iter().map(|(share, mean)| share / mean * (-delay / mean).exp()).sum();

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use super::{LocalTime, Number, NumberKind, OnExhausted, Pool, Route, Settings, TagRule};
+use super::site::{cookie_domain_mistake, origin_mistake};
+use super::{LocalTime, Number, NumberKind, OnExhausted, Pool, Route, Settings, Site, TagRule, mapping};
 use crate::event::{has_controls, is_currency, outcomes};
 use crate::limits::{
     ATTRIBUTION_WINDOW_HOURS_MAX, CALL_SECONDS_MAX, CALL_TIMEOUT_MINUTES_MAX, COOLDOWN_MINUTES_MAX,
-    EXTENSION_DIGITS_MAX, EXTENSION_DIGITS_MIN, GREETING_SECONDS_MAX, HOLD_MINUTES_MAX, ID_BYTES_MAX, LABEL_BYTES_MAX,
-    LATENESS_SECONDS_MAX, RETENTION_DAYS_MAX, SALES_CYCLE_DAYS_MAX, SESSION_TIMEOUT_MINUTES_MAX, TARGET_SECONDS_MAX,
+    EXTENSION_DIGITS_MAX, EXTENSION_DIGITS_MIN, GREETING_SECONDS_MAX, HEARTBEAT_SECONDS_MAX, HEARTBEAT_SECONDS_MIN,
+    HOLD_MINUTES_MAX, ID_BYTES_MAX, LABEL_BYTES_MAX, LATENESS_SECONDS_MAX, MAPPINGS_MAX, NUMBER_TIMEOUT_MS_MAX,
+    NUMBER_TIMEOUT_MS_MIN, RETENTION_DAYS_MAX, SALES_CYCLE_DAYS_MAX, SESSION_TIMEOUT_MINUTES_MAX, TARGET_SECONDS_MAX,
 };
 use crate::phone::Phone;
 use crate::time::shortened;
@@ -39,11 +41,14 @@ impl Settings {
         check.basics();
         check.spans();
         check.hours();
+        self.sites.iter().enumerate().for_each(|(at, site)| check.site(at, site));
         self.numbers.iter().enumerate().for_each(|(at, number)| check.number(at, number));
         self.pools.iter().enumerate().for_each(|(at, pool)| check.pool(at, pool));
         self.routes.iter().enumerate().for_each(|(at, route)| check.route(at, route));
         self.tag_rules.iter().enumerate().for_each(|(at, rule)| check.tag_rule(at, rule));
+        check.mistakes.extend(super::voice::mistakes(self));
         check.people();
+        check.mappings();
         if check.mistakes.is_empty() { Ok(()) } else { Err(check.mistakes) }
     }
 
@@ -63,6 +68,7 @@ impl Settings {
         }
         for (at, pool) in self.pools.iter().enumerate() {
             warnings.overflow(at, pool);
+            warnings.pool_site(at, pool);
         }
         for (at, number) in self.numbers.iter().enumerate() {
             warnings.forward(at, number);
@@ -82,16 +88,18 @@ impl Settings {
     }
 }
 
-struct Check<'s> {
+pub(super) struct Check<'s> {
     settings: &'s Settings,
     kinds: BTreeMap<Phone, NumberKind>,
     pools: BTreeSet<&'s str>,
+    sites: BTreeSet<&'s str>,
     seen_numbers: BTreeSet<Phone>,
     seen_pools: BTreeSet<&'s str>,
+    seen_sites: BTreeSet<&'s str>,
     mistakes: Vec<Mistake>,
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
 
@@ -101,13 +109,15 @@ impl<'s> Check<'s> {
             settings,
             kinds: settings.numbers.iter().map(|number| (number.number, number.kind)).collect(),
             pools: settings.pools.iter().map(|pool| pool.name.as_str()).collect(),
+            sites: settings.sites.iter().map(|site| site.name.as_str()).collect(),
             seen_numbers: BTreeSet::new(),
             seen_pools: BTreeSet::new(),
+            seen_sites: BTreeSet::new(),
             mistakes: Vec::new(),
         }
     }
 
-    fn say(&mut self, path: impl Into<String>, message: String) {
+    pub(super) fn say(&mut self, path: impl Into<String>, message: String) {
         self.mistakes.push(Mistake { path: path.into(), message });
     }
 
@@ -183,6 +193,38 @@ impl<'s> Check<'s> {
         }
     }
 
+    fn site(&mut self, at: usize, site: &'s Site) {
+        let path = |member: &str| format!("sites[{at}].{member}");
+        self.name(path("name"), &site.name);
+        if !self.seen_sites.insert(&site.name) {
+            self.say(path("name"), format!("two sites are called {}", quoted(&site.name)));
+        }
+        if site.name.contains('/') {
+            self.say(path("name"), format!("{} has a slash in it: pages name ACCOUNT/SITE", quoted(&site.name)));
+        }
+        if site.origins.is_empty() {
+            self.say(path("origins"), "is empty: name the site's origins, such as https://www.example.com".to_owned());
+        }
+        for (place, origin) in site.origins.iter().enumerate() {
+            if let Some(mistake) = origin_mistake(origin) {
+                self.say(format!("sites[{at}].origins[{place}]"), format!("{} {mistake}", quoted(origin)));
+            }
+        }
+        if let Some(domain) = &site.cookie_domain
+            && let Some(mistake) = cookie_domain_mistake(domain, &site.origins)
+        {
+            self.say(path("cookie_domain"), format!("{} {mistake}", quoted(domain)));
+        }
+        for (member, value, min, max) in [
+            ("number_timeout_ms", site.number_timeout_ms, NUMBER_TIMEOUT_MS_MIN, NUMBER_TIMEOUT_MS_MAX),
+            ("heartbeat_seconds", site.heartbeat_seconds, HEARTBEAT_SECONDS_MIN, HEARTBEAT_SECONDS_MAX),
+        ] {
+            if !(min..=max).contains(&value) {
+                self.say(path(member), format!("{value} is not between {min} and {max}"));
+            }
+        }
+    }
+
     fn number(&mut self, at: usize, number: &'s Number) {
         let path = |member: &str| format!("numbers[{at}].{member}");
         if !self.seen_numbers.insert(number.number) {
@@ -227,6 +269,17 @@ impl<'s> Check<'s> {
         }
     }
 
+    /// Before there were `sites`, a pool's site was a mere label.
+    fn pool_site(&mut self, at: usize, pool: &Pool) {
+        if let Some(site) = &pool.site
+            && !self.sites.is_empty()
+            && !self.sites.contains(site.as_str())
+        {
+            let message = format!("there is no site called {}: no page will show this pool's numbers", quoted(site));
+            self.say(format!("pools[{at}].site"), message);
+        }
+    }
+
     fn overflow(&mut self, at: usize, pool: &Pool) {
         let path = format!("pools[{at}].overflow_number");
         match pool.overflow_number {
@@ -266,6 +319,9 @@ impl<'s> Check<'s> {
             (Some(pool), None) => self.known_pool(path("pool"), pool),
             (None, Some(number)) => self.known_number(path("number"), number),
         }
+        if let Some(site) = &route.site {
+            self.route_site(path("site"), site, route);
+        }
         for (member, text) in [
             ("source", &route.source),
             ("medium", &route.medium),
@@ -283,6 +339,19 @@ impl<'s> Check<'s> {
         for (name, value) in route.url_parameters.iter().flatten() {
             self.name(path("url_parameters"), name);
             self.label(format!("routes[{at}].url_parameters.{}", shortened(name)), Some(value));
+        }
+    }
+
+    fn route_site(&mut self, path: String, site: &str, route: &Route) {
+        let pool = self.settings.pools.iter().find(|pool| Some(&pool.name) == route.pool.as_ref());
+        if !self.sites.contains(site) {
+            self.say(path, format!("there is no site called {}", quoted(site)));
+        } else if let Some(other) = pool.and_then(|pool| pool.site.as_deref())
+            && other != site
+        {
+            let message =
+                format!("is {}, and the pool belongs to {}: it would never match", quoted(site), quoted(other));
+            self.say(path, message);
         }
     }
 
@@ -312,6 +381,20 @@ impl<'s> Check<'s> {
         }
     }
 
+    fn mappings(&mut self) {
+        let mappings = &self.settings.mappings;
+        if mappings.len() > MAPPINGS_MAX {
+            self.say("mappings", format!("has {} entries, and may have {MAPPINGS_MAX} at most", mappings.len()));
+        }
+        for (at, mapping) in mappings.iter().enumerate().take(MAPPINGS_MAX) {
+            let path = format!("mappings[{at}]");
+            if mappings[..at].iter().any(|before| before.name == mapping.name) {
+                self.say(format!("{path}.name"), format!("two mappings are called {}", quoted(&mapping.name)));
+            }
+            mapping::look_over(self, &path, mapping);
+        }
+    }
+
     fn known_pool(&mut self, path: String, pool: &str) {
         if !self.pools.contains(pool) {
             self.say(path, format!("there is no pool called {}", quoted(pool)));
@@ -325,7 +408,7 @@ impl<'s> Check<'s> {
     }
 
     /// Something that is looked up by.
-    fn name(&mut self, path: impl Into<String>, text: &str) {
+    pub(super) fn name(&mut self, path: impl Into<String>, text: &str) {
         if text.is_empty() {
             self.say(path, "is empty".to_owned());
         } else if text.len() > ID_BYTES_MAX {
@@ -345,7 +428,7 @@ impl<'s> Check<'s> {
 }
 
 /// A phone number, or a SIP or telephone URI.
-fn is_target(text: &str) -> bool {
+pub(super) fn is_target(text: &str) -> bool {
     let uri = ["sip:", "sips:", "tel:"].iter().find_map(|scheme| text.strip_prefix(scheme));
     let printable = text.bytes().all(|b| b.is_ascii_graphic());
     text.len() <= LABEL_BYTES_MAX

@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, NaiveDate, Timelike};
 use chrono_tz::Tz;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{LocalTime, Number, Pool, Settings, Weekday};
+use super::{LocalTime, Number, Pool, Settings, Site, Weekday};
 use crate::phone::Phone;
 use crate::time::{Date, Time};
 
@@ -59,6 +59,15 @@ impl Rules {
 
     pub fn pool(&self, name: &str) -> Option<&Pool> {
         self.settings.pools.get(*self.pools.get(name)?)
+    }
+
+    pub fn site(&self, name: &str) -> Option<&Site> {
+        self.settings.sites.iter().find(|site| site.name == name)
+    }
+
+    /// The first site with pages of this origin (a request's `Origin` header).
+    pub fn site_of_origin(&self, origin: &str) -> Option<&Site> {
+        self.settings.sites.iter().find(|site| site.allows(origin))
     }
 
     /// The local date and the minutes since local midnight by the clock on the wall; nothing for times beyond what

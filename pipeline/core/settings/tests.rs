@@ -79,6 +79,27 @@ fn every_mistake_is_told_at_once() {
                 "agents: is empty",
             ],
         ),
+        (
+            r#"{"sites":[{"name":"a","origins":["https://a.example.com"]},{"name":"a","origins":[]},
+                {"name":"b/c","origins":["a.example.com","https://a.example.com/"],"cookie_domain":"co.uk"},
+                {"name":"d","origins":["https://www.example.com"],"cookie_domain":"example.org","number_timeout_ms":0,
+                "heartbeat_seconds":1}],
+                "pools":[{"name":"p","site":"d","overflow_number":"+14155550199"}],
+                "routes":[{"site":"x","pool":"p"},{"site":"a","pool":"p"},{"site":"d","pool":"p"}]}"#,
+            &[
+                "sites[1].name: two sites are called \"a\"",
+                "sites[1].origins: is empty",
+                "sites[2].name: \"b/c\" has a slash in it",
+                "sites[2].origins[0]: \"a.example.com\" is not an origin such as https://www.example.com",
+                "sites[2].origins[1]: \"https://a.example.com/\" has more than scheme, host and port; write https://a",
+                "sites[2].cookie_domain: \"co.uk\" is a domain that many sites share",
+                "sites[3].cookie_domain: \"example.org\" is no domain of https://www.example.com",
+                "sites[3].number_timeout_ms: 0 is not between 50 and 10000",
+                "sites[3].heartbeat_seconds: 1 is not between 5 and 600",
+                "routes[0].site: there is no site called \"x\"",
+                "routes[1].site: is \"a\", and the pool belongs to \"d\": it would never match",
+            ],
+        ),
     ] {
         check(settings(json).check().expect_err(json), expected, json);
     }
@@ -112,6 +133,25 @@ fn what_is_hardly_meant_is_warned_of() {
         "numbers[0].forward_to: \"Ada\" is neither a number",
     ];
     check(settings.warnings(), &expected, json);
+}
+
+#[test]
+fn sites_have_defaults_and_are_found() {
+    let json = r#"{"sites":[{"name":"a","origins":["https://*.example.com"]},
+        {"name":"b","origins":["https://b.example.com","https://example.org"]}],
+        "pools":[{"name":"p","site":"c","on_exhausted":"share"}],
+        "numbers":[{"number":"+14155550101","kind":"pool","pool":"p"}]}"#;
+    let settings = settings(json);
+    assert_eq!(settings.check(), Ok(()));
+    check(settings.warnings(), &["pools[0].site: there is no site called \"c\""], json);
+    let rules = Rules::new(settings);
+    let a = rules.site("a").expect("a site");
+    assert_eq!((a.honour_gpc, a.honour_dnt, a.number_timeout_ms, a.heartbeat_seconds), (true, false, 800, 30));
+    assert_eq!(*a, Site { name: "a".into(), origins: vec!["https://*.example.com".into()], ..Site::default() });
+    let of = |origin| rules.site_of_origin(origin).map(|site| site.name.as_str());
+    assert_eq!(of("https://b.example.com"), Some("a"), "the first that fits");
+    assert_eq!((of("https://example.org"), of("https://example.net")), (Some("b"), None));
+    assert_eq!(rules.site("c"), None);
 }
 
 #[test]
@@ -179,4 +219,42 @@ fn settings_survive_json_and_snapshots() {
     assert_eq!(super::tests::settings(&written), settings);
     let bytes = postcard::to_stdvec(&settings).expect("postcard");
     assert_eq!(postcard::from_bytes::<Settings>(&bytes), Ok(settings));
+}
+
+#[test]
+fn mappings_are_looked_over() {
+    let members = r#""call_id":{"path":"id"},"from":{"path":"a"},"to":{"path":"b"}"#;
+    for (json, expected) in [
+        (format!(r#"{{"name":"x",{members},"started_at":{{"path":"s"}},"ended_at":{{"path":"e"}}}}"#), &[][..]),
+        (format!(r#"{{"name":"x",{members},"status":{{"value":"ringing"}}}}"#), &[]),
+        (
+            format!(r#"{{"name":"x",{members},"status":{{"path":"s","values":{{"1":"ringing","2":"record"}}}}}}"#),
+            &["mappings[0].started_at: is missing", "mappings[0].ended_at: is missing"],
+        ),
+        (
+            r#"{"timezone":"Mars","call_id":{},"from":{"path":"a","value":"b"},"to":{"path":" | "},
+                "status":{"value":"hung"},"direction":{"path":"d","values":{"in":"in"}},"outcome":{"value":"fine"},
+                "hangup_by":{"value":"dog"},"time":{"path":"t","format":"%Q"},"cause":{"path":"c","format":"epoch"}}"#
+                .to_owned(),
+            &[
+                "mappings[0].name: is empty",
+                "mappings[0].timezone: \"Mars\" is not an IANA time zone",
+                "mappings[0].call_id: names neither a path nor a value",
+                "mappings[0].from: names a path and a value",
+                "mappings[0].to.path: is empty",
+                "mappings[0].direction: \"in\" is not one of inbound, outbound, callback",
+                "mappings[0].status: \"hung\" is not one of started, menu",
+                "mappings[0].time.format: \"%Q\" is not one of rfc3339",
+                "mappings[0].outcome: \"fine\" is not one of answered",
+                "mappings[0].cause.format: is for times alone",
+                "mappings[0].hangup_by: \"dog\" is not one of caller",
+            ],
+        ),
+    ] {
+        let settings = settings(&format!(r#"{{"mappings":[{json}]}}"#));
+        check(settings.check().err().unwrap_or_default(), expected, &json);
+    }
+    let twice = format!(r#"{{"name":"x",{members},"status":{{"value":"ended"}}}}"#);
+    let settings = settings(&format!(r#"{{"mappings":[{twice},{twice}]}}"#));
+    check(settings.check().err().unwrap_or_default(), &["mappings[1].name: two mappings are called \"x\""], "twice");
 }

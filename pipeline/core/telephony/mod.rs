@@ -4,6 +4,31 @@
 //! requests: whatever order they come in, the events they become carry the provider's own times and ids, and the join
 //! makes one call of them.
 
+pub mod asterisk;
+pub mod bandwidth;
+pub mod block;
+mod body;
+mod draft;
+pub mod freeswitch;
+pub mod generic;
+mod leg;
+mod line;
+pub mod number;
+pub mod outcome;
+mod outgoing;
+pub mod plivo;
+pub mod sign;
+pub mod tag;
+pub mod telnyx;
+pub mod threecx;
+mod track;
+pub mod twilio;
+pub mod vonage;
+mod when;
+
+pub use draft::source_is;
+pub use outgoing::Outgoing;
+
 use crate::event::{Event, Rejected};
 use crate::settings::Rules;
 use crate::time::Time;
@@ -42,6 +67,38 @@ pub struct Taken {
     /// What cannot be used of it, with its bytes: it lands in the table `rejected`.
     pub rejected: Vec<Rejected>,
     pub reply: Reply,
+    /// What was understood and makes no event.
+    pub passed: Vec<Pass>,
+    /// Requests to make of the provider, in order. The call does not depend on them.
+    pub outgoing: Vec<Outgoing>,
+}
+
+impl Taken {
+    /// What another message was, after this one. The reply is this one's.
+    pub fn extend(&mut self, other: Taken) {
+        self.events.extend(other.events);
+        self.rejected.extend(other.rejected);
+        self.passed.extend(other.passed);
+    }
+}
+
+/// Up to which touch a bounded table forgets when it is full: its oldest quarter, so that a full one is not searched for
+/// every newcomer.
+fn oldest_quarter(touches: impl Iterator<Item = u64>) -> u64 {
+    let mut touches: Vec<u64> = touches.collect();
+    touches.sort_unstable();
+    touches.get(touches.len() / 4).copied().unwrap_or(0)
+}
+
+/// Why something that was understood makes no event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pass {
+    /// A call from one extension to another: no call of the contract.
+    Internal,
+    /// A leg of a call whose parties its message does not tell; the call's own messages do.
+    Leg,
+    /// A kind of message that says nothing about a call.
+    Other,
 }
 
 /// What the provider is answered; nothing to say is 204.

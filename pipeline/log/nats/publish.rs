@@ -168,7 +168,16 @@ fn refusal(told: &JetStreamError) -> Fate {
 }
 
 /// `None`, to try again, where the server cannot be asked now.
+///
+/// Newer servers compare before they look for the message id (2.9 does it after; seen with 2.15). What won the
+/// comparison is the first entry of the subject behind `expect`: where that is this very append, it only was made again.
 async fn conflict(link: &Link, append: &Append, told: Option<u64>) -> Option<Result<Appended, AppendError>> {
+    let winner = read::first_of_subject(link, &append.subject, append.expect.unwrap_or_default() + 1).await.ok()?;
+    if let Some((sequence, id)) = winner
+        && id == append.message_id.to_string()
+    {
+        return Some(Ok(Appended { sequence, duplicate: true }));
+    }
     let actual = match told {
         Some(actual) => actual,
         None => read::last_of_subject(link, &append.subject).await.ok()?.map_or(0, |entry| entry.sequence),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::pull::{Batch, Config};
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, ReplayPolicy};
-use async_nats::jetstream::stream::DirectGetErrorKind;
+use async_nats::jetstream::stream::{DirectGetErrorKind, RawMessageErrorKind};
 use async_nats::jetstream::{Error as JetStreamError, ErrorCode};
 use callweave_core::time::Time;
 use futures::{FutureExt, StreamExt};
@@ -97,6 +97,25 @@ pub(super) async fn last_of_subject(link: &Link, subject: &Subject) -> Result<Op
             payload: message.payload,
         })),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unavailable(&error)),
+    }
+}
+
+/// Sequence and message id of a subject's first entry from `from` on, as the stream's leader has it.
+pub(super) async fn first_of_subject(
+    link: &Link,
+    subject: &Subject,
+    from: u64,
+) -> Result<Option<(u64, String)>, ReadError> {
+    let unavailable = |error: &dyn std::fmt::Display| ReadError::Unavailable(error.to_string());
+    let stream = link.context.get_stream_no_info(streams::name_of(subject.partition())).await;
+    let stream = stream.map_err(|error| unavailable(&error))?;
+    match stream.get_first_raw_message_by_subject(subject.as_str(), from).await {
+        Ok(message) => {
+            let id = message.headers.get(async_nats::header::NATS_MESSAGE_ID).map(ToString::to_string);
+            Ok(Some((message.sequence, id.unwrap_or_default())))
+        }
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
         Err(error) => Err(unavailable(&error)),
     }
 }

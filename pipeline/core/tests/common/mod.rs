@@ -52,6 +52,8 @@ pub fn data() -> Vec<(&'static str, Value)> {
         ),
         ("lease_renewed", json!({ "lease_id": "l-1", "expires_at": "2026-11-20T14:04:56+01:00" })),
         ("lease_released", json!({ "lease_id": "l-1" })),
+        ("pool_exhausted", json!({ "pool": "paid", "size": 40, "held": 31, "on_exhausted": "share" })),
+        ("pool_exhausted", json!({ "pool": "paid", "size": 0, "held": 0, "on_exhausted": "overflow" })),
         (
             "call",
             json!({
@@ -135,6 +137,12 @@ pub fn settings() -> Value {
         "call_timeout_minutes": 120,
         "business_hours": { "mon": [["09:00", "12:30"], ["13:00", "18:00"]], "sat": [["22:00", "24:00"]], "sun": [] },
         "holidays": ["2026-12-25"],
+        "sites": [
+            { "name": "example.com", "origins": ["https://example.com", "https://*.example.com"],
+              "cookie_domain": "example.com", "consent_required": true, "honour_dnt": true, "honour_gpc": false,
+              "number_timeout_ms": 500, "heartbeat_seconds": 15 },
+            { "name": "local", "origins": ["http://localhost:8080"] },
+        ],
         "numbers": [
             { "number": "+14155550100", "kind": "static", "forward_to": "+14155550999", "label": "Van", "source": "van",
               "medium": "offline", "campaign": "2026" },
@@ -147,6 +155,7 @@ pub fn settings() -> Value {
             { "name": "rest", "on_exhausted": "share" },
         ],
         "routes": [
+            { "site": "example.com", "replaces": "+4930222222", "number": "+14155550100" },
             { "medium": "cpc", "url_parameters": { "gclid": "*" }, "pool": "paid" },
             { "referrer_host": "*.example.org", "landing_path": "/x/*", "country": "DE", "device": "mobile", "pool": "rest" },
             { "number": "+14155550100" },
@@ -154,6 +163,11 @@ pub fn settings() -> Value {
         "tag_rules": [{ "category": "long", "outcome": "answered", "tracking_number": "+14155550100", "source": "van",
                         "min_talk_seconds": 120, "transcript_contains": "offer" }],
         "agents": { "+14155550999": "Ada", "12": "Ben" },
+        "mappings": [{
+            "name": "pbx", "timezone": "Europe/Berlin", "call_id": { "path": "id" }, "from": { "path": "/a/0" },
+            "to": { "value": "+14155550100" }, "started_at": { "path": "t", "format": "%d.%m.%Y %H:%M" },
+            "duration_seconds": { "path": "s" }, "outcome": { "path": "r", "values": { "ok": "answered", "*": "missed" } },
+        }],
         "retention_days": 400, "ip_precision": "network",
     })
 }
@@ -233,6 +247,21 @@ pub fn bad() -> Vec<(&'static str, Value, &'static str, &'static str, bool)> {
             "data.expires_at",
             "before 2000",
             false,
+        ),
+        (
+            "pool_exhausted",
+            json!({ "pool": "p", "size": 1, "held": 1, "on_exhausted": "wait" }),
+            "data.on_exhausted",
+            "is not one of overflow, share",
+            true,
+        ),
+        ("pool_exhausted", json!({ "pool": "p", "held": 1, "on_exhausted": "share" }), "data.size", "is missing", true),
+        (
+            "pool_exhausted",
+            json!({ "pool": "p", "size": u64::MAX, "held": 1, "on_exhausted": "share" }),
+            "data.size",
+            "is more than",
+            true,
         ),
         ("call", call("status", json!("hung")), "data.status", "\"hung\" is not one of started, menu, ringing", true),
         ("call", call("direction", json!(1)), "data.direction", "", true),
