@@ -59,7 +59,9 @@ mod tests {
         ];
         for (peer, headers, expected) in table {
             let mut map = HeaderMap::new();
-            headers.iter().for_each(|value| drop(map.append("x-forwarded-for", value.parse().expect("a header"))));
+            for value in *headers {
+                map.append("x-forwarded-for", value.parse().expect("a header"));
+            }
             let found = address_of(peer.parse().expect("an address"), &map, &trusted);
             assert_eq!(found.to_string(), *expected, "{peer} {headers:?}");
         }

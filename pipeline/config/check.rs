@@ -30,6 +30,8 @@ pub struct Report {
     /// What holds, for people.
     pub right: Vec<String>,
     pub wrong: Vec<Mistake>,
+    /// What can be used, and is hardly meant.
+    pub doubtful: Vec<Mistake>,
 }
 
 impl Mistake {
@@ -64,6 +66,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.right.iter().try_for_each(|line| writeln!(f, "ok     {line}"))?;
+        self.doubtful.iter().try_for_each(|doubt| writeln!(f, "warn   {doubt}"))?;
         self.wrong.iter().try_for_each(|mistake| writeln!(f, "wrong  {mistake}"))?;
         match self.wrong.len() {
             0 => writeln!(f, "The configuration is right."),
@@ -85,21 +88,56 @@ fn lines(mistakes: &[Mistake]) -> String {
 /// # Errors
 /// With every mistake there is.
 pub fn load(flags: &Flags, variables: &[(String, String)]) -> Result<Config, Mistakes> {
-    let (config, wrong, _) = read(flags, variables);
+    let Read { config, wrong, .. } = read(flags, variables);
     if wrong.is_empty() { Ok(config) } else { Err(Mistakes(wrong)) }
 }
 
 /// The same, told: what holds and what is wrong.
 pub fn check(flags: &Flags, variables: &[(String, String)]) -> Report {
-    let (config, wrong, file) = read(flags, variables);
+    let Read { config, wrong, entries, file } = read(flags, variables);
     let mut right = vec![match &file {
         Some(path) => format!("file {}", path.display()),
         None => "no file: variables, flags and defaults".to_owned(),
     }];
+    let mut doubtful = Vec::new();
     if wrong.is_empty() {
         right.extend(told(&config));
+        doubtful = doubts(&config, &entries);
     }
-    Report { right, wrong }
+    Report { right, wrong, doubtful }
+}
+
+fn doubts(config: &Config, entries: &Entries) -> Vec<Mistake> {
+    let mut doubts = Vec::new();
+    let origin = |member: &str| entries.get(member).map_or(Origin::Default, |entry| entry.origin.clone());
+    for account in config.accounts.values() {
+        let Some(settings) = &account.settings else { continue };
+        let member = format!("accounts.{}.settings", account.name);
+        let told = settings.warnings();
+        doubts.extend(told.iter().map(|doubt| Mistake::said(origin(&member), &member, &doubt.to_string())));
+        let Some(age) = config.retention.log_age else { continue };
+        for pool in &settings.pools {
+            let minutes = pool.hold_minutes + pool.cooldown_minutes;
+            if age.as_secs_f64() < minutes * 60.0 {
+                let days = (minutes / (24.0 * 60.0)).ceil();
+                let what = format!(
+                    "is shorter than a number of pool {:?} of account {} is held and rests, {minutes} minutes: it would \
+                     go to another visitor too early; give {days} days or more",
+                    pool.name, account.name
+                );
+                doubts.push(Mistake::said(origin("retention.log_days"), "retention.log_days", &what));
+            }
+        }
+    }
+    doubts
+}
+
+/// What was read of a configuration.
+struct Read {
+    config: Config,
+    wrong: Vec<Mistake>,
+    entries: Entries,
+    file: Option<PathBuf>,
 }
 
 fn told(config: &Config) -> Vec<String> {
@@ -127,7 +165,7 @@ fn told(config: &Config) -> Vec<String> {
     told
 }
 
-fn read(flags: &Flags, variables: &[(String, String)]) -> (Config, Vec<Mistake>, Option<PathBuf>) {
+fn read(flags: &Flags, variables: &[(String, String)]) -> Read {
     let (mut entries, mut mistakes) = (Entries::new(), Vec::new());
     let file = entries::read_file(flags, variables, &mut entries, &mut mistakes);
     entries::read_variables(variables, &mut entries);
@@ -155,7 +193,7 @@ fn read(flags: &Flags, variables: &[(String, String)]) -> (Config, Vec<Mistake>,
         Origin::Variable(_) => (1, 0),
         Origin::Flag(_) | Origin::Default => (2, 0),
     });
-    (config, mistakes, file)
+    Read { config, wrong: mistakes, entries, file }
 }
 
 fn is_account_member(name: &str) -> bool {

@@ -292,6 +292,30 @@ fn the_example_is_right() {
 }
 
 #[test]
+fn what_is_hardly_meant_is_told_and_no_mistake() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let file = folder.path().join("c.toml");
+    let text = r#"
+        retention.log_days = 1
+        [accounts.acme]
+        keys = ["a-key-of-acme-itself"]
+        settings = { pools = [{ name = "p", hold_minutes = 1440, cooldown_minutes = 60, on_exhausted = "share" }] }
+    "#;
+    std::fs::write(&file, text).expect("a scratch file");
+    let report = check(&Flags { config: Some(file), ..Flags::default() }, &[]);
+    assert!(report.is_right(), "{report}");
+    let report = report.to_string();
+    for words in [
+        "accounts.acme.settings: pools[0]: no number belongs to the pool \"p\"",
+        "retention.log_days: is shorter than a number of pool \"p\" of account acme is held and rests, 1500 minutes: it \
+         would go to another visitor too early; give 2 days or more",
+    ] {
+        let line = report.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {report}"));
+        assert!(line.starts_with("warn   "), "{line}");
+    }
+}
+
+#[test]
 fn the_page_is_in_step() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
     if std::env::var_os("CALLWEAVE_BLESS").is_some() {

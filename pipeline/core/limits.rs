@@ -87,6 +87,8 @@ pub const CALLER_MEMORY: i64 = 1_826 * MICROS_PER_DAY;
 pub const SIGNS_PER_SESSION: usize = 256;
 /// Page views that a session keeps; beyond it those in the middle are let go, and still counted.
 pub const PAGES_PER_SESSION: usize = 2_000;
+/// How many of them go together.
+pub const PAGES_LET_GO_AT_ONCE: usize = 100;
 /// Renewals that a lease keeps; beyond it the two oldest become one.
 pub const RENEWALS_PER_LEASE: usize = 256;
 /// Clicks on numbers, and callbacks asked for, that a visitor keeps: the latest count.

@@ -52,3 +52,23 @@ pub struct Moment {
     pub deal_id: Option<Str>,
     pub pool: Option<Str>,
 }
+
+impl Moment {
+    /// A moment of `kind` of the thing `of`, told by `which`: an event's id, or a revision. It is of no call and no deal yet.
+    pub fn new(kind: MomentKind, account: &Str, at: Time, of: &str, which: &str) -> Moment {
+        Moment {
+            moment_id: format!("{}:{of}:{which}", kind.name()).into(),
+            kind,
+            account: account.clone(),
+            at,
+            call: None,
+            call_id: None,
+            deal_id: None,
+            pool: None,
+        }
+    }
+
+    pub fn of_call(self, call_id: Option<Str>, call: Option<Arc<CallRow>>) -> Moment {
+        Moment { call_id, call, ..self }
+    }
+}

@@ -6,16 +6,17 @@ use callweave_core::event::Segment;
 use callweave_core::phone::Phone;
 use callweave_core::time::Date;
 use deltalake_core::arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder,
+    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder,
     ListBuilder, RecordBatch, StringBuilder, StructBuilder, TimestampMicrosecondBuilder, new_null_array,
 };
 use deltalake_core::arrow::compute::cast;
-use deltalake_core::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use deltalake_core::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use deltalake_core::arrow::error::ArrowError;
 
 use super::column::{Cell, Column, MONEY, item, segment_fields};
 use super::limits::BLOCK_ROWS;
 use super::table::Row;
+use super::words::{WordBuilder, is_words};
 
 /// Rows of one day, without the column `date`.
 #[derive(Debug, Clone)]
@@ -58,23 +59,29 @@ fn build<'r, R: Row + 'r, I: Iterator<Item = &'r R>>(
             builder.append(&column.cell, &block, &mut scratch);
         }
     }
-    let fields: Vec<Field> = columns.iter().map(|column| Field::new(column.name, column.data_type(), true)).collect();
-    let arrays = builders.into_iter().map(Builder::finish).collect();
+    let arrays = builders.into_iter().map(Builder::finish).collect::<Result<Vec<_>, _>>()?;
+    let field = |(column, array): (&Column<R>, &ArrayRef)| Field::new(column.name, array.data_type().clone(), true);
+    let fields: Vec<Field> = columns.iter().zip(&arrays).map(field).collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
 
-/// A batch with just the columns of `schema`, in its order; a column that the batch has not is null.
+/// Just the columns of `schema`, in its order; a column that the batch has not is null. Text may be words, still.
 pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+    let conformed = |field: &FieldRef| match batch.column_by_name(field.name()) {
         Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+        Some(column) if is_words(column) && field.data_type() == &DataType::Utf8 => Ok(Arc::clone(column)),
         Some(column) => cast(column, field.data_type()),
         None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-    });
-    RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_, _>>()?)
+    };
+    let columns = schema.fields().iter().map(conformed).collect::<Result<Vec<_>, _>>()?;
+    let field = |(field, column): (&FieldRef, &ArrayRef)| Field::new(field.name(), column.data_type().clone(), true);
+    let fields: Vec<Field> = schema.fields().iter().zip(&columns).map(field).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
 enum Builder {
     Text(StringBuilder),
+    Words(WordBuilder),
     Phones(ListBuilder<StringBuilder>),
     Segments(ListBuilder<StructBuilder>),
     Time(TimestampMicrosecondBuilder),
@@ -92,7 +99,10 @@ const TEXT_BYTES: usize = 16;
 impl Builder {
     fn new<R>(column: &Column<R>, rows: usize) -> Builder {
         match column.cell {
-            Cell::Text(_) | Cell::Show(_) => Builder::Text(StringBuilder::with_capacity(rows, rows * TEXT_BYTES)),
+            Cell::Text(_) | Cell::Show(_) if column.unique => {
+                Builder::Text(StringBuilder::with_capacity(rows, rows * TEXT_BYTES))
+            }
+            Cell::Text(_) | Cell::Show(_) => Builder::Words(WordBuilder::with_capacity(rows)),
             Cell::Phones(_) => {
                 Builder::Phones(ListBuilder::with_capacity(StringBuilder::new(), rows).with_field(item(DataType::Utf8)))
             }
@@ -122,12 +132,12 @@ impl Builder {
     fn append<R>(&mut self, cell: &Cell<R>, rows: &[&R], scratch: &mut String) {
         match (self, cell) {
             (Builder::Text(to), Cell::Text(get)) => rows.iter().for_each(|row| to.append_option(get(row))),
+            (Builder::Words(to), Cell::Text(get)) => rows.iter().for_each(|row| to.append(get(row))),
             (Builder::Text(to), Cell::Show(write)) => {
-                for row in rows {
-                    scratch.clear();
-                    let some = write(row, scratch);
-                    to.append_option(some.then_some(scratch.as_str()));
-                }
+                rows.iter().for_each(|row| to.append_option(shown(*row, write, scratch)));
+            }
+            (Builder::Words(to), Cell::Show(write)) => {
+                rows.iter().for_each(|row| to.append(shown(*row, write, scratch)));
             }
             (Builder::Phones(to), Cell::Phones(get)) => {
                 rows.iter().for_each(|row| append_phones(to, get(row), scratch));
@@ -148,8 +158,9 @@ impl Builder {
         }
     }
 
-    fn finish(self) -> ArrayRef {
-        match self {
+    fn finish(self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
+            Builder::Words(from) => from.finish()?,
             Builder::Text(mut from) => Arc::new(from.finish()),
             Builder::Phones(mut from) => Arc::new(from.finish()),
             Builder::Segments(mut from) => Arc::new(from.finish()),
@@ -160,8 +171,13 @@ impl Builder {
             Builder::Bool(mut from) => Arc::new(from.finish()),
             Builder::Money(mut from) => Arc::new(from.finish()),
             Builder::Binary(mut from) => Arc::new(from.finish()),
-        }
+        })
     }
+}
+
+fn shown<'s, R>(row: &R, write: &fn(&R, &mut String) -> bool, scratch: &'s mut String) -> Option<&'s str> {
+    scratch.clear();
+    write(row, scratch).then_some(scratch.as_str())
 }
 
 fn append_phones(to: &mut ListBuilder<StringBuilder>, phones: Option<&[Phone]>, scratch: &mut String) {

@@ -17,6 +17,8 @@ pub struct Column<R> {
     pub cell: Cell<R>,
     /// Bounds of it are kept per file, so that queries skip files.
     pub stats: bool,
+    /// Text that hardly two rows share. Of any other each value is held once, and rows say which.
+    pub unique: bool,
     pub erase: Erase,
 }
 
@@ -54,7 +56,7 @@ pub enum Erase {
 
 impl<R> Column<R> {
     fn new(name: &'static str, doc: &'static str, cell: Cell<R>) -> Column<R> {
-        Column { name, doc, cell, stats: false, erase: Erase::Keep }
+        Column { name, doc, cell, stats: false, unique: false, erase: Erase::Keep }
     }
 
     pub fn text(name: &'static str, doc: &'static str, get: fn(&R) -> Option<&str>) -> Column<R> {
@@ -104,6 +106,12 @@ impl<R> Column<R> {
     /// Keeps bounds of the column per file.
     pub fn stats(mut self) -> Column<R> {
         self.stats = true;
+        self
+    }
+
+    /// Holds each row's text in the row.
+    pub fn unique(mut self) -> Column<R> {
+        self.unique = true;
         self
     }
 

@@ -10,13 +10,16 @@ pub mod delta;
 pub mod durable;
 mod encode;
 pub mod error;
+mod hybrid;
 pub mod limits;
 pub mod location;
 pub mod maintain;
+mod pages;
 pub mod state;
 mod stats;
 pub mod store;
 pub mod table;
+mod words;
 pub mod writer;
 
 use std::sync::Arc;

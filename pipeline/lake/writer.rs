@@ -8,6 +8,7 @@ use deltalake_core::arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::Add;
 use deltalake_core::parquet::errors::ParquetError;
 use deltalake_core::parquet::file::metadata::ParquetMetaData;
+use futures::future::try_join_all;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
 use tokio::sync::mpsc;
@@ -98,9 +99,9 @@ impl Sink {
 
     /// Ends all files. They are durable when this returns.
     pub async fn finish(mut self) -> Result<Vec<Add>, WriteError> {
-        while let Some(file) = self.files.pop() {
-            self.done.push(self.target.close(file).await?);
-        }
+        let target = &self.target;
+        // All at once: each waits for the disk at its end.
+        self.done.extend(try_join_all(self.files.into_iter().map(|file| target.close(file))).await?);
         Ok(self.done)
     }
 }
@@ -117,9 +118,7 @@ impl Target {
 
     fn open(&self, date: Date) -> Result<OpenFile, WriteError> {
         let failed = |source| WriteError::Encode { table: self.definition.table, date, source };
-        let place =
-            |at: usize| self.schema.index_of(self.definition.columns[at].name).map_err(|error| failed(error.into()));
-        let encoder = FileEncoder::new(date, Arc::clone(&self.schema), (place(0)?, place(1)?)).map_err(failed)?;
+        let encoder = FileEncoder::new(date, Arc::clone(&self.schema), &self.definition).map_err(failed)?;
         // Names are never used twice: a file that a failed attempt left behind is never mistaken for another.
         let name = format!("part-{}.zstd.parquet", uuid::Uuid::now_v7());
         let path = Path::from_iter([format!("{DATE}={date}"), name]);

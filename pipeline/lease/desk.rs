@@ -1,23 +1,25 @@
 //! All pools of all accounts, as a collector holds them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use callweave_core::time::{MICROS_PER_SECOND, Time};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::line::Line;
 use super::pool::Pool;
 use super::{Ask, Held, LeaseError, Shown};
-use crate::log::{AppendError, ReadError, SharedLog, partition_of};
+use crate::log::{self, AppendError, ReadError, SharedLog, partition_of};
 use crate::telemetry::metrics::Metrics;
 
-/// How long a visitor's wish may take. A page shows its own number long before.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a visitor's wish may take: less than what pages wait for, so that the desk still has its say.
+const PATIENCE: Duration = Duration::from_millis(700);
 /// After the log did not answer, nothing is asked of it for so long.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How often the desk looks at what others do, and writes its metrics.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Wishes of one visitor are met one after the other; visitors who share a place among these wait for each other.
 const QUEUES: usize = 4096;
 /// A refresh by the clock is left out where one by need was made just before.
@@ -31,7 +33,8 @@ pub struct Desk {
     seed: u64,
     accounts: RwLock<HashMap<String, HashMap<String, Arc<Pool>>>>,
     queues: Box<[tokio::sync::Mutex<()>]>,
-    away: Mutex<Option<Instant>>,
+    /// The log did not answer, and is not asked before then.
+    away_until: Mutex<Option<Instant>>,
 }
 
 impl Held<'_> {
@@ -41,15 +44,35 @@ impl Held<'_> {
 }
 
 impl Desk {
+    /// A desk that looks after itself. Must be called inside a tokio runtime.
     pub fn new(log: SharedLog, metrics: Metrics) -> Arc<Desk> {
-        Desk::with_patience(log, metrics, PATIENCE)
+        let desk = Desk::with_patience(log, metrics, PATIENCE);
+        let weak = Arc::downgrade(&desk);
+        tokio::spawn(async move {
+            let mut looks = tokio::time::interval(LOOK_EVERY);
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                looks.tick().await;
+                let Some(desk) = weak.upgrade() else { return };
+                desk.refresh(log::now()).await;
+            }
+        });
+        desk
     }
 
-    /// A desk that waits for the log for as long as this.
+    /// A desk that waits for the log for as long as this, and does nothing that it is not told.
     pub fn with_patience(log: SharedLog, metrics: Metrics, patience: Duration) -> Arc<Desk> {
         let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();
         let queues = (0..QUEUES).map(|_| tokio::sync::Mutex::default()).collect();
-        Arc::new(Desk { log, metrics, patience, seed, accounts: RwLock::default(), queues, away: Mutex::default() })
+        Arc::new(Desk {
+            log,
+            metrics,
+            patience,
+            seed,
+            accounts: RwLock::default(),
+            queues,
+            away_until: Mutex::default(),
+        })
     }
 
     /// The number for a visitor's page: the one that is still theirs, else the one that was held least recently. The log
@@ -102,7 +125,7 @@ impl Desk {
         self.in_time(pool.release(&line, held.lease_id, now)).await
     }
 
-    /// Reads what other desks have done, and writes the metrics: to be called once a minute or so.
+    /// Reads what other desks have done, and writes the metrics.
     pub async fn refresh(&self, now: Time) {
         let pools: Vec<Arc<Pool>> = {
             let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
@@ -117,24 +140,27 @@ impl Desk {
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, LeaseError>>) -> Result<T, LeaseError> {
-        if let Some(since) = *self.away.lock().unwrap_or_else(PoisonError::into_inner)
-            && since.elapsed() < PAUSE
-        {
+        if self.away_until().is_some_and(|until| Instant::now() < until) {
             return Err(LeaseError::Away(PAUSE));
         }
         let result = match tokio::time::timeout(self.patience, work).await {
             Ok(result) => result,
             Err(_) => Err(LeaseError::Slow(self.patience)),
         };
-        if let Err(error) = &result
-            && is_the_logs(error)
-        {
-            let before = self.away.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
-            if before.is_none_or(|before| before.elapsed() > 10 * PAUSE) {
-                tracing::warn!(%error, "numbers cannot be leased; pages show their own");
+        match &result {
+            Err(error) if is_the_logs(error) => {
+                let before = self.away_until().replace(Instant::now() + PAUSE);
+                if before.is_none() {
+                    tracing::warn!(%error, "numbers cannot be leased; pages show their own");
+                }
             }
+            _ => *self.away_until() = None,
         }
         result
+    }
+
+    fn away_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.away_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn queue(&self, ask: &Ask<'_>) -> &tokio::sync::Mutex<()> {

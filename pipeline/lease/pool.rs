@@ -1,37 +1,32 @@
-//! One pool's desk: what it knows, and how it asks the log.
+//! One pool's desk: what it knows, and how it comes to a number. How it reads lines stands in [`reading`], what it tells of
+//! itself in [`telling`].
+
+mod reading;
+mod telling;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use callweave_core::event::{Body, Event, PoolExhausted};
 use callweave_core::settings::{OnExhausted, Rules};
 use callweave_core::time::{MICROS_PER_MINUTE, MICROS_PER_SECOND, Time};
-use futures::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
-use super::book::{Book, Counts, Standing, Terms, Wish};
-use super::line::{Change, Deed, Holder, Line, ORIGIN, Told, frame};
+use super::book::{Book, Standing, Terms, Wish};
+use super::line::{Change, Deed, Holder, Line};
 use super::meters::Meters;
 use super::plan::Plan;
 use super::{Ask, How, LeaseError, Shown};
-use crate::log::{Append, AppendError, Appended, Kind, MessageId, ReadError, SharedLog, Subject};
+use crate::log::{Append, AppendError, Appended, MessageId, SharedLog};
 use crate::telemetry::metrics::Metrics;
 
-/// Lines that are read from the log at one time.
-const READS_AT_ONCE: usize = 64;
-/// Lines with extensions are read so many at a time, once those before are in use.
-const LINES_A_READ: usize = 512;
 /// How often one visitor's wish is tried against other collectors. Each try reads four times as many lines as the one
 /// before, so that a desk that slept finds what is free.
 const TRIES: usize = 12;
 const REREAD_MAX: usize = 4096;
-/// A line that changes under the desk's hands is read so often.
-const READS_OF_A_LINE: usize = 3;
-/// Before a pool is said to be exhausted its lines are read again, at most so often …
+/// Before a pool is said to be exhausted its lines are read again, at most so often.
 const REFRESH_EVERY: i64 = MICROS_PER_SECOND;
-/// … and at most so many, those first that were held least recently.
-const REFRESH_LINES_MAX: usize = 16_384;
-/// The log and people are told at most so often.
-const TELL_EVERY: i64 = MICROS_PER_MINUTE;
+
+/// A time that is earlier by more than this is that of a clock which was set back.
+const SET_BACK: i64 = MICROS_PER_MINUTE;
 
 /// A pool and the log that its lines stand in.
 pub struct Pool {
@@ -70,9 +65,10 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// `last` was so long ago, or is to come: a clock that was set back must not silence anything.
+/// Whether `last` was so long ago. Who waited for others may ask with a time of a moment before; but a clock that was set
+/// back must not silence anything.
 fn is_due(last: Time, every: i64, now: Time) -> bool {
-    last == Time::MIN || !(0..every).contains(&now.since(last))
+    last == Time::MIN || !(-SET_BACK..every).contains(&now.since(last))
 }
 
 fn terms_of(rules: &Rules, pool: &str) -> Terms {
@@ -142,7 +138,7 @@ impl Pool {
     /// The visitor's lease, where this desk knows it and nothing is to be done: no log, and no waiting.
     pub fn kept(&self, ask: &Ask<'_>) -> Option<Shown> {
         let known = self.known();
-        let at = known.own_line(ask)?;
+        let at = known.own_line(ask).filter(|_| !known.doubts(ask))?;
         match known.book.standing(at, &wish(ask), "") {
             Standing::Holds(holder) => known.book.line(at).map(|(line, _)| shown(line, &holder, How::Kept)),
             _ => None,
@@ -197,7 +193,7 @@ impl Pool {
         let Some(line) = ask.held.map(|held| held.line()) else { return Ok(()) };
         let seen = {
             let known = self.known();
-            if !known.plan.may_hold(&line) || known.own_line(ask).is_some() {
+            if !known.doubts(ask) {
                 return Ok(());
             }
             known.book.find(&line).and_then(|at| known.book.line(at)).map_or(0, |(_, sequence)| sequence)
@@ -215,8 +211,9 @@ impl Pool {
     /// A line that is free, or what the settings say for when there is none.
     async fn lease(self: &Arc<Pool>, ask: &Ask<'_>) -> Result<Shown, LeaseError> {
         for tries in 0..TRIES {
-            let Some(taken) = self.take(ask).await? else { return self.overflow(ask) };
-            let change = self.known().book.grant(taken.at, &wish(ask), &new_id());
+            let Some(taken) = self.take(ask, tries).await? else { return self.overflow(ask) };
+            let shares = taken.how == How::Shared;
+            let change = self.known().book.grant(taken.at, &wish(ask), &new_id(), shares);
             let Some(change) = change else { continue };
             if self.make(&change, ask.now).await? {
                 let how = taken.how;
@@ -225,15 +222,16 @@ impl Pool {
                 return Ok(shown(&change.line, &change.holder, how));
             }
             // Whoever was faster was so more than once, perhaps.
+            let count = 4usize.saturating_pow(tries as u32).min(REREAD_MAX);
             drop(taken);
-            let next = self.known().book.next_free(4usize.saturating_pow(tries as u32).min(REREAD_MAX));
+            let next = if shares { self.known().book.in_use(count) } else { self.known().book.next_free(count) };
             self.read_again(next).await?;
         }
         Err(LeaseError::Contended(TRIES))
     }
 
-    /// Nothing where the pool is exhausted and nobody is to share.
-    async fn take(self: &Arc<Pool>, ask: &Ask<'_>) -> Result<Option<Taken<'_>>, LeaseError> {
+    /// Nothing where the pool is exhausted and nobody is to share; that is told once a wish.
+    async fn take(self: &Arc<Pool>, ask: &Ask<'_>, tries: usize) -> Result<Option<Taken<'_>>, LeaseError> {
         let free = |how| {
             let at = self.known().book.take_free(ask.now)?;
             Some(Taken { pool: self, at, how })
@@ -251,10 +249,12 @@ impl Pool {
             return Ok(Some(taken));
         }
         let on_exhausted = ask.rules.pool(ask.pool).map_or(OnExhausted::Overflow, |pool| pool.on_exhausted);
-        self.tell_exhausted(on_exhausted, ask.now).await;
+        if tries == 0 {
+            self.tell_exhausted(on_exhausted, ask.now).await;
+        }
         let shared = match on_exhausted {
             OnExhausted::Overflow => None,
-            OnExhausted::Share => self.known().book.take_shared(ask.now),
+            OnExhausted::Share => self.known().book.take_shared(ask.now, tries),
         };
         Ok(shared.map(|at| Taken { pool: self, at, how: How::Shared }))
     }
@@ -290,117 +290,6 @@ impl Pool {
         }
     }
 
-    async fn read(&self, line: &Line) -> Result<Told, ReadError> {
-        let entry = self.log.last_of_subject(&line.subject(self.partition, &self.account)).await?;
-        let hold = self.known().book.terms().hold;
-        Ok(entry.map_or_else(Told::default, |entry| Told::of(&entry, hold)))
-    }
-
-    /// A log of several servers may answer from one that lags.
-    async fn read_at_least(&self, line: &Line, seen: u64, actual: u64) -> Result<(), LeaseError> {
-        for _ in 0..READS_OF_A_LINE {
-            let told = if actual == 0 { Told::default() } else { self.read(line).await? };
-            if told.sequence >= actual {
-                self.known().book.learn(line, seen, told);
-                return Ok(());
-            }
-        }
-        let reason = format!("the last entry of a line is {actual}, and cannot be read yet");
-        Err(ReadError::Unavailable(reason).into())
-    }
-
-    async fn read_again(&self, lines: Vec<(Line, u64)>) -> Result<(), ReadError> {
-        let told: Vec<_> = stream::iter(lines)
-            .map(|(line, seen)| async move { self.read(&line).await.map(|told| (line, seen, told)) })
-            .buffer_unordered(READS_AT_ONCE)
-            .try_collect()
-            .await?;
-        let mut known = self.known();
-        for (line, seen, told) in told {
-            if known.plan.may_hold(&line) {
-                known.book.learn(&line, seen, told);
-            }
-        }
-        Ok(())
-    }
-
-    /// The pool's lines are read at its first use, and where the settings gave it others.
-    async fn read_first(self: &Arc<Pool>) -> Result<(), LeaseError> {
-        let is_read = |known: &Known| known.read > 0 || known.plan.len() == 0;
-        if is_read(&self.known()) {
-            return Ok(());
-        }
-        let pool = self.clone();
-        self.detached(async move {
-            let _one = pool.reading.lock().await;
-            if is_read(&pool.known()) { Ok(()) } else { pool.read_next().await }
-        })
-        .await
-    }
-
-    /// Reads lines that nobody needed so far; false where there are none.
-    async fn read_more(self: &Arc<Pool>) -> Result<bool, LeaseError> {
-        let seen = {
-            let known = self.known();
-            if known.read >= known.plan.len() {
-                return Ok(false);
-            }
-            known.read
-        };
-        let pool = self.clone();
-        self.detached(async move {
-            let _one = pool.reading.lock().await;
-            if pool.known().read != seen { Ok(()) } else { pool.read_next().await }
-        })
-        .await?;
-        Ok(true)
-    }
-
-    async fn read_next(&self) -> Result<(), ReadError> {
-        let (plan, from, to, lines) = {
-            let known = self.known();
-            let more = if known.plan.has_extensions() { LINES_A_READ } else { known.plan.len() };
-            let (from, to) = (known.read, (known.read + more).min(known.plan.len()));
-            let lines = (from..to).filter_map(|place| known.plan.line(place));
-            let new = lines.filter(|line| known.book.find(line).is_none()).map(|line| (line, 0)).collect();
-            (known.plan.clone(), from, to, new)
-        };
-        self.read_again(lines).await?;
-        let mut known = self.known();
-        if Arc::ptr_eq(&known.plan, &plan) && known.read == from {
-            known.read = to;
-        }
-        Ok(())
-    }
-
-    /// Reads what is not free once more: others may have released it, or lost it.
-    pub async fn refresh(self: &Arc<Pool>, now: Time, every: i64) -> Result<(), LeaseError> {
-        let pool = self.clone();
-        self.detached(async move {
-            let _one = pool.reading.lock().await;
-            let lines = {
-                let known = pool.known();
-                if !is_due(known.refreshed, every, now) {
-                    return Ok(());
-                }
-                known.book.in_use(REFRESH_LINES_MAX)
-            };
-            pool.read_again(lines).await?;
-            pool.known().refreshed = now;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Work that many wait for goes on when one of them does not wait any longer.
-    async fn detached(
-        &self,
-        work: impl Future<Output = Result<(), ReadError>> + Send + 'static,
-    ) -> Result<(), LeaseError> {
-        let done = tokio::spawn(work).await.map_err(|error| LeaseError::Fault(error.to_string()))?;
-        Ok(done?)
-    }
-
     /// Ends a lease, if a line of this pool holds it.
     pub async fn release(&self, line: &Line, lease_id: &str, now: Time) -> Result<bool, LeaseError> {
         for _ in 0..TRIES {
@@ -427,68 +316,16 @@ impl Pool {
     pub fn may_hold(&self, line: &Line) -> bool {
         self.known().plan.may_hold(line)
     }
-
-    /// Writes the pool's metrics, and warns where most of its lines are in use.
-    pub fn measure(&self, now: Time) -> Counts {
-        let (counts, most, lines, warns) = {
-            let mut known = self.known();
-            let counts = known.book.counts(now);
-            let in_use = counts.held + counts.resting;
-            known.most = known.most.max(in_use);
-            let lines = known.plan.len();
-            let warns = in_use * 4 > lines * 3 && is_due(known.warned, TELL_EVERY, now);
-            if warns {
-                known.warned = now;
-            }
-            (counts, known.most, lines, warns)
-        };
-        self.meters.measured(counts, most, lines);
-        if warns {
-            tracing::warn!(
-                account = &*self.account,
-                pool = &*self.name,
-                held = counts.held,
-                resting = counts.resting,
-                lines,
-                "more than three quarters of the pool are in use; add numbers, or shorten hold and cooldown"
-            );
-        }
-        counts
-    }
-
-    /// The event that the moment `pool.exhausted` is made of. The visitor's answer does not depend on it.
-    async fn tell_exhausted(&self, on_exhausted: OnExhausted, now: Time) {
-        self.meters.exhausted.inc();
-        let counts = self.measure(now);
-        let size = {
-            let mut known = self.known();
-            if !is_due(known.told, TELL_EVERY, now) {
-                return;
-            }
-            known.told = now;
-            known.plan.len()
-        };
-        let pool = &*self.name;
-        tracing::warn!(account = &*self.account, pool, size, held = counts.held, "pool exhausted");
-        let (size, held) = (size as u64, counts.held as u64);
-        let event = Event {
-            account: (&*self.account).into(),
-            source: ORIGIN.into(),
-            id: new_id().into(),
-            time: now,
-            recorded: now,
-            body: Body::PoolExhausted(PoolExhausted { pool: pool.into(), size, held, on_exhausted }),
-        };
-        let Ok(payload) = frame(event.to_json().as_bytes(), now) else { return };
-        let subject = Subject::events(self.partition, Kind::Other, Some(&self.account));
-        let append = Append { subject, message_id: MessageId::of(&payload), expect: None, payload };
-        if let Err(error) = self.log.append(append).await {
-            tracing::warn!(account = &*self.account, pool, %error, "cannot tell that the pool is exhausted");
-        }
-    }
 }
 
 impl Known {
+    /// The browser names a line of this pool that the visitor does not hold as far as this desk knows: another may have
+    /// leased it to them.
+    fn doubts(&self, ask: &Ask<'_>) -> bool {
+        let Some(line) = ask.held.map(|held| held.line()) else { return false };
+        self.plan.may_hold(&line) && !self.book.find(&line).is_some_and(|at| self.book.knows(at, ask.visitor_id))
+    }
+
     fn moved(&self, line: &Line, ask: &Ask<'_>) -> Option<Change> {
         self.book.moved(self.book.find(line)?, &wish(ask), &new_id())
     }

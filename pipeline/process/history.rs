@@ -6,7 +6,6 @@
 use bytes::Bytes;
 use callweave_core::join::{Join, Mode, SnapshotError};
 
-use super::run::RunError;
 use crate::lake::{StateError, StateStore};
 
 const NAME: &str = "run";
@@ -49,15 +48,20 @@ impl History {
         Past { join: self.join.unwrap_or_else(|| Join::new(mode)), inputs_done: self.inputs, sequence: self.sequence }
     }
 
-    pub async fn save(state: &StateStore, sequence: u64, join: &Join, mut inputs: Vec<u128>) -> Result<(), RunError> {
-        inputs.drain(..inputs.len().saturating_sub(INPUTS_MAX));
-        let mut bytes = (inputs.len() as u32).to_le_bytes().to_vec();
-        for input in &inputs {
-            bytes.extend(input.to_le_bytes());
-        }
-        bytes.extend(join.snapshot()?);
-        Ok(state.put(NAME, sequence, Bytes::from(bytes)).await?)
+    pub async fn save(state: &StateStore, sequence: u64, bytes: Vec<u8>) -> Result<(), StateError> {
+        state.put(NAME, sequence, Bytes::from(bytes)).await
     }
+}
+
+/// What is kept of a job that is done.
+pub fn bytes(join: &Join, mut inputs: Vec<u128>) -> Result<Vec<u8>, SnapshotError> {
+    inputs.drain(..inputs.len().saturating_sub(INPUTS_MAX));
+    let mut bytes = (inputs.len() as u32).to_le_bytes().to_vec();
+    for input in &inputs {
+        bytes.extend(input.to_le_bytes());
+    }
+    bytes.extend(join.snapshot()?);
+    Ok(bytes)
 }
 
 fn read(bytes: &[u8]) -> Result<(Vec<u128>, Join), ReadError> {

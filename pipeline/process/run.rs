@@ -13,14 +13,15 @@ use callweave_core::join::{Effects, Erasure, Join, Mode, Sizes};
 use callweave_core::settings::IpPrecision;
 use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
+use futures::future::try_join_all;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::chunk::{Chunk, Chunks, Ready};
-use super::history::{History, Past};
+use super::history::{self, History, Past};
 use super::maintain::erase;
 use super::step::{Batches, Counts, apply, effect_rows, rows};
 use crate::files;
-use crate::lake::{CommitError, Lake, MaintainError, Mark, StateError, TableName, TableWriter, WriteError};
+use crate::lake::{CommitError, Lake, MaintainError, Mark, StateError, Table, TableName, TableWriter, WriteError};
 use crate::telemetry::progress::Progress;
 
 /// Chunks that wait between two stages.
@@ -78,17 +79,26 @@ pub async fn run(
     let job = Job { inputs: inputs.to_vec(), surveyor: surveyor.another(), now, progress };
     let done = tokio::task::spawn_blocking(move || job.work(join, &writers).map(|done| (done, writers)));
     let (done, writers) = done.await.map_err(|_| RunError::Stopped)??;
-    let mark = Mark { app_id: format!("run-{:032x}", done.hash), from: None, to: 1 };
-    for (name, writer) in TableName::ALL.into_iter().zip(writers) {
-        let adds = writer.finish().await?;
-        if !adds.is_empty() {
-            lake.table(name).commit(&adds, std::slice::from_ref(&mark)).await?;
-        }
-    }
-    erase(lake, &done.erasures).await?;
     inputs_done.push(done.hash);
-    History::save(lake.state(), sequence + 1, &done.join, inputs_done).await?;
-    Ok(done.summary)
+    let Done { join, erasures, hash, summary } = done;
+    let kept = tokio::task::spawn_blocking(move || (history::bytes(&join, inputs_done), join));
+    let mark = Mark { app_id: format!("run-{hash:032x}"), from: None, to: 1 };
+    let tables = TableName::ALL.into_iter().zip(writers);
+    try_join_all(tables.map(|(name, writer)| land_all(lake.table(name), writer, &mark))).await?;
+    erase(lake, &erasures).await?;
+    let (bytes, join) = kept.await.map_err(|_| RunError::Stopped)?;
+    History::save(lake.state(), sequence + 1, bytes?).await?;
+    // To let go of millions of small things takes time, and nobody waits for it.
+    std::thread::spawn(move || drop(join));
+    Ok(summary)
+}
+
+async fn land_all(table: &Table, writer: TableWriter, mark: &Mark) -> Result<(), RunError> {
+    let adds = writer.finish().await?;
+    if !adds.is_empty() {
+        table.commit(&adds, std::slice::from_ref(mark)).await?;
+    }
+    Ok(())
 }
 
 /// The hash of what the files hold, one behind the other; nothing for standard input.

@@ -127,7 +127,7 @@ families! {
     collect_received: Total = "callweave_collect_received" bytes;
     /// Memory that bodies in flight hold, after decompression.
     collect_body_memory: Level = "callweave_collect_body_memory" bytes;
-    /// Requests turned away by a limit: `concurrent`, `memory`, `rate`.
+    /// Requests turned away by a limit: `concurrent`, `memory`, `rate`, `address_rate`, `site_rate`.
     collect_turned_away: Totals<Limit> = "callweave_collect_turned_away";
     /// Events acknowledged to their sender: the log has them.
     collect_taken: Totals<Type> = "callweave_collect_events_taken";

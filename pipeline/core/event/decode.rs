@@ -4,7 +4,7 @@ use serde::de::DeserializeSeed;
 
 use super::check::{self, Problem};
 use super::envelope::{Data, Envelope, Reader};
-use super::{Event, explain};
+use super::{Event, explain, plain};
 use crate::limits::{EVENT_BYTES_MAX, NESTING_MAX};
 use crate::time::Time;
 
@@ -30,7 +30,7 @@ pub struct Rejected {
 /// With what is wrong, for everything that is no event of the contract: not JSON, not of the schema, over a limit
 /// ([`crate::limits`]), or at an impossible time.
 pub fn decode(bytes: &[u8], received: Option<Time>) -> Result<Event<'_>, Box<Rejected>> {
-    read(bytes, received).map_err(|failure| Box::new(explain::rejected(bytes, failure)))
+    read(bytes, received, plain::read).map_err(|failure| Box::new(explain::rejected(bytes, failure)))
 }
 
 /// Why an event was not read.
@@ -41,27 +41,40 @@ pub(super) enum Failure {
     Problem(Box<Problem>),
 }
 
-fn read(bytes: &[u8], received: Option<Time>) -> Result<Event<'_>, Failure> {
+fn read<'a>(
+    bytes: &'a [u8],
+    received: Option<Time>,
+    quick: fn(&'a str, &mut Envelope<'a>) -> Option<()>,
+) -> Result<Event<'a>, Failure> {
     if bytes.len() > EVENT_BYTES_MAX {
         let reason = format!("has {} bytes, and an event may have {EVENT_BYTES_MAX} at most", bytes.len());
         return Err(Failure::Problem(Problem::new("", reason)));
     }
     let text = simdutf8::basic::from_utf8(bytes).map_err(|_| Failure::NotUtf8)?;
-    if nests_deeper_than(bytes, NESTING_MAX) {
-        let reason = format!("nests more than {NESTING_MAX} arrays and objects in each other");
-        return Err(Failure::Problem(Problem::new("", reason)));
-    }
     let mut envelope = Envelope::default();
-    parse(text, Reader { kind: None, into: &mut envelope }).map_err(Failure::Unread)?;
-    if matches!(envelope.data, Data::Skipped)
-        && let Some(kind) = envelope.kind
-    {
+    if quick(text, &mut envelope).is_none() {
         envelope = Envelope::default();
-        parse(text, Reader { kind: Some(kind), into: &mut envelope }).map_err(Failure::Unread)?;
+        read_any(text, &mut envelope)?;
     }
     let event = complete(envelope, received).map_err(Failure::Problem)?;
     check::event(&event, bytes.len()).map_err(Failure::Problem)?;
     Ok(event)
+}
+
+/// Reads all of JSON.
+fn read_any<'a>(text: &'a str, envelope: &mut Envelope<'a>) -> Result<(), Failure> {
+    if nests_deeper_than(text.as_bytes(), NESTING_MAX) {
+        let reason = format!("nests more than {NESTING_MAX} arrays and objects in each other");
+        return Err(Failure::Problem(Problem::new("", reason)));
+    }
+    parse(text, Reader { kind: None, into: envelope }).map_err(Failure::Unread)?;
+    if matches!(envelope.data, Data::Skipped)
+        && let Some(kind) = envelope.kind
+    {
+        *envelope = Envelope::default();
+        parse(text, Reader { kind: Some(kind), into: envelope }).map_err(Failure::Unread)?;
+    }
+    Ok(())
 }
 
 fn parse<'a>(text: &'a str, reader: Reader<'_, 'a>) -> Result<(), sonic_rs::Error> {
@@ -132,6 +145,87 @@ fn depth(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    const NAMES: &[&str] = &[
+        "visitor_id",
+        "session_id",
+        "page_view_id",
+        "url",
+        "referrer",
+        "numbers",
+        "name",
+        "number",
+        "lease_id",
+        "pool",
+        "expires_at",
+        "extension",
+        "consent",
+    ];
+
+    /// Lines as programs write them, and as they are when something is amiss.
+    fn lines() -> impl Strategy<Value = String> {
+        let member = prop_oneof![
+            Just(r#""specversion":"1.0""#.to_owned()),
+            "[\"]id[\"]:[\"][a-z\\\\ü]{0,4}[\"]",
+            Just(r#""source":"web""#.to_owned()),
+            Just(r#""account":"acme""#.to_owned()),
+            Just(r#""time":"2026-11-20T12:34:56.789Z""#.to_owned()),
+            Just(r#""recordedtime":"2026-11-20T12:34:57Z""#.to_owned()),
+            Just(r#""recordedtime":null"#.to_owned()),
+            Just(r#""more":[{}]"#.to_owned()),
+        ];
+        let kind = prop::sample::select(super::super::TYPES);
+        let value = prop_oneof![
+            8 => "[\"](v-1|https://a.example/|[+]14155550123|2026-11-20T12:34:56Z|\\\\n|)[\"]",
+            1 => Just("null".to_owned()),
+            1 => Just("[]".to_owned()),
+            2 => Just(r#"["+14155550123","+14155550124"]"#.to_owned()),
+            1 => Just("{}".to_owned()),
+        ];
+        let data = prop::collection::vec((prop::sample::select(NAMES), value), 0..8);
+        let comma = prop_oneof![30 => Just(","), 1 => Just(""), 1 => Just(", "), 1 => Just(",,")];
+        (prop::collection::vec(member, 5..8), kind, data, comma, any::<bool>(), 0..40usize).prop_map(
+            |(mut members, kind, data, comma, whole, cut)| {
+                if whole {
+                    members = [
+                        "specversion\":\"1.0",
+                        "id\":\"a",
+                        "source\":\"web",
+                        "account\":\"acme",
+                        "time\":\"2026-11-20T12:34:56Z",
+                    ]
+                    .map(|member| format!("\"{member}\""))
+                    .to_vec();
+                }
+                let data: Vec<String> = data.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+                members.push(format!("\"type\":\"{kind}\""));
+                members.push(format!("\"data\":{{{}}}", data.join(comma)));
+                let mut line = format!("{{{}}}", members.join(comma));
+                if cut < 3 {
+                    line.truncate(line.floor_char_boundary(line.len() - cut));
+                }
+                line
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #[test]
+        fn the_quick_way_says_what_the_other_says(line in lines()) {
+            let slow = read(line.as_bytes(), None, |_, _| None).map_err(|failure| explain::rejected(line.as_bytes(), failure));
+            let quick = read(line.as_bytes(), None, plain::read).map_err(|failure| explain::rejected(line.as_bytes(), failure));
+            prop_assert_eq!(quick, slow, "{}", line);
+        }
+    }
+
+    #[test]
+    fn what_browsers_send_goes_the_quick_way() {
+        let line = r#"{"specversion":"1.0","id":"a","source":"web","type":"page_view","time":"2026-11-20T12:34:56Z","account":"acme","data":{"visitor_id":"v","url":"https://a.example/","numbers":["+14155550123"]}}"#;
+        assert_eq!(plain::read(line, &mut Envelope::default()), Some(()));
+        assert_eq!(plain::read(&line.replace("acme", "ac\\u006de"), &mut Envelope::default()), None);
+    }
 
     #[test]
     fn depth_counts_brackets_outside_of_strings() {

@@ -11,6 +11,7 @@ mod explain;
 mod kind;
 mod lease;
 pub(crate) mod object;
+mod plain;
 mod schema;
 mod text;
 mod visit;

@@ -1,6 +1,11 @@
-//! What the join's state costs in memory: bytes a session, a lease and a caller, by counting allocations.
+//! What the join's state costs in memory: bytes a session, a lease and a caller, by counting allocations. Tables grow by
+//! steps, so each thing is measured at many sizes, and the best and the worst are told. Event ids are kept apart: a second
+//! join takes the same ids and nothing else.
 //!
-//! `cargo run -p callweave-core --example state`
+//! `cargo run -p callweave-core --example state` measures each thing; `callers` that alone; the path of a
+//! file of events that mix.
+
+mod mix;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,20 +13,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use callweave_core::event::{Body, decode};
 use callweave_core::join::{Effects, Join, Mode};
 use callweave_core::source::Surveyor;
-use callweave_core::time::{MICROS_PER_SECOND, Time};
+use mix::{call_record, heartbeat, lease, line, nothing, page_view, time};
 
 struct Counting;
 
-static HELD: AtomicUsize = AtomicUsize::new(0);
+/// Bytes asked for, and bytes with what glibc's malloc adds (8 of its own, in steps of 16, at least 32).
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call is handed on to the system's allocator as it is; the counter touches no memory of it.
+fn with_overhead(size: usize) -> usize {
+    (size + 8).next_multiple_of(16).max(32)
+}
+
+// SAFETY: every call is handed on to the system's allocator as it is; the counters touch no memory of it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.fetch_add(layout.size(), Ordering::Relaxed);
+        ASKED.fetch_add(layout.size(), Ordering::Relaxed);
+        TAKEN.fetch_add(with_overhead(layout.size()), Ordering::Relaxed);
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        ASKED.fetch_sub(layout.size(), Ordering::Relaxed);
+        TAKEN.fetch_sub(with_overhead(layout.size()), Ordering::Relaxed);
         unsafe { System.dealloc(at, layout) }
     }
 }
@@ -29,80 +42,159 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const MANY: u64 = 100_000;
-
-fn uuid(kind: u64, n: u64) -> String {
-    format!("{:08x}-{:04x}-7abc-8def-{n:012x}", kind * 77_777, n % 65_536)
+fn held() -> (usize, usize) {
+    (ASKED.load(Ordering::Relaxed), TAKEN.load(Ordering::Relaxed))
 }
+
+/// Each thing is measured from so many of it to twice as many: every table and list grows once in between.
+const FROM: u64 = 70_000;
+const STEP: u64 = 2_500;
 
 struct World {
     join: Join,
+    /// Takes the same ids.
+    ids: Join,
+    of_ids: (usize, usize),
     surveyor: Surveyor,
+    out: Effects,
     events: u64,
 }
 
 impl World {
+    fn new() -> World {
+        let (join, ids) = (Join::new(Mode::Bounded), Join::new(Mode::Bounded));
+        let mut world =
+            World { join, ids, of_ids: (0, 0), surveyor: Surveyor::default(), out: Effects::default(), events: 0 };
+        // So that caches of the surveyor are filled before anything counts.
+        for n in 0..5_000 {
+            world.apply("page_view", 0, &page_view(n + 100_000_000, 0, true));
+        }
+        world
+    }
+
     fn apply(&mut self, kind: &str, at: u64, data: &str) {
         self.events += 1;
-        let time = Time((1_795_132_800 + at as i64 / 10) * MICROS_PER_SECOND);
-        let line = format!(
-            r#"{{"specversion":"1.0","id":"{}","source":"web","type":"{kind}","time":"{time}","account":"acme","data":{data}}}"#,
-            self.events
-        );
-        let Ok(event) = decode(line.as_bytes(), None) else { panic!("{line}") };
+        let empty = line(self.events, "ad_cost", time(at), nothing());
+        let before = held();
+        if let Ok(event) = decode(empty.as_bytes(), None) {
+            self.ids.apply(&event, None, &mut self.out);
+        }
+        self.of_ids.0 = (self.of_ids.0 + held().0).wrapping_sub(before.0);
+        self.of_ids.1 = (self.of_ids.1 + held().1).wrapping_sub(before.1);
+        let line = line(self.events, kind, time(at), data);
+        self.apply_line(&line);
+    }
+
+    fn apply_line(&mut self, line: &str) {
+        let Ok(event) = decode(line.as_bytes(), None) else { return };
         let visit = match &event.body {
             Body::PageView(view) => Some(self.surveyor.visit(view)),
             _ => None,
         };
-        self.join.apply(&event, visit.as_ref(), &mut Effects::default());
+        self.join.apply(&event, visit.as_ref(), &mut self.out);
+        self.out.clear();
+    }
+
+    /// What the join holds, but for its event ids, and both joins' ids.
+    fn held(&self) -> (f64, f64) {
+        let (asked, taken) = held();
+        ((asked as f64 - 2.0 * self.of_ids.0 as f64), (taken as f64 - 2.0 * self.of_ids.1 as f64))
     }
 }
 
-/// What was added since `before`, less the table of `ids` event ids (counted apart: it is bounded by their window).
-fn tell(name: &str, before: usize, ids: u64) {
-    const ID_BYTES: f64 = 17.0 * 8.0 / 7.0;
-    let held = HELD.load(Ordering::Relaxed).saturating_sub(before) as f64;
-    println!("{name:28} {:6.0} bytes", held / MANY as f64);
-    println!("{name:28} {:6.0} bytes without event ids", (held - ids as f64 * ID_BYTES) / MANY as f64);
+/// Lets `each` make things, and tells the least and the most that one costs over the sizes.
+fn measure(name: &str, world: &mut World, mut each: impl FnMut(&mut World, u64)) {
+    let before = world.held();
+    let (mut least, mut most) = ((f64::MAX, f64::MAX), (0f64, 0f64));
+    for n in 0..2 * FROM {
+        each(world, n);
+        if n + 1 >= FROM && (n + 1) % STEP == 0 {
+            let (asked, taken) = world.held();
+            let (asked, taken) = ((asked - before.0) / (n + 1) as f64, (taken - before.1) / (n + 1) as f64);
+            least = (least.0.min(asked), least.1.min(taken));
+            most = (most.0.max(asked), most.1.max(taken));
+        }
+    }
+    println!("{name:48} {:5.0} to {:5.0}   {:5.0} to {:5.0}", least.0, most.0, least.1, most.1);
+}
+
+fn visit(world: &mut World, n: u64, heartbeats: u64, with_session: bool) {
+    for page in 0..3 {
+        world.apply("page_view", n / 10 + 40 * page, &page_view(n, page, with_session));
+    }
+    for beat in 0..heartbeats {
+        world.apply("heartbeat", n / 10 + 90 + 30 * beat, &heartbeat(n));
+    }
+}
+
+fn things() {
+    println!("bytes each, from {FROM} to {} of them           asked for        with malloc's overhead", 2 * FROM);
+    let mut world = World::new();
+    measure("session of 3 pages, with its visitor", &mut world, |world, n| visit(world, n, 0, true));
+    let leases = |world: &mut World, n: u64| {
+        let at = 14_400 + n / 10;
+        world.apply("lease_granted", at, &lease(n, time(at)));
+    };
+    measure("lease", &mut world, leases);
+    measure("session of 3 pages and 10 heartbeats", &mut World::new(), |world, n| visit(world, n, 10, true));
+    measure("session of 3 pages without a name", &mut World::new(), |world, n| visit(world, n, 0, false));
+    let calls = |world: &mut World, n: u64| {
+        world.apply("call_record", 28_800 + n / 10, &call_record(n, "+14155559999", time(28_800 + n / 10)));
+    };
+    measure("held call of nobody known, with its caller", &mut World::new(), calls);
+    callers();
+}
+
+/// Callers are left when their calls are forgotten, which takes more than a million events.
+fn callers() {
+    let (mut least, mut most) = ((f64::MAX, f64::MAX), (0f64, 0f64));
+    for many in [100_000u64, 140_000] {
+        let mut world = World::new();
+        let before = world.held();
+        for n in 0..many {
+            world.apply("call_record", 7_000, &call_record(n, "+14155559999", time(7_000)));
+        }
+        for n in 0..1_300_000 {
+            world.apply("ad_cost", 100_000 + n / 2, nothing());
+        }
+        assert!(world.join.sizes().calls < 100, "calls are still held: {:?}", world.join.sizes());
+        let (asked, taken) = world.held();
+        let (asked, taken) = ((asked - before.0) / many as f64, (taken - before.1) / many as f64);
+        least = (least.0.min(asked), least.1.min(taken));
+        most = (most.0.max(asked), most.1.max(taken));
+    }
+    let name = "caller alone";
+    println!("{name:48} {:5.0} to {:5.0}   {:5.0} to {:5.0}", least.0, most.0, least.1, most.1);
+}
+
+/// A file of events, as `callweave run` would take it.
+fn file(path: &str) {
+    let Ok(text) = std::fs::read_to_string(path) else { panic!("{path} cannot be read") };
+    let before = held();
+    let mut world = World {
+        join: Join::new(Mode::Bounded),
+        ids: Join::new(Mode::Bounded),
+        of_ids: (0, 0),
+        surveyor: Surveyor::default(),
+        out: Effects::default(),
+        events: 0,
+    };
+    for line in text.lines() {
+        world.apply_line(line);
+    }
+    let after = held();
+    println!("{:?}", world.join.sizes());
+    println!(
+        "{} MB asked for, {} MB with malloc's overhead",
+        (after.0 - before.0) / 1_000_000,
+        (after.1 - before.1) / 1_000_000
+    );
 }
 
 fn main() {
-    let mut world = World { join: Join::new(Mode::Bounded), surveyor: Surveyor::default(), events: 0 };
-    let view = |n: u64, page: u64, query: &str| {
-        format!(
-            r#"{{"visitor_id":"{}","session_id":"{}","url":"https://www.example.com/page-{page}{query}","referrer":"https://www.google.com/","user_agent":"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36","language":"en-US"}}"#,
-            uuid(1, n),
-            uuid(2, n)
-        )
-    };
-    world.apply("page_view", 0, &view(MANY + 1, 0, ""));
-    let before = HELD.load(Ordering::Relaxed);
-    for n in 0..MANY {
-        let paid = format!("?utm_source=google&utm_medium=cpc&utm_campaign=c{}&gclid=Cj0KCQ{n:020}", n % 40);
-        let query = if n % 3 == 0 { paid.as_str() } else { "" };
-        for (page, query) in [(n % 500, query), (n % 97, ""), (n % 31, "")] {
-            world.apply("page_view", n, &view(n, page, query));
-        }
+    match std::env::args().nth(1) {
+        Some(only) if only == "callers" => callers(),
+        Some(path) => file(&path),
+        None => things(),
     }
-    tell("session with its visitor", before, 3 * MANY);
-    let before = HELD.load(Ordering::Relaxed);
-    for n in 0..MANY {
-        let (lease, visitor, session) = (uuid(3, n), uuid(1, n), uuid(2, n));
-        let data = format!(
-            r#"{{"lease_id":"{lease}","pool":"main","number":"+1415555{:04}","visitor_id":"{visitor}","session_id":"{session}","expires_at":"2026-12-21T00:00:00Z"}}"#,
-            n % 10_000
-        );
-        world.apply("lease_granted", MANY + n, &data);
-    }
-    tell("lease", before, MANY);
-    let before = HELD.load(Ordering::Relaxed);
-    for n in 0..MANY {
-        let data = format!(
-            r#"{{"call_id":"{}","direction":"inbound","from":"+49151{n:08}","to":"+14155559999","started_at":"2026-11-21T00:00:00Z","ended_at":"2026-11-21T00:01:00Z"}}"#,
-            uuid(4, n)
-        );
-        world.apply("call_record", 2 * MANY + n, &data);
-    }
-    tell("call with its caller", before, MANY);
-    println!("{:?}", world.join.sizes());
 }

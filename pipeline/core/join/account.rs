@@ -1,30 +1,26 @@
 //! One account's state, and where each type of event goes.
 
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
-
-use hashbrown::{HashMap, HashTable};
-use rustc_hash::FxHasher;
 
 use super::arena::Arena;
 use super::callers::Caller;
 use super::calls::CallState;
-use super::decide::Timers;
-use super::intern::{Shared, hash_of};
+use super::index::Index;
+use super::intern::{Named, Shared};
 use super::leases::{Lease, Line};
+use super::name::Name;
 use super::seen::Seen;
-use super::sessions::{Session, Visitor};
+use super::session::Session;
+use super::timers::Timers;
+use super::visitors::Visitor;
 use super::{Effects, Erasure, Mode, Sizes, Verdict};
 use crate::event::{Body, Event, PoolExhausted};
-use crate::id::{Id, Key};
+use crate::id::Key;
 use crate::moment::{Moment, MomentKind};
-use crate::phone::Phone;
 use crate::row::Str;
 use crate::settings::{Rules, Settings};
 use crate::source::Visit;
 use crate::time::Time;
-
-pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<FxHasher>>;
 
 /// Settings and the time from which they are in force.
 pub(super) struct Era {
@@ -46,13 +42,15 @@ pub(super) struct Account {
     pub sessions: Arena<Session>,
     pub leases: Arena<Lease>,
     pub calls: Arena<CallState>,
-    pub callers: Map<Phone, Caller>,
+    pub callers: Arena<Caller>,
     /// What is known of each tracking number.
-    pub lines: Map<Phone, Line>,
-    pub visitor_ids: HashTable<u32>,
-    pub session_ids: HashTable<u32>,
-    pub lease_ids: HashTable<u32>,
-    pub call_ids: HashTable<u32>,
+    pub lines: Arena<Line>,
+    pub visitor_ids: Index,
+    pub session_ids: Index,
+    pub lease_ids: Index,
+    pub call_ids: Index,
+    pub caller_numbers: Index,
+    pub line_numbers: Index,
 }
 
 impl Account {
@@ -70,12 +68,14 @@ impl Account {
             sessions: Arena::default(),
             leases: Arena::default(),
             calls: Arena::default(),
-            callers: Map::default(),
-            lines: Map::default(),
-            visitor_ids: HashTable::new(),
-            session_ids: HashTable::new(),
-            lease_ids: HashTable::new(),
-            call_ids: HashTable::new(),
+            callers: Arena::default(),
+            lines: Arena::default(),
+            visitor_ids: Index::default(),
+            session_ids: Index::default(),
+            lease_ids: Index::default(),
+            call_ids: Index::default(),
+            caller_numbers: Index::default(),
+            line_numbers: Index::default(),
         }
     }
 
@@ -118,7 +118,30 @@ impl Account {
                 self.forget_silent_callers();
             }
             self.fire(mode, out);
+            if self.shared.wants_sweep() {
+                self.sweep();
+            }
         }
+    }
+
+    /// Lets go the shared values that nothing names any more.
+    pub fn sweep(&mut self) {
+        let mut named = Named::default();
+        for (_, session) in self.sessions.iter() {
+            session.name_values(&mut named);
+        }
+        for (_, visitor) in self.visitors.iter() {
+            visitor.first_source.into_iter().for_each(|source| named.sources.set(source));
+            visitor.id.sym().into_iter().for_each(|text| named.texts.set(text));
+        }
+        for (_, lease) in self.leases.iter() {
+            lease.terms.into_iter().for_each(|terms| named.terms.set(terms));
+            lease.id.sym().into_iter().for_each(|text| named.texts.set(text));
+        }
+        for (_, call) in self.calls.iter() {
+            call.id.sym().into_iter().for_each(|text| named.texts.set(text));
+        }
+        self.shared.sweep(named);
     }
 
     pub fn watermark(&self) -> Time {
@@ -145,7 +168,10 @@ impl Account {
 
     /// Other settings hold from `from` until `until`: what was decided by the old ones is decided again.
     fn review(&mut self, from: Time, until: Time) {
-        let visitors: Vec<u32> = self.visitors.iter().map(|(ix, _)| ix).collect();
+        // Whose sessions all lie outside of that span, nothing is decided anew: an event splits by its own time's settings.
+        let lies_in = |ix: u32| self.sessions[ix].started_at() < until && self.session_ended_at(ix) >= from;
+        let visitors = self.visitors.iter().filter(|(_, visitor)| visitor.visits.iter().any(|&ix| lies_in(ix)));
+        let visitors: Vec<u32> = visitors.map(|(ix, _)| ix).collect();
         for visitor in visitors {
             self.rebuild_made_sessions(visitor);
         }
@@ -160,44 +186,21 @@ impl Account {
     fn said_of_call(&mut self, event: &Event<'_>, id: &str, kind: MomentKind, mode: Mode, out: &mut Effects) {
         let call = self.find_call(id);
         let row = call.filter(|_| mode == Mode::Live).map(|ix| self.current_row(ix));
-        out.moments.push(Moment {
-            moment_id: moment_id(kind, id, &event.id),
-            kind,
-            account: self.name.clone(),
-            at: event.time,
-            call: row,
-            call_id: Some(id.into()),
-            deal_id: None,
-            pool: None,
-        });
+        let moment = Moment::new(kind, &self.name, event.time, id, &event.id);
+        out.moments.push(moment.of_call(Some(id.into()), row));
     }
 
     fn deal(&mut self, event: &Event<'_>, deal: &crate::event::Deal<'_>, mode: Mode, out: &mut Effects) {
         let call = deal.call_id.as_ref().and_then(|id| self.find_call(id));
         let row = call.filter(|_| mode == Mode::Live).map(|ix| self.current_row(ix));
-        out.moments.push(Moment {
-            moment_id: moment_id(MomentKind::DealChanged, &deal.deal_id, &event.id),
-            kind: MomentKind::DealChanged,
-            account: self.name.clone(),
-            at: event.time,
-            call: row,
-            call_id: deal.call_id.as_deref().map(Str::from),
-            deal_id: Some(deal.deal_id.as_str().into()),
-            pool: None,
-        });
+        let moment = Moment::new(MomentKind::DealChanged, &self.name, event.time, &deal.deal_id, &event.id);
+        let moment = moment.of_call(deal.call_id.as_deref().map(Str::from), row);
+        out.moments.push(Moment { deal_id: Some(deal.deal_id.as_str().into()), ..moment });
     }
 
     fn pool_exhausted(&mut self, event: &Event<'_>, told: &PoolExhausted<'_>, out: &mut Effects) {
-        out.moments.push(Moment {
-            moment_id: moment_id(MomentKind::PoolExhausted, &told.pool, &event.id),
-            kind: MomentKind::PoolExhausted,
-            account: self.name.clone(),
-            at: event.time,
-            call: None,
-            call_id: None,
-            deal_id: None,
-            pool: Some(told.pool.as_str().into()),
-        });
+        let moment = Moment::new(MomentKind::PoolExhausted, &self.name, event.time, &told.pool, &event.id);
+        out.moments.push(Moment { pool: Some(told.pool.as_str().into()), ..moment });
     }
 
     /// Forgets a person: their sessions, leases and calls leave the state, and no row of them is written again.
@@ -225,45 +228,38 @@ impl Account {
     }
 
     pub fn find_visitor(&self, id: &str) -> Option<u32> {
-        find(&self.visitor_ids, &Id::new(id), |ix| Some(&self.visitors[ix].id))
+        self.find(&self.visitor_ids, id, |ix| Some(&self.visitors[ix].id))
     }
 
-    pub fn find_session(&self, id: &Id) -> Option<u32> {
-        find(&self.session_ids, id, |ix| self.sessions[ix].given.as_ref())
+    pub fn find_session(&self, id: &str) -> Option<u32> {
+        self.find(&self.session_ids, id, |ix| self.sessions[ix].given.as_ref())
     }
 
-    pub fn find_lease(&self, id: &Id) -> Option<u32> {
-        find(&self.lease_ids, id, |ix| Some(&self.leases[ix].id))
+    pub fn find_lease(&self, id: &str) -> Option<u32> {
+        self.find(&self.lease_ids, id, |ix| Some(&self.leases[ix].id))
     }
 
     pub fn find_call(&self, id: &str) -> Option<u32> {
-        find(&self.call_ids, &Id::new(id), |ix| Some(&self.calls[ix].id))
+        self.find(&self.call_ids, id, |ix| Some(&self.calls[ix].id))
+    }
+
+    fn find<'s>(&self, table: &Index, id: &str, of: impl Fn(u32) -> Option<&'s Name>) -> Option<u32> {
+        let name = Name::find(id, &self.shared.texts)?;
+        table.find(name.hash(), |ix| of(ix) == Some(&name))
     }
 
     pub fn visitor(&mut self, id: &str) -> u32 {
-        let id = Id::new(id);
-        if let Some(ix) = find(&self.visitor_ids, &id, |ix| Some(&self.visitors[ix].id)) {
+        if let Some(ix) = self.find_visitor(id) {
             return ix;
         }
-        let hash = hash_of(&id);
+        let id = self.shared.name(id);
         let ix = self.visitors.insert(Visitor::new(id));
         let visitors = &self.visitors;
-        self.visitor_ids.insert_unique(hash, ix, |&ix| hash_of(&visitors[ix].id));
+        self.visitor_ids.list(id.hash(), ix, |ix| visitors[ix].id.hash());
         ix
     }
-}
 
-pub(super) fn find<'s>(table: &HashTable<u32>, id: &Id, of: impl Fn(u32) -> Option<&'s Id>) -> Option<u32> {
-    table.find(hash_of(id), |&ix| of(ix) == Some(id)).copied()
-}
-
-pub(super) fn unlist(table: &mut HashTable<u32>, id: &Id, ix: u32) {
-    if let Ok(entry) = table.find_entry(hash_of(id), |&held| held == ix) {
-        entry.remove();
+    pub fn text_of(&self, name: &Name) -> String {
+        name.text(&self.shared.texts)
     }
-}
-
-/// The same whenever the same events are read again.
-pub(super) fn moment_id(kind: MomentKind, of: &str, which: &str) -> Str {
-    format!("{}:{of}:{which}", kind.name()).into()
 }

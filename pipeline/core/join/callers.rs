@@ -1,5 +1,7 @@
 //! A caller's calls, counted in order of their start: the kinds of call.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -13,8 +15,11 @@ use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Time};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Caller {
+    pub phone: Phone,
     /// As of the calls that are no longer held.
     base: Count,
+    /// The visitor (by hash) to whom a call was joined that is no longer held; further ones are in `rest`.
+    joined_before: Option<NonZeroU64>,
     rest: Option<Box<Rest>>,
 }
 
@@ -32,8 +37,8 @@ struct Count {
 struct Rest {
     /// By start, then call id.
     recent: Vec<Entry>,
-    /// Visitors (by hash) to whom calls were joined that are no longer held; the latest last.
-    joined_before: SmallVec<[u64; 2]>,
+    /// Visitors to whom calls were joined that are no longer held, after the first; the latest last.
+    joined_before: Vec<NonZeroU64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,7 +49,7 @@ struct Entry {
     qualified: bool,
     cycle: i64,
     /// The visitor (by hash) to whom it was joined.
-    joined: Option<u64>,
+    joined: Option<NonZeroU64>,
     kinds: Kinds,
     after: Count,
 }
@@ -75,7 +80,65 @@ impl Count {
     }
 }
 
+impl Caller {
+    fn recent(&self) -> &[Entry] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.recent)
+    }
+
+    fn joined_before(&self) -> impl Iterator<Item = NonZeroU64> {
+        let further = self.rest.as_ref().map_or(&[][..], |rest| &rest.joined_before);
+        self.joined_before.into_iter().chain(further.iter().copied())
+    }
+
+    /// A call that was joined to this visitor is no longer held.
+    fn was_joined(&mut self, visitor: NonZeroU64) {
+        let mut all: SmallVec<[NonZeroU64; VISITORS_PER_CALLER + 1]> =
+            self.joined_before().filter(|held| *held != visitor).collect();
+        all.push(visitor);
+        if all.len() > VISITORS_PER_CALLER {
+            all.remove(0);
+        }
+        self.joined_before = all.first().copied();
+        if all.len() > 1 || self.rest.is_some() {
+            self.rest.get_or_insert_default().joined_before = all.into_iter().skip(1).collect();
+        }
+    }
+}
+
 impl Account {
+    fn find_caller(&self, phone: Phone) -> Option<u32> {
+        self.caller_numbers.find(hash_of(&phone), |ix| self.callers[ix].phone == phone)
+    }
+
+    fn caller(&self, phone: Phone) -> Option<&Caller> {
+        self.find_caller(phone).map(|ix| &self.callers[ix])
+    }
+
+    fn caller_mut(&mut self, phone: Phone) -> Option<&mut Caller> {
+        self.find_caller(phone).map(|ix| &mut self.callers[ix])
+    }
+
+    fn caller_or_new(&mut self, phone: Phone) -> &mut Caller {
+        let ix = self.find_caller(phone).unwrap_or_else(|| {
+            let ix = self.callers.insert(Caller { phone, base: Count::NOTHING, joined_before: None, rest: None });
+            let callers = &self.callers;
+            self.caller_numbers.list(hash_of(&phone), ix, |ix| hash_of(&callers[ix].phone));
+            ix
+        });
+        &mut self.callers[ix]
+    }
+
+    fn remove_caller(&mut self, phone: Phone) -> Option<Caller> {
+        let ix = self.find_caller(phone)?;
+        self.caller_numbers.unlist(hash_of(&phone), ix);
+        self.callers.remove(ix)
+    }
+
+    /// A visitor as callers know them, longer than the state does.
+    fn visitor_hash(&self, ix: u32) -> NonZeroU64 {
+        NonZeroU64::new(hash_of(&self.text_of(&self.visitors[ix].id))).unwrap_or(NonZeroU64::MIN)
+    }
+
     /// Whether a call is qualified by the settings in force at its start, and the cycle that it would open.
     fn qualified(&self, ix: u32) -> (bool, i64) {
         let call = &self.calls[ix];
@@ -96,10 +159,9 @@ impl Account {
             self.calls[ix].filed_caller = filed;
             let Some((phone, start)) = filed else { return };
             let place = self.place_among(phone, start, ix);
-            let caller = self.callers.entry(phone).or_insert(Caller { base: Count::NOTHING, rest: None });
             let kinds = Kinds::default();
             let entry = Entry { start, call: Some(ix), qualified, cycle, joined: None, kinds, after: Count::NOTHING };
-            caller.rest.get_or_insert_default().recent.insert(place, entry);
+            self.caller_or_new(phone).rest.get_or_insert_default().recent.insert(place, entry);
             self.recount(phone, place);
         } else if let Some((phone, _)) = filed
             && let Some((place, entry)) = self.entry(phone, ix)
@@ -111,25 +173,25 @@ impl Account {
     }
 
     fn entry(&mut self, phone: Phone, call: u32) -> Option<(usize, &mut Entry)> {
-        let recent = &mut self.callers.get_mut(&phone)?.rest.as_mut()?.recent;
+        let recent = &mut self.caller_mut(phone)?.rest.as_mut()?.recent;
         recent.iter_mut().enumerate().rev().find(|(_, entry)| entry.call == Some(call))
     }
 
     fn place_among(&self, phone: Phone, start: Time, ix: u32) -> usize {
-        let Some(rest) = self.callers.get(&phone).and_then(|caller| caller.rest.as_ref()) else { return 0 };
-        if rest.recent.last().is_none_or(|last| last.start < start) {
-            return rest.recent.len();
+        let recent = self.caller(phone).map_or(&[][..], Caller::recent);
+        if recent.last().is_none_or(|last| last.start < start) {
+            return recent.len();
         }
-        let id = self.calls[ix].id.to_string();
-        rest.recent.partition_point(|entry| {
-            entry.start < start
-                || (entry.start == start && entry.call.is_none_or(|call| self.calls[call].id.to_string() < id))
+        let name = |call: u32| self.text_of(&self.calls[call].id);
+        let id = name(ix);
+        recent.partition_point(|entry| {
+            entry.start < start || (entry.start == start && entry.call.is_none_or(|call| name(call) < id))
         })
     }
 
     /// Counts from `from` on, and decides the calls anew whose kinds changed.
     fn recount(&mut self, phone: Phone, from: usize) {
-        let Some(caller) = self.callers.get_mut(&phone) else { return };
+        let Some(caller) = self.caller_mut(phone) else { return };
         let Some(rest) = caller.rest.as_mut() else { return };
         let mut count = match from.checked_sub(1) {
             Some(before) => rest.recent[before].after,
@@ -152,8 +214,9 @@ impl Account {
 
     pub fn kinds(&self, ix: u32) -> Kinds {
         let call = &self.calls[ix];
-        let filed = call.filed_caller.and_then(|(phone, _)| self.callers.get(&phone)?.rest.as_ref());
-        if let Some(entry) = filed.and_then(|rest| rest.recent.iter().rev().find(|entry| entry.call == Some(ix))) {
+        let filed = call.filed_caller.and_then(|(phone, _)| self.caller(phone));
+        if let Some(entry) = filed.and_then(|caller| caller.recent().iter().rev().find(|entry| entry.call == Some(ix)))
+        {
             return entry.kinds;
         }
         // Anonymous: a target if qualified, nothing else. Outbound: no kinds.
@@ -164,12 +227,12 @@ impl Account {
     fn unfile_caller(&mut self, ix: u32) {
         let Some((phone, _)) = self.calls[ix].filed_caller.take() else { return };
         let Some((place, _)) = self.entry(phone, ix) else { return };
-        let Some(caller) = self.callers.get_mut(&phone) else { return };
+        let Some(caller) = self.caller_mut(phone) else { return };
         if let Some(rest) = caller.rest.as_mut() {
             rest.recent.remove(place);
         }
-        if caller.base == Count::NOTHING && caller.rest.as_ref().is_none_or(|rest| rest.recent.is_empty()) {
-            self.callers.remove(&phone);
+        if caller.base == Count::NOTHING && caller.recent().is_empty() {
+            self.remove_caller(phone);
         } else {
             self.recount(phone, place);
         }
@@ -181,20 +244,17 @@ impl Account {
         if let Some((_, entry)) = self.entry(phone, ix) {
             entry.call = None;
         }
-        let Some(caller) = self.callers.get_mut(&phone) else { return };
+        let Some(caller) = self.caller_mut(phone) else { return };
         let Some(rest) = caller.rest.as_mut() else { return };
         let gone = rest.recent.iter().take_while(|entry| entry.call.is_none()).count();
-        for entry in rest.recent.drain(..gone) {
+        let gone: Vec<Entry> = rest.recent.drain(..gone).collect();
+        for entry in gone {
             caller.base = entry.after;
             if let Some(visitor) = entry.joined {
-                rest.joined_before.retain(|held| *held != visitor);
-                rest.joined_before.push(visitor);
-                if rest.joined_before.len() > VISITORS_PER_CALLER {
-                    rest.joined_before.remove(0);
-                }
+                caller.was_joined(visitor);
             }
         }
-        if rest.recent.is_empty() && rest.joined_before.is_empty() {
+        if caller.rest.as_ref().is_some_and(|rest| rest.recent.is_empty() && rest.joined_before.is_empty()) {
             caller.rest = None;
         }
     }
@@ -203,23 +263,23 @@ impl Account {
     pub fn was_joined_before(&self, ix: u32, visitor: u32) -> bool {
         let call = &self.calls[ix];
         let Some((phone, start)) = call.filed_caller else { return false };
-        let Some(rest) = self.callers.get(&phone).and_then(|caller| caller.rest.as_ref()) else { return false };
-        let visitor = hash_of(&self.visitors[visitor].id);
-        let earlier = rest.recent.iter().take_while(|entry| entry.start <= start && entry.call != Some(ix));
-        rest.joined_before.contains(&visitor) || earlier.into_iter().any(|entry| entry.joined == Some(visitor))
+        let Some(caller) = self.caller(phone) else { return false };
+        let visitor = self.visitor_hash(visitor);
+        let mut earlier = caller.recent().iter().take_while(|entry| entry.start <= start && entry.call != Some(ix));
+        caller.joined_before().any(|held| held == visitor) || earlier.any(|entry| entry.joined == Some(visitor))
     }
 
     /// Notes to whom a call is joined; the caller's later calls follow from it.
     pub fn note_joined(&mut self, ix: u32, visitor: Option<u32>) {
         let Some((phone, _)) = self.calls[ix].filed_caller else { return };
-        let joined = visitor.map(|visitor| hash_of(&self.visitors[visitor].id));
+        let joined = visitor.map(|visitor| self.visitor_hash(visitor));
         let Some((place, entry)) = self.entry(phone, ix) else { return };
         if entry.joined == joined {
             return;
         }
         entry.joined = joined;
-        let Some(rest) = self.callers.get(&phone).and_then(|caller| caller.rest.as_ref()) else { return };
-        let later: SmallVec<[u32; 4]> = rest.recent[place + 1..].iter().filter_map(|entry| entry.call).collect();
+        let Some(caller) = self.caller(phone) else { return };
+        let later: SmallVec<[u32; 4]> = caller.recent()[place + 1..].iter().filter_map(|entry| entry.call).collect();
         for call in later {
             if self.calls[call].candidates.len() > 1 {
                 self.touch_call(call);
@@ -228,7 +288,7 @@ impl Account {
     }
 
     pub fn forget_caller(&mut self, phone: Phone) {
-        let Some(caller) = self.callers.remove(&phone) else { return };
+        let Some(caller) = self.remove_caller(phone) else { return };
         for entry in caller.rest.map(|rest| rest.recent).unwrap_or_default() {
             if let Some(call) = entry.call {
                 self.forget_call(call);
@@ -238,10 +298,11 @@ impl Account {
 
     pub fn forget_silent_callers(&mut self) {
         let oldest = self.watermark.minus(CALLER_MEMORY).0 / MICROS_PER_HOUR;
-        self.callers.retain(|_, caller| {
-            let recent = caller.rest.as_ref().is_some_and(|rest| !rest.recent.is_empty());
-            recent || i64::from(caller.base.last_hour) >= oldest
-        });
+        let numbers = &mut self.caller_numbers;
+        self.callers.retain(
+            |_, caller| !caller.recent().is_empty() || i64::from(caller.base.last_hour) >= oldest,
+            |ix, caller| numbers.unlist(hash_of(&caller.phone), ix),
+        );
     }
 }
 

@@ -2,13 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{Account, moment_id, unlist};
-use super::decide::Due;
-use super::intern::hash_of;
-use super::sessions::{Written, place_after};
+use super::account::Account;
+use super::name::Name;
+use super::session::Written;
+use super::timers::Due;
 use super::{Effects, Mode};
 use crate::event::{Call, CallRecord, CallStatus, Direction, Event, HangupBy, Outcome, Text};
-use crate::id::Id;
 use crate::moment::{Moment, MomentKind};
 use crate::phone::{Party, Phone};
 use crate::row::Str;
@@ -44,7 +43,7 @@ impl<T> Told<T> {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct CallState {
-    pub id: Id,
+    pub id: Name,
     first_event: Time,
     pub last_event: Time,
     pub direction: Told<Direction>,
@@ -97,7 +96,7 @@ fn earlier(held: &mut Option<Time>, at: Time) {
 }
 
 impl CallState {
-    fn new(id: Id, at: Time) -> CallState {
+    fn new(id: Name, at: Time) -> CallState {
         CallState {
             id,
             first_event: at,
@@ -316,18 +315,10 @@ impl Account {
     }
 
     fn tell(&mut self, ix: u32, kind: MomentKind, event: &Event<'_>, mode: Mode, out: &mut Effects) {
-        let id = self.calls[ix].id.to_string();
+        let id = self.text_of(&self.calls[ix].id);
         let row = (mode == Mode::Live).then(|| self.current_row(ix));
-        out.moments.push(Moment {
-            moment_id: moment_id(kind, &id, &event.id),
-            kind,
-            account: self.name.clone(),
-            at: event.time,
-            call: row,
-            call_id: Some(id.into()),
-            deal_id: None,
-            pool: None,
-        });
+        let moment = Moment::new(kind, &self.name, event.time, &id, &event.id);
+        out.moments.push(moment.of_call(Some(id.into()), row));
     }
 
     fn call_state(&mut self, id: &str, at: Time) -> u32 {
@@ -337,11 +328,10 @@ impl Account {
             call.last_event = call.last_event.max(at);
             return ix;
         }
-        let id = Id::new(id);
-        let hash = hash_of(&id);
+        let id = self.shared.name(id);
         let ix = self.calls.insert(CallState::new(id, at));
         let calls = &self.calls;
-        self.call_ids.insert_unique(hash, ix, |&ix| hash_of(&calls[ix].id));
+        self.call_ids.list(id.hash(), ix, |ix| calls[ix].id.hash());
         ix
     }
 
@@ -350,7 +340,10 @@ impl Account {
         let call = &mut self.calls[ix];
         let caller = call.caller();
         if call.country.as_ref().is_none_or(|(party, _)| *party != caller) {
-            let country = caller.number().and_then(Phone::country).map(|code| self.shared.text(&code));
+            let country = caller.number().and_then(Phone::country).map(|code| {
+                let code = self.shared.texts.intern(&code);
+                self.shared.text(code)
+            });
             self.calls[ix].country = Some((caller, country));
         }
         self.refile_line(ix);
@@ -367,20 +360,17 @@ impl Account {
         }
         self.unfile_line(ix);
         if let Some((number, start)) = line {
-            let list = &mut self.lines.entry(number).or_default().calls;
-            let place = place_after(list, start, |(at, _)| *at);
-            list.insert(place, (start, ix));
+            let line = self.line(number);
+            self.lines[line].add_call(start, ix);
         }
         self.calls[ix].line = line;
     }
 
     fn unfile_line(&mut self, ix: u32) {
         let Some((number, _)) = self.calls[ix].line.take() else { return };
-        if let Some(line) = self.lines.get_mut(&number) {
-            line.calls.retain(|(_, held)| *held != ix);
-            if line.calls.is_empty() && line.leases.is_empty() {
-                self.lines.remove(&number);
-            }
+        if let Some(line) = self.find_line(number) {
+            self.lines[line].drop_call(ix);
+            self.tidy_line(line);
         }
     }
 
@@ -393,7 +383,8 @@ impl Account {
         self.set_candidates(ix, Vec::new());
         self.leave_caller(ix);
         if let Some(call) = self.calls.remove(ix) {
-            unlist(&mut self.call_ids, &call.id, ix);
+            self.call_ids.unlist(call.id.hash(), ix);
+            self.shared.let_go(1);
         }
     }
 
@@ -403,11 +394,11 @@ impl Account {
         if before != sessions {
             for session in before {
                 if let Some(session) = self.sessions.get_mut(session) {
-                    session.calls.retain(|held| *held != ix);
+                    session.drop_call(ix);
                 }
             }
             for &session in &sessions {
-                self.sessions[session].calls.push(ix);
+                self.sessions[session].add_call(ix);
             }
         }
         self.calls[ix].candidates = sessions;

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::account::{Account, moment_id};
+use super::account::Account;
 use super::attribution::{Evidence, RestsOn, choose, is_moments_before};
 use super::calls::seconds_between;
-use super::sessions::{Said, Session, Written};
+use super::intern::{Sym, Touch};
+use super::session::{Session, Written};
+use super::visitors::Said;
 use super::{Effects, Mode};
 use crate::event::Direction;
 use crate::limits::CANDIDATES_PER_CALL;
 use crate::moment::{Moment, MomentKind};
 use crate::row::{CallRow, LeaseRow, Method, SessionRow, SourceRow, Str};
 use crate::settings::NumberKind;
-use crate::source::{Agent, Place, channel};
+use crate::source::{Agent, ClickIdType, Place, channel, click_id};
 use crate::time::{MICROS_PER_HOUR, Time};
 
 /// How a call is joined.
@@ -38,6 +40,18 @@ struct Candidate {
     evidence: Evidence,
 }
 
+/// What rows of sessions and calls tell of a session's first page view.
+struct SeenFrom {
+    click_id_type: Option<ClickIdType>,
+    click_id: Option<Str>,
+    referrer: Option<Str>,
+    language: Option<Str>,
+    experiment_id: Option<Str>,
+    experiment_variant: Option<Str>,
+    agent: Option<Arc<Agent>>,
+    place: Option<Arc<Place>>,
+}
+
 thread_local! {
     static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -52,13 +66,13 @@ fn is_news<R: Serialize>(row: &R, written: &mut Written) -> bool {
                 xxhash_rust::xxh3::xxh3_64(bytes)
             }
             // Rows hold nothing that postcard refuses; were it so, each row would count as new.
-            Err(_) => written.hash.wrapping_add(1),
+            Err(_) => written.hash().wrapping_add(1),
         }
     });
-    if written.revision > 0 && written.hash == hash {
+    if written.revision > 0 && written.hash() == hash {
         return false;
     }
-    *written = Written { revision: written.revision + 1, hash };
+    *written = written.next(hash);
     true
 }
 
@@ -67,8 +81,38 @@ impl Account {
     pub fn session_name(&self, ix: u32) -> String {
         let session = &self.sessions[ix];
         match &session.given {
-            Some(id) => id.to_string(),
-            None => format!("{}.{}", self.visitors[session.visitor].id, session.started_at.0),
+            Some(id) => self.text_of(id),
+            None => format!("{}.{}", self.visitor_name(session.visitor), session.started_at().0),
+        }
+    }
+
+    fn visitor_name(&self, ix: u32) -> String {
+        self.text_of(&self.visitors[ix].id)
+    }
+
+    /// What a session's first page view says.
+    pub fn touch_of(&self, ix: u32) -> Option<&Touch> {
+        self.sessions[ix].touch().map(|touch| self.shared.touches.get(touch))
+    }
+
+    fn source_of(&self, ix: u32) -> Option<&Arc<SourceRow>> {
+        self.touch_of(ix).map(|touch| self.shared.sources.get(touch.source))
+    }
+
+    fn seen_from(&self, touch: Option<&Touch>, landing_page: Option<&Str>) -> SeenFrom {
+        let campaign = touch.and_then(|touch| touch.campaign).map(|campaign| self.shared.campaigns.get(campaign));
+        let has_click = campaign.is_some_and(|it| it.click.is_some());
+        let click = landing_page.filter(|_| has_click).and_then(|url| click_id(url));
+        let text = |sym: Option<Sym>| sym.map(|sym| self.shared.text(sym));
+        SeenFrom {
+            click_id_type: click.as_ref().map(|(kind, _)| *kind),
+            click_id: click.map(|(_, id)| id.into()),
+            referrer: text(touch.and_then(|touch| touch.referrer)),
+            language: text(touch.and_then(|touch| touch.language)),
+            experiment_id: text(campaign.and_then(|it| it.experiment_id)),
+            experiment_variant: text(campaign.and_then(|it| it.experiment_variant)),
+            agent: touch.map(|touch| self.shared.agents.get(touch.agent).clone()),
+            place: touch.map(|touch| self.shared.places.get(touch.place).clone()),
         }
     }
 
@@ -82,35 +126,37 @@ impl Account {
     fn first_source(&self, visitor: u32) -> Option<Arc<SourceRow>> {
         let visitor = &self.visitors[visitor];
         if visitor.forgotten_visits > 0 {
-            return visitor.first_source.clone();
+            return visitor.first_source.map(|source| self.shared.sources.get(source).clone());
         }
-        self.sessions[*visitor.visits.first()?].source().cloned()
+        self.source_of(*visitor.visits.first()?).cloned()
     }
 
     fn session_row(&self, ix: u32) -> SessionRow {
         let session = &self.sessions[ix];
-        let touch = session.touch();
+        let touch = self.touch_of(ix);
+        let landing_page = session.first_page().map(|(_, url)| self.shared.text(url));
+        let seen = self.seen_from(touch, landing_page.as_ref());
         SessionRow {
             account: self.name.clone(),
             session_id: self.session_name(ix).into(),
             revision: 0,
             retracted: session.taken_back,
-            visitor_id: self.visitors[session.visitor].id.to_string().into(),
+            visitor_id: self.visitor_name(session.visitor).into(),
             visit_number: if session.taken_back { 0 } else { self.visit_number(ix) },
-            started_at: session.started_at,
-            ended_at: session.ended_at,
+            started_at: session.started_at(),
+            ended_at: self.session_ended_at(ix),
             pages: session.pages_count(),
-            source: session.source().cloned(),
-            click_id_type: touch.and_then(|touch| touch.click_id.as_ref()).map(|(kind, _)| *kind),
-            click_id: touch.and_then(|touch| touch.click_id.as_ref()).map(|(_, id)| id.clone()),
-            referrer: touch.and_then(|touch| touch.referrer.clone()),
-            landing_page: session.pages.first().map(|page| page.url.clone()),
-            exit_page: session.pages.last().map(|page| page.url.clone()),
-            experiment_id: touch.and_then(|touch| touch.experiment_id.clone()),
-            experiment_variant: touch.and_then(|touch| touch.experiment_variant.clone()),
-            agent: touch.map_or_else(Arc::<Agent>::default, |touch| touch.agent.clone()),
-            language: touch.and_then(|touch| touch.language.clone()),
-            place: touch.map_or_else(Arc::<Place>::default, |touch| touch.place.clone()),
+            source: self.source_of(ix).cloned(),
+            click_id_type: seen.click_id_type,
+            click_id: seen.click_id,
+            referrer: seen.referrer,
+            landing_page,
+            exit_page: session.last_page().map(|url| self.shared.text(url)),
+            experiment_id: seen.experiment_id,
+            experiment_variant: seen.experiment_variant,
+            agent: seen.agent.unwrap_or_default(),
+            language: seen.language,
+            place: seen.place.unwrap_or_default(),
         }
     }
 
@@ -125,20 +171,20 @@ impl Account {
 
     pub fn emit_lease(&mut self, ix: u32, out: &mut Effects) {
         let lease = &self.leases[ix];
-        let Some(terms) = &lease.terms else { return };
+        let Some(terms) = self.terms(ix) else { return };
         let mut row = LeaseRow {
             account: self.name.clone(),
-            lease_id: lease.id.to_string().into(),
+            lease_id: self.text_of(&lease.id).into(),
             revision: 0,
-            pool: terms.pool.clone(),
-            number: terms.number,
-            extension: terms.extension.clone(),
-            visitor_id: self.visitors[terms.visitor].id.to_string().into(),
-            session_id: terms.session.map(|session| self.session_name(session).into()),
+            pool: self.shared.text(terms.pool),
+            number: self.lines[terms.line].number,
+            extension: terms.extension.map(|extension| self.shared.text(extension)),
+            visitor_id: self.visitor_name(self.lease_visitor(ix)).into(),
+            session_id: lease.session().map(|session| self.session_name(session).into()),
             granted_at: lease.granted_at,
             expires_at: lease.expires_at(),
-            released_at: lease.released_at,
-            renewals: lease.ends.len().saturating_sub(1) as u32,
+            released_at: lease.released_at(),
+            renewals: lease.renewals(),
         };
         let written = &mut self.leases[ix].written;
         if is_news(&row, written) {
@@ -170,16 +216,9 @@ impl Account {
         let row = Arc::new(row);
         out.calls.push(row.clone());
         if decided {
-            out.moments.push(Moment {
-                moment_id: moment_id(MomentKind::CallAttributed, &id, &row.revision.to_string()),
-                kind: MomentKind::CallAttributed,
-                account: self.name.clone(),
-                at: row.ended_at.unwrap_or(row.started_at),
-                call: Some(row),
-                call_id: Some(id),
-                deal_id: None,
-                pool: None,
-            });
+            let (at, revision) = (row.ended_at.unwrap_or(row.started_at), row.revision.to_string());
+            let moment = Moment::new(MomentKind::CallAttributed, &self.name, at, &id, &revision);
+            out.moments.push(moment.of_call(Some(id), Some(row)));
         }
     }
 
@@ -219,7 +258,7 @@ impl Account {
         let call = &self.calls[ix];
         let evidence: Vec<Evidence> = candidates.iter().map(|it| it.evidence.clone()).collect();
         let choice = choose(&evidence, call.start());
-        let source_of = |it: &Candidate| it.session.and_then(|session| self.sessions[session].source());
+        let source_of = |it: &Candidate| it.session.and_then(|session| self.source_of(session));
         let mass = |source: &Arc<SourceRow>| -> f64 {
             let of_it = candidates.iter().zip(&choice.probabilities);
             of_it.filter(|(it, _)| source_of(it) == Some(source)).map(|(_, probability)| probability).sum()
@@ -261,15 +300,18 @@ impl Account {
     fn candidates(&self, ix: u32) -> Vec<Candidate> {
         let call = &self.calls[ix];
         let Some((number, start)) = call.line else { return Vec::new() };
-        let Some(line) = self.lines.get(&number) else { return Vec::new() };
-        let granted = line.leases.partition_point(|(at, _)| *at <= start);
+        let Some(line) = self.find_line(number) else { return Vec::new() };
+        let line = &self.lines[line];
+        let granted = line.leases.partition_point(|lease| self.leases[*lease].granted_at <= start);
         let extension = call.extension.get();
         let mut held: Vec<(Option<u32>, u32, u32)> = Vec::new();
-        for &(_, lease) in &line.leases[..granted] {
-            if let Some(terms) = &self.leases[lease].terms
-                && (extension.is_none() || terms.extension.as_ref() == extension)
-            {
-                held.push((terms.session, terms.visitor, lease));
+        for &lease in &line.leases[..granted] {
+            let is_dialled = || {
+                let own = self.terms(lease).and_then(|terms| terms.extension);
+                own.map(|own| self.shared.texts.get(own)) == extension
+            };
+            if extension.is_none() || is_dialled() {
+                held.push((self.leases[lease].session(), self.lease_visitor(lease), lease));
             }
         }
         // Stable: the leases of one session stay in order of their grant.
@@ -290,7 +332,7 @@ impl Account {
         let (session, visitor, latest) = group[group.len() - 1];
         let active = group.iter().rev().map(|(_, _, lease)| *lease).find(|&lease| self.leases[lease].is_active(start));
         let last_sign = match session {
-            Some(session) => self.sessions[session].last_sign(start),
+            Some(session) => self.last_sign(session, start),
             None => self.loose_sign(visitor, start),
         };
         let lease = active.unwrap_or(latest);
@@ -306,8 +348,8 @@ impl Account {
 
     /// The last sign of life of a visitor without a session: a grant or renewal of a lease that falls into none.
     fn loose_sign(&self, visitor: u32, start: Time) -> Option<Time> {
-        let leases = self.visitors[visitor].loose_leases.iter().map(|&lease| &self.leases[lease]);
-        let loose = leases.filter(|lease| lease.terms.as_ref().is_some_and(|terms| terms.session.is_none()));
+        let leases = self.visitors[visitor].loose_leases().iter().map(|&lease| &self.leases[lease]);
+        let loose = leases.filter(|lease| lease.session().is_none());
         loose.filter_map(|lease| lease.last_told(start)).max()
     }
 
@@ -336,7 +378,7 @@ impl Account {
 
     fn same_country(&self, ix: u32, session: Option<u32>) -> Option<bool> {
         let caller = self.calls[ix].country.as_ref()?.1.as_ref()?;
-        let place = &self.sessions[session?].touch()?.place;
+        let place = self.shared.places.get(self.touch_of(session?)?.place);
         place.country.as_ref().map(|country| **country == **caller)
     }
 
@@ -346,16 +388,19 @@ impl Account {
         let rules = self.rules(start);
         let chosen = decision.chosen.map(|at| &decision.candidates[at]);
         let session = chosen.and_then(|it| it.session).map(|session| (session, &self.sessions[session]));
-        let touch = session.and_then(|(_, session)| session.touch());
+        let page = |url: Sym| self.shared.text(url);
+        let landing_page = session.and_then(|(_, it)| it.first_page()).map(|(_, url)| page(url));
+        let touch = session.and_then(|(ix, _)| self.touch_of(ix));
+        let seen = self.seen_from(touch, landing_page.as_ref());
         let text = |text: String| -> Str { text.into() };
         let called = call.tracking_number().number().and_then(|number| rules.number(number));
-        let of_lease = chosen.and_then(|it| self.leases[it.lease].terms.as_ref()).map(|terms| terms.pool.clone());
+        let of_lease = chosen.and_then(|it| self.terms(it.lease)).map(|terms| self.shared.text(terms.pool));
         let of_number = called.filter(|_| !decision.is_static).and_then(|number| number.pool.as_deref()).map(Str::from);
         let pool = of_lease.or(of_number);
         let site = pool.as_ref().and_then(|pool| rules.pool(pool)?.site.as_deref()).map(Str::from);
         CallRow {
             account: self.name.clone(),
-            call_id: call.id.to_string().into(),
+            call_id: self.text_of(&call.id).into(),
             revision: 0,
             direction: call.direction(),
             started_at: start,
@@ -380,26 +425,26 @@ impl Account {
             attribution_confidence: decision.confidence,
             source_confidence: decision.source_confidence,
             candidates: decision.candidates.len() as u32,
-            lease_id: chosen.map(|it| text(self.leases[it.lease].id.to_string())),
+            lease_id: chosen.map(|it| text(self.text_of(&self.leases[it.lease].id))),
             session_id: session.map(|(ix, _)| text(self.session_name(ix))),
-            visitor_id: chosen.map(|it| text(self.visitors[it.visitor].id.to_string())),
+            visitor_id: chosen.map(|it| text(self.visitor_name(it.visitor))),
             pool,
             site,
             source: decision.source.clone(),
-            click_id_type: touch.and_then(|touch| touch.click_id.as_ref()).map(|(kind, _)| *kind),
-            click_id: touch.and_then(|touch| touch.click_id.as_ref()).map(|(_, id)| id.clone()),
-            referrer: touch.and_then(|touch| touch.referrer.clone()),
-            landing_page: session.and_then(|(_, it)| it.pages.first()).map(|page| page.url.clone()),
-            call_page: session.and_then(|(_, it)| it.page_at(start)).map(|page| page.url.clone()),
-            experiment_id: touch.and_then(|touch| touch.experiment_id.clone()),
-            experiment_variant: touch.and_then(|touch| touch.experiment_variant.clone()),
-            device: touch.map(|touch| touch.agent.clone()),
-            language: touch.and_then(|touch| touch.language.clone()),
-            place: touch.map(|touch| touch.place.clone()),
+            click_id_type: seen.click_id_type,
+            click_id: seen.click_id,
+            referrer: seen.referrer,
+            landing_page,
+            call_page: session.and_then(|(_, it)| it.page_at(start)).map(page),
+            experiment_id: seen.experiment_id,
+            experiment_variant: seen.experiment_variant,
+            device: seen.agent,
+            language: seen.language,
+            place: seen.place,
             visit_number: session.map(|(ix, _)| self.visit_number(ix)),
-            session_started_at: session.map(|(_, it)| it.started_at),
+            session_started_at: session.map(|(_, it)| it.started_at()),
             session_pages: session.map(|(_, it)| Session::pages_count(it)),
-            seconds_to_call: session.map(|(_, it)| seconds_between(it.started_at, start)),
+            seconds_to_call: session.map(|(_, it)| seconds_between(it.started_at(), start)),
             first_source: session.and_then(|(_, it)| self.first_source(it.visitor)),
             kinds: self.kinds(ix),
         }

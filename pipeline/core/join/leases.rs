@@ -3,85 +3,172 @@
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::account::{Account, unlist};
-use super::decide::Due;
-use super::intern::hash_of;
-use super::sessions::{SignKind, Written, place_after};
+use super::account::Account;
+use super::intern::{Sym, Terms, hash_of};
+use super::name::Name;
+use super::session::Written;
+use super::timers::Due;
+use super::visits::place_after;
 use super::{Effects, Mode};
 use crate::event::{LeaseGranted, LeaseReleased, LeaseRenewed};
-use crate::id::Id;
 use crate::limits::RENEWALS_PER_LEASE;
 use crate::phone::Phone;
-use crate::row::Str;
 use crate::time::Time;
+
+const MICROS_PER_MILLISECOND: i64 = 1_000;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Lease {
-    pub id: Id,
+    pub id: Name,
+    /// It names no session.
+    pub loose: bool,
+    /// `holder` is a session: the one it names, or the made one that it falls into, if there is any.
+    in_session: bool,
     /// Nothing as long as only renewals or the release are known: the grant is still to come.
-    pub terms: Option<Terms>,
+    pub terms: Option<Sym>,
+    /// The session that holds it, else its visitor.
+    holder: u32,
+    /// The one end that was told, in milliseconds since the grant, unless `rest` knows of more.
+    hold: u32,
     pub granted_at: Time,
-    /// What was told of its end: when, and the end. By time, then arrival; the grant's is the first.
-    pub ends: SmallVec<[(Time, Time); 1]>,
-    pub released_at: Option<Time>,
+    rest: Option<Box<Rest>>,
     pub due: Due,
     pub written: Written,
 }
 
-#[derive(Serialize, Deserialize)]
-pub(super) struct Terms {
-    pub pool: Str,
-    pub number: Phone,
-    pub extension: Option<Str>,
-    pub visitor: u32,
-    /// The session that holds it: the one it names, or the made one that it falls into, if there is any.
-    pub session: Option<u32>,
-    /// It names no session.
-    pub loose: bool,
+/// What few leases have, or not for long.
+#[derive(Default, Serialize, Deserialize)]
+struct Rest {
+    /// What was told of its end: when, and the end. By time, then arrival; the grant's is the first. Where this is empty,
+    /// the grant alone told of it.
+    ends: Vec<(Time, Time)>,
+    released_at: Option<Time>,
+    /// The visitor of a lease whose session is another's.
+    visitor: Option<u32>,
 }
 
 /// What is known of a tracking number, each by time.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(super) struct Line {
-    pub leases: Vec<(Time, u32)>,
-    pub calls: Vec<(Time, u32)>,
+    pub number: Phone,
+    /// By the time of their grant.
+    pub leases: Vec<u32>,
+    /// By their start; most numbers have none most of the time.
+    calls: Option<Box<Vec<(Time, u32)>>>,
+}
+
+impl Line {
+    pub fn calls(&self) -> &[(Time, u32)] {
+        self.calls.as_deref().map_or(&[], |calls| calls)
+    }
+
+    pub fn add_call(&mut self, start: Time, call: u32) {
+        let calls = self.calls.get_or_insert_default();
+        calls.insert(place_after(calls, start, |(at, _)| *at), (start, call));
+    }
+
+    pub fn drop_call(&mut self, call: u32) {
+        if let Some(calls) = &mut self.calls {
+            calls.retain(|(_, held)| *held != call);
+        }
+        if self.calls().is_empty() {
+            self.calls = None;
+        }
+    }
 }
 
 impl Lease {
-    fn new(id: Id, at: Time) -> Lease {
+    fn new(id: Name, at: Time) -> Lease {
         Lease {
             id,
+            loose: false,
+            in_session: false,
             terms: None,
+            holder: 0,
+            hold: NOT_TOLD,
             granted_at: at,
-            ends: SmallVec::new(),
-            released_at: None,
+            rest: None,
             due: Due::default(),
             written: Written::default(),
         }
     }
 
+    /// What was told of its end, by time: when, and the end.
+    pub fn ends(&self) -> impl Iterator<Item = (Time, Time)> {
+        let told = self.rest.as_ref().map_or(&[][..], |rest| &rest.ends);
+        let own = (told.is_empty() && self.hold != NOT_TOLD)
+            .then(|| (self.granted_at, self.granted_at.plus(i64::from(self.hold) * MICROS_PER_MILLISECOND)));
+        own.into_iter().chain(told.iter().copied())
+    }
+
+    fn set_ends(&mut self, ends: Vec<(Time, Time)>) {
+        self.hold = NOT_TOLD;
+        if let &[(told_at, end)] = &ends[..]
+            && self.terms.is_some()
+            && told_at == self.granted_at
+            && end.since(told_at) % MICROS_PER_MILLISECOND == 0
+            && let Ok(hold) = u32::try_from(end.since(told_at) / MICROS_PER_MILLISECOND)
+            && hold != NOT_TOLD
+        {
+            self.hold = hold;
+            if let Some(rest) = &mut self.rest {
+                rest.ends = Vec::new();
+            }
+        } else {
+            self.rest().ends = ends;
+        }
+        self.tidy();
+    }
+
+    fn rest(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
+    }
+
+    fn tidy(&mut self) {
+        let idle = |rest: &Rest| rest.ends.is_empty() && rest.released_at.is_none() && rest.visitor.is_none();
+        if self.rest.as_deref().is_some_and(idle) {
+            self.rest = None;
+        }
+    }
+
+    pub fn released_at(&self) -> Option<Time> {
+        self.rest.as_ref()?.released_at
+    }
+
+    /// The session that holds it, if there is one.
+    pub fn session(&self) -> Option<u32> {
+        self.in_session.then_some(self.holder)
+    }
+
     /// Held at `at`, by what was told until then: from the grant until the latest end or the release.
     pub fn is_active(&self, at: Time) -> bool {
-        let released = self.released_at.is_some_and(|released| released <= at);
-        let told = self.ends.iter().take_while(|(told_at, _)| *told_at <= at);
-        !released && self.granted_at <= at && told.map(|(_, end)| *end).max().is_some_and(|end| at < end)
+        let released = self.released_at().is_some_and(|released| released <= at);
+        let told = self.ends().take_while(|(told_at, _)| *told_at <= at);
+        !released && self.granted_at <= at && told.map(|(_, end)| end).max().is_some_and(|end| at < end)
     }
 
     /// The latest end that was told at all.
     pub fn expires_at(&self) -> Time {
-        self.ends.iter().map(|(_, end)| *end).max().unwrap_or(self.granted_at)
+        self.ends().map(|(_, end)| end).max().unwrap_or(self.granted_at)
     }
 
     /// From when on it is surely over.
     pub fn over_at(&self) -> Time {
-        self.released_at.map_or(self.expires_at(), |released| released.min(self.expires_at()))
+        self.released_at().map_or(self.expires_at(), |released| released.min(self.expires_at()))
     }
 
     /// The last grant or renewal at `at` or before.
     pub fn last_told(&self, at: Time) -> Option<Time> {
-        self.ends.iter().map(|(told_at, _)| *told_at).take_while(|told_at| *told_at <= at).last()
+        self.ends().map(|(told_at, _)| told_at).take_while(|told_at| *told_at <= at).last()
+    }
+
+    pub fn renewals(&self) -> u32 {
+        self.ends().count().saturating_sub(1) as u32
     }
 }
+
+/// Of `hold`: `rest` has the ends, if there are any.
+const NOT_TOLD: u32 = u32::MAX;
 
 impl Account {
     pub fn lease_granted(&mut self, at: Time, told: &LeaseGranted<'_>, mode: Mode, out: &mut Effects) {
@@ -95,23 +182,36 @@ impl Account {
         }
         let visitor = self.visitor(&told.visitor_id);
         let session = told.session_id.as_ref().map(|id| self.given_session(id, visitor, at));
-        let pool = self.shared.text(&told.pool);
-        let extension = told.extension.as_deref().map(|it| self.shared.text(it));
-        let loose = session.is_none();
-        let terms = Terms { pool, number: told.number, extension, visitor, session, loose };
+        let terms = Terms {
+            line: self.line(told.number),
+            pool: self.shared.texts.intern(&told.pool),
+            extension: told.extension.as_deref().map(|it| self.shared.texts.intern(it)),
+        };
+        let line = terms.line;
+        let terms = self.shared.terms.hold(terms);
         let lease = &mut self.leases[ix];
+        let mut ends: Vec<(Time, Time)> = lease.ends().collect();
+        ends.insert(0, (at, told.expires_at));
+        ends.sort_by_key(|(told_at, _)| *told_at);
         lease.granted_at = at;
         lease.terms = Some(terms);
-        lease.ends.insert(0, (at, told.expires_at));
-        lease.ends.sort_by_key(|(told_at, _)| *told_at);
-        let line = self.lines.entry(told.number).or_default();
-        let place = place_after(&line.leases, at, |(at, _)| *at);
-        line.leases.insert(place, (at, ix));
+        lease.loose = session.is_none();
+        (lease.in_session, lease.holder) = (false, visitor);
+        lease.set_ends(ends);
+        let leases = &self.leases;
+        let list = &mut self.lines[line].leases;
+        let place = place_after(list, at, |lease| leases[*lease].granted_at);
+        if list.len() == list.capacity() {
+            // By an eighth: numbers are leased again and again for days.
+            list.reserve_exact(list.len() / 8 + 1);
+        }
+        list.insert(place, ix);
         match session {
             Some(session) => self.hold(ix, session),
             None => {
-                self.visitors[visitor].loose_leases.push(ix);
+                self.visitors[visitor].rest().loose_leases.push(ix);
                 self.place_loose_lease(ix);
+                self.sessionless_visitor_seen(visitor, at);
             }
         }
         self.touch_calls_on(ix, at);
@@ -124,15 +224,17 @@ impl Account {
     pub fn lease_renewed(&mut self, at: Time, told: &LeaseRenewed<'_>) {
         let ix = self.lease(&told.lease_id, at);
         let lease = &mut self.leases[ix];
-        if lease.ends.len() >= RENEWALS_PER_LEASE {
-            let oldest = lease.ends.remove(0);
-            lease.ends[0].1 = lease.ends[0].1.max(oldest.1);
+        let mut ends: Vec<(Time, Time)> = lease.ends().collect();
+        if ends.len() >= RENEWALS_PER_LEASE {
+            let oldest = ends.remove(0);
+            ends[0].1 = ends[0].1.max(oldest.1);
         }
-        let place = place_after(&lease.ends, at, |(told_at, _)| *told_at);
-        lease.ends.insert(place, (at, told.expires_at));
-        let session = lease.terms.as_ref().and_then(|terms| terms.session);
+        let place = place_after(&ends, at, |(told_at, _)| *told_at);
+        ends.insert(place, (at, told.expires_at));
+        lease.set_ends(ends);
+        let session = lease.session();
         if let Some(session) = session {
-            let moved = self.sessions[session].add_sign(at, SignKind::Lease);
+            let moved = self.sessions[session].add_sign_of_lease(at);
             self.session_seen(session, at, moved);
         }
         self.touch_calls_on(ix, at);
@@ -141,43 +243,100 @@ impl Account {
 
     pub fn lease_released(&mut self, at: Time, told: &LeaseReleased<'_>) {
         let ix = self.lease(&told.lease_id, at);
-        let lease = &mut self.leases[ix];
-        lease.released_at = Some(lease.released_at.map_or(at, |released| released.min(at)));
+        let rest = self.leases[ix].rest();
+        rest.released_at = Some(rest.released_at.map_or(at, |released| released.min(at)));
         self.touch_calls_on(ix, at);
         self.touch_lease(ix);
     }
 
     fn lease(&mut self, id: &str, at: Time) -> u32 {
-        let id = Id::new(id);
-        if let Some(ix) = self.find_lease(&id) {
+        if let Some(ix) = self.find_lease(id) {
             return ix;
         }
-        let hash = hash_of(&id);
+        let id = self.shared.name(id);
         let ix = self.leases.insert(Lease::new(id, at));
         let leases = &self.leases;
-        self.lease_ids.insert_unique(hash, ix, |&ix| hash_of(&leases[ix].id));
+        self.lease_ids.list(id.hash(), ix, |ix| leases[ix].id.hash());
         ix
+    }
+
+    pub fn find_line(&self, number: Phone) -> Option<u32> {
+        self.line_numbers.find(hash_of(&number), |ix| self.lines[ix].number == number)
+    }
+
+    /// What is known of a number.
+    pub fn line(&mut self, number: Phone) -> u32 {
+        if let Some(ix) = self.find_line(number) {
+            return ix;
+        }
+        let ix = self.lines.insert(Line { number, leases: Vec::new(), calls: None });
+        let lines = &self.lines;
+        self.line_numbers.list(hash_of(&number), ix, |ix| hash_of(&lines[ix].number));
+        ix
+    }
+
+    /// Lets a number go of which nothing is known any more.
+    pub fn tidy_line(&mut self, ix: u32) {
+        let line = &self.lines[ix];
+        if line.calls().is_empty()
+            && line.leases.is_empty()
+            && let Some(line) = self.lines.remove(ix)
+        {
+            self.line_numbers.unlist(hash_of(&line.number), ix);
+        }
+    }
+
+    pub fn terms(&self, ix: u32) -> Option<&Terms> {
+        self.leases[ix].terms.map(|terms| self.shared.terms.get(terms))
+    }
+
+    /// Whose lease it is; of a lease that was not granted yet, nobody's.
+    pub fn lease_visitor(&self, ix: u32) -> u32 {
+        let lease = &self.leases[ix];
+        match lease.session() {
+            Some(session) => {
+                lease.rest.as_ref().and_then(|rest| rest.visitor).unwrap_or_else(|| self.sessions[session].visitor)
+            }
+            None => lease.holder,
+        }
     }
 
     /// The session holds the lease: its grant and renewals are signs of the session's life.
     fn hold(&mut self, ix: u32, session: u32) {
-        if let Some(terms) = &mut self.leases[ix].terms {
-            terms.session = Some(session);
+        let visitor = self.lease_visitor(ix);
+        let is_others = self.sessions[session].visitor != visitor;
+        let lease = &mut self.leases[ix];
+        (lease.in_session, lease.holder) = (true, session);
+        if is_others {
+            lease.rest().visitor = Some(visitor);
         }
-        self.sessions[session].leases.push(ix);
-        let signs: SmallVec<[Time; 4]> = self.leases[ix].ends.iter().map(|(told_at, _)| *told_at).collect();
+        let holder = &mut self.sessions[session];
+        holder.add_lease(ix);
         let mut moved = false;
-        for at in signs {
-            moved |= self.sessions[session].add_sign(at, SignKind::Lease);
+        for (told_at, _) in lease.ends() {
+            moved |= holder.add_sign_of_lease(told_at);
         }
         self.session_seen(session, self.leases[ix].granted_at, moved);
     }
 
+    /// The lease is its visitor's, and no session's.
+    pub fn hold_no_more(&mut self, ix: u32, visitor: u32) {
+        let lease = &mut self.leases[ix];
+        (lease.in_session, lease.holder) = (false, visitor);
+        if let Some(rest) = &mut lease.rest {
+            rest.visitor = None;
+        }
+        lease.tidy();
+    }
+
     /// Gives a lease without a session to the made session that it falls into.
     pub fn place_loose_lease(&mut self, ix: u32) {
-        let Some(terms) = &mut self.leases[ix].terms else { return };
-        terms.session = None;
-        let visitor = terms.visitor;
+        if self.leases[ix].terms.is_none() {
+            return;
+        }
+        // A loose lease is always of its session's visitor.
+        let visitor = self.lease_visitor(ix);
+        self.hold_no_more(ix, visitor);
         if let Some(session) = self.made_session_at(visitor, self.leases[ix].granted_at) {
             self.hold(ix, session);
         }
@@ -187,25 +346,24 @@ impl Account {
 
     /// Decides the calls anew that a sign of this session's life at `from` may change.
     pub fn touch_calls_on_leases(&mut self, session: u32, from: Time) {
-        if self.sessions[session].leases.is_empty() {
+        if !self.sessions[session].has_leases() {
             return;
         }
-        for lease in self.sessions[session].leases.clone() {
+        for lease in self.sessions[session].leases() {
             self.touch_calls_on(lease, from);
         }
     }
 
     /// Decides the calls anew that came on a lease's number at `from` or later.
     pub fn touch_calls_on(&mut self, lease: u32, from: Time) {
-        let lease = &self.leases[lease];
-        let Some(terms) = &lease.terms else { return };
-        let from = from.max(lease.granted_at);
-        let Some(line) = self.lines.get(&terms.number) else { return };
-        if line.calls.last().is_none_or(|(at, _)| *at < from) {
+        let Some(terms) = self.terms(lease) else { return };
+        let calls = self.lines[terms.line].calls();
+        let from = from.max(self.leases[lease].granted_at);
+        if calls.last().is_none_or(|(at, _)| *at < from) {
             return;
         }
-        let first = line.calls.partition_point(|(at, _)| *at < from);
-        let calls: SmallVec<[u32; 8]> = line.calls[first..].iter().map(|(_, call)| *call).collect();
+        let first = calls.partition_point(|(at, _)| *at < from);
+        let calls: SmallVec<[u32; 8]> = calls[first..].iter().map(|(_, call)| *call).collect();
         for call in calls {
             self.touch_call(call);
         }
@@ -213,47 +371,63 @@ impl Account {
 
     /// Takes a lease from its number, session and visitor; it keeps its name and what was told of its end.
     fn unfile_lease(&mut self, ix: u32) {
-        let granted_at = self.leases[ix].granted_at;
-        let Some(terms) = self.leases[ix].terms.take() else { return };
-        if let Some(line) = self.lines.get_mut(&terms.number) {
-            line.leases.retain(|(_, held)| *held != ix);
-            if line.leases.is_empty() && line.calls.is_empty() {
-                self.lines.remove(&terms.number);
-            }
+        let Some(terms) = self.terms(ix) else { return };
+        let line = terms.line;
+        let (visitor, session) = (self.lease_visitor(ix), self.leases[ix].session());
+        self.lines[line].leases.retain(|held| *held != ix);
+        self.tidy_line(line);
+        if let Some(session) = session.and_then(|session| self.sessions.get_mut(session)) {
+            session.drop_lease(ix);
         }
-        if let Some(session) = terms.session.and_then(|session| self.sessions.get_mut(session)) {
-            session.leases.retain(|held| *held != ix);
+        if let Some(visitor) = self.visitors.get_mut(visitor) {
+            visitor.drop_loose_lease(ix);
         }
-        if let Some(visitor) = self.visitors.get_mut(terms.visitor) {
-            visitor.loose_leases.retain(|held| *held != ix);
-        }
+        self.hold_no_more(ix, visitor);
+        self.shared.let_go(1);
         // Of one instant, the grant's own end stands first.
-        let ends = &mut self.leases[ix].ends;
-        if let Some(place) = ends.iter().position(|(told_at, _)| *told_at == granted_at) {
+        let lease = &mut self.leases[ix];
+        let mut ends: Vec<(Time, Time)> = lease.ends().collect();
+        if let Some(place) = ends.iter().position(|(told_at, _)| *told_at == lease.granted_at) {
             ends.remove(place);
         }
+        lease.terms = None;
+        lease.set_ends(ends);
     }
 
     /// A grant gives way to an earlier one: its session is as if it had never held the lease.
     fn take_back_grant(&mut self, ix: u32) {
-        let holder = self.leases[ix].terms.as_ref().and_then(|terms| terms.session);
-        let signs: SmallVec<[Time; 4]> = self.leases[ix].ends.iter().map(|(told_at, _)| *told_at).collect();
+        let holder = self.leases[ix].session();
         self.touch_calls_on(ix, self.leases[ix].granted_at);
         self.unfile_lease(ix);
         let Some(session) = holder else { return };
-        let is_left = self.sessions[session].drop_lease_signs(&signs);
-        if is_left {
-            self.session_seen(session, self.sessions[session].started_at, true);
-        } else {
+        let leases = self.sessions[session].leases();
+        let of_leases = leases.iter().filter_map(|&lease| self.leases[lease].ends().next()).map(|(told_at, _)| told_at);
+        let own = self.sessions[session].entries().next().map(|entry| entry.at);
+        let Some(first) = own.into_iter().chain(of_leases).min() else {
             self.touch_calls_of(session);
-            self.retract_session(session);
+            return self.retract_session(session);
+        };
+        if self.sessions[session].given.is_some() {
+            self.sessions[session].begin(first);
         }
+        self.session_seen(session, self.sessions[session].started_at(), true);
     }
 
     pub fn forget_lease(&mut self, ix: u32) {
         self.unfile_lease(ix);
         if let Some(lease) = self.leases.remove(ix) {
-            unlist(&mut self.lease_ids, &lease.id, ix);
+            self.lease_ids.unlist(lease.id.hash(), ix);
+            self.shared.let_go(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_small() {
+        assert_eq!(size_of::<Option<Lease>>(), 72);
     }
 }

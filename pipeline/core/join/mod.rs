@@ -1,10 +1,14 @@
 //! The join: events in, rows and moments out. A pure, deterministic state machine; each account has a state of its own
 //! and a watermark of its own, so that how accounts are spread over partitions changes nothing.
 //!
-//! - [`sessions`] makes sessions of what visitors do, [`leases`] keeps who held which number when;
+//! - [`visits`] and [`made`] make sessions of what visitors do, [`leases`] keeps who held which number when;
 //! - [`calls`] puts calls together, [`attribution`] chooses among candidates, [`callers`] counts a caller's calls;
 //! - [`decide`] holds the timers: when something is decided, corrected, and forgotten;
 //! - [`emit`] makes rows, and writes one only if it differs from what was written before.
+//!
+//! The state holds millions of things, and is packed: [`arena`] names things by small numbers, [`index`] finds them, [`intern`] names
+//! values,
+//! [`name`] packs ids, [`timeline`] what a session did, [`timers`] times.
 
 mod account;
 mod arena;
@@ -13,11 +17,21 @@ mod callers;
 mod calls;
 mod decide;
 mod emit;
+mod few;
+mod index;
 mod intern;
 mod leases;
+mod made;
+mod name;
 mod seen;
-mod sessions;
+mod session;
 mod snapshot;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod timers;
+mod visitors;
+mod visits;
 
 use std::sync::Arc;
 

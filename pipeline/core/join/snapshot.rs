@@ -5,28 +5,29 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::account::{Account, Era, Map};
+use super::account::{Account, Era};
 use super::arena::Arena;
 use super::callers::Caller;
 use super::calls::CallState;
-use super::decide::Timers;
+use super::index::Index;
 use super::intern::{Shared, hash_of};
 use super::leases::{Lease, Line};
+use super::name::Name;
 use super::seen::Seen;
-use super::sessions::{Session, Touch, Visitor};
+use super::session::Session;
+use super::timers::{Thing, Timers};
+use super::visitors::Visitor;
 use super::{Join, Mode};
-use crate::id::Id;
-use crate::phone::Phone;
 use crate::row::Str;
 use crate::settings::{Rules, Settings};
 use crate::time::Time;
 
 const MAGIC: &[u8; 7] = b"CWSTATE";
-const VERSION: u8 = 1;
+/// 2: packed sessions and leases, shared values by number, timers left out.
+const VERSION: u8 = 2;
 const HEADER: usize = MAGIC.len() + 1 + 16;
 
 #[derive(Debug, thiserror::Error)]
@@ -66,13 +67,13 @@ struct AccountRef<'a> {
     /// As JSON: settings grow, and JSON takes that.
     eras: Vec<(Time, String)>,
     seen: &'a Seen,
-    timers: &'a Timers,
+    shared: &'a Shared,
     visitors: &'a Arena<Visitor>,
     sessions: &'a Arena<Session>,
     leases: &'a Arena<Lease>,
     calls: &'a Arena<CallState>,
-    callers: &'a Map<Phone, Caller>,
-    lines: &'a Map<Phone, Line>,
+    callers: &'a Arena<Caller>,
+    lines: &'a Arena<Line>,
 }
 
 #[derive(Deserialize)]
@@ -81,13 +82,13 @@ struct StoredAccount {
     watermark: Time,
     eras: Vec<(Time, String)>,
     seen: Seen,
-    timers: Timers,
+    shared: Shared,
     visitors: Arena<Visitor>,
     sessions: Arena<Session>,
     leases: Arena<Lease>,
     calls: Arena<CallState>,
-    callers: Map<Phone, Caller>,
-    lines: Map<Phone, Line>,
+    callers: Arena<Caller>,
+    lines: Arena<Line>,
 }
 
 impl Join {
@@ -134,7 +135,7 @@ impl<'a> AccountRef<'a> {
             watermark: account.watermark,
             eras: eras.collect::<Result<_, serde_json::Error>>()?,
             seen: &account.seen,
-            timers: &account.timers,
+            shared: &account.shared,
             visitors: &account.visitors,
             sessions: &account.sessions,
             leases: &account.leases,
@@ -145,68 +146,60 @@ impl<'a> AccountRef<'a> {
     }
 }
 
-fn listed<'a, T: 'a>(things: &'a Arena<T>, id: impl Fn(&T) -> Option<&Id>) -> HashTable<u32> {
-    let mut table = HashTable::with_capacity(things.len());
-    let hash = |ix: &u32| id(&things[*ix]).map_or(0, hash_of);
+/// The table of those that have a hash.
+fn listed<'a, T: 'a>(things: &'a Arena<T>, hash: impl Fn(&T) -> Option<u64>) -> Index {
+    let mut index = Index::default();
     for (ix, thing) in things.iter() {
-        if id(thing).is_some() {
-            table.insert_unique(hash(&ix), ix, hash);
+        if let Some(own) = hash(thing) {
+            index.list(own, ix, |ix| hash(&things[ix]).unwrap_or(0));
         }
     }
-    table
+    index
+}
+
+/// Each thing keeps its time itself.
+fn timers(account: &StoredAccount) -> Timers {
+    let mut timers = Timers::default();
+    for (ix, session) in account.sessions.iter() {
+        timers.push(session.due.at(), Thing::Session(ix));
+    }
+    for (ix, lease) in account.leases.iter() {
+        timers.push(lease.due.at(), Thing::Lease(ix));
+    }
+    for (ix, call) in account.calls.iter() {
+        timers.push(call.due.at(), Thing::Call(ix));
+    }
+    for (ix, visitor) in account.visitors.iter() {
+        visitor.until().into_iter().for_each(|until| timers.push(until, Thing::Visitor(ix)));
+    }
+    timers
 }
 
 impl StoredAccount {
     fn restored(self) -> Result<Account, SnapshotError> {
-        let mut account = Account::new(self.name);
+        let mut account = Account::new(self.name.clone());
         account.watermark = self.watermark;
-        for (from, settings) in self.eras {
-            let settings: Settings = serde_json::from_str(&settings)?;
-            account.eras.push(Era { from, rules: Arc::new(Rules::new(settings)) });
+        for (from, settings) in &self.eras {
+            let settings: Settings = serde_json::from_str(settings)?;
+            account.eras.push(Era { from: *from, rules: Arc::new(Rules::new(settings)) });
         }
+        account.timers = timers(&self);
         account.seen = self.seen;
-        account.timers = self.timers;
-        account.callers = self.callers;
-        account.lines = self.lines;
-        account.visitor_ids = listed(&self.visitors, |it| Some(&it.id));
-        account.session_ids = listed(&self.sessions, |it| it.given.as_ref());
-        account.lease_ids = listed(&self.leases, |it| Some(&it.id));
-        account.call_ids = listed(&self.calls, |it| Some(&it.id));
+        account.shared = self.shared.listed();
+        let of_name = |name: &Name| Some(name.hash());
+        account.visitor_ids = listed(&self.visitors, |it| of_name(&it.id));
+        account.session_ids =
+            listed(&self.sessions, |it| it.given.as_ref().filter(|_| !it.taken_back).and_then(of_name));
+        account.lease_ids = listed(&self.leases, |it| of_name(&it.id));
+        account.call_ids = listed(&self.calls, |it| of_name(&it.id));
+        account.caller_numbers = listed(&self.callers, |it| Some(hash_of(&it.phone)));
+        account.line_numbers = listed(&self.lines, |it| Some(hash_of(&it.number)));
         account.visitors = self.visitors;
         account.sessions = self.sessions;
         account.leases = self.leases;
         account.calls = self.calls;
-        share_again(&mut account);
+        account.callers = self.callers;
+        account.lines = self.lines;
         Ok(account)
-    }
-}
-
-/// Each text and source comes out of a snapshot as a copy of its own: they are shared again.
-fn share_again(account: &mut Account) {
-    let shared = &mut account.shared;
-    for session in account.sessions.values_mut() {
-        for page in &mut session.pages {
-            page.url = shared.texts.share(page.url.clone());
-            if let Some(touch) = &mut page.touch
-                && let Some(touch) = Arc::get_mut(touch)
-            {
-                share_touch(touch, shared);
-            }
-        }
-    }
-    for lease in account.leases.values_mut() {
-        if let Some(terms) = &mut lease.terms {
-            terms.pool = shared.texts.share(terms.pool.clone());
-        }
-    }
-}
-
-fn share_touch(touch: &mut Touch, shared: &mut Shared) {
-    touch.source = shared.sources.share(touch.source.clone());
-    touch.agent = shared.agents.share(touch.agent.clone());
-    touch.place = shared.places.share(touch.place.clone());
-    let texts = [&mut touch.referrer, &mut touch.experiment_id, &mut touch.experiment_variant, &mut touch.language];
-    for text in texts.into_iter().flatten() {
-        *text = shared.texts.share(text.clone());
     }
 }

@@ -220,3 +220,41 @@ fn settings_survive_json_and_snapshots() {
     let bytes = postcard::to_stdvec(&settings).expect("postcard");
     assert_eq!(postcard::from_bytes::<Settings>(&bytes), Ok(settings));
 }
+
+#[test]
+fn mappings_are_looked_over() {
+    let members = r#""call_id":{"path":"id"},"from":{"path":"a"},"to":{"path":"b"}"#;
+    for (json, expected) in [
+        (format!(r#"{{"name":"x",{members},"started_at":{{"path":"s"}},"ended_at":{{"path":"e"}}}}"#), &[][..]),
+        (format!(r#"{{"name":"x",{members},"status":{{"value":"ringing"}}}}"#), &[]),
+        (
+            format!(r#"{{"name":"x",{members},"status":{{"path":"s","values":{{"1":"ringing","2":"record"}}}}}}"#),
+            &["mappings[0].started_at: is missing", "mappings[0].ended_at: is missing"],
+        ),
+        (
+            r#"{"timezone":"Mars","call_id":{},"from":{"path":"a","value":"b"},"to":{"path":" | "},
+                "status":{"value":"hung"},"direction":{"path":"d","values":{"in":"in"}},"outcome":{"value":"fine"},
+                "hangup_by":{"value":"dog"},"time":{"path":"t","format":"%Q"},"cause":{"path":"c","format":"epoch"}}"#
+                .to_owned(),
+            &[
+                "mappings[0].name: is empty",
+                "mappings[0].timezone: \"Mars\" is not an IANA time zone",
+                "mappings[0].call_id: names neither a path nor a value",
+                "mappings[0].from: names a path and a value",
+                "mappings[0].to.path: is empty",
+                "mappings[0].direction: \"in\" is not one of inbound, outbound, callback",
+                "mappings[0].status: \"hung\" is not one of started, menu",
+                "mappings[0].time.format: \"%Q\" is not one of rfc3339",
+                "mappings[0].outcome: \"fine\" is not one of answered",
+                "mappings[0].cause.format: is for times alone",
+                "mappings[0].hangup_by: \"dog\" is not one of caller",
+            ],
+        ),
+    ] {
+        let settings = settings(&format!(r#"{{"mappings":[{json}]}}"#));
+        check(settings.check().err().unwrap_or_default(), expected, &json);
+    }
+    let twice = format!(r#"{{"name":"x",{members},"status":{{"value":"ended"}}}}"#);
+    let settings = settings(&format!(r#"{{"mappings":[{twice},{twice}]}}"#));
+    check(settings.check().err().unwrap_or_default(), &["mappings[1].name: two mappings are called \"x\""], "twice");
+}

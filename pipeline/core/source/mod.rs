@@ -27,3 +27,8 @@ pub use place::{Place, PlacesError};
 pub use surveyor::{Surveyor, Visit};
 pub use url::{UrlParts, decode, host_of, url_parts, without_www};
 pub use utm::Utm;
+
+/// The click id of a page's URL, as [`Surveyor::visit`] finds it.
+pub fn click_id(url: &str) -> Option<(ClickIdType, std::borrow::Cow<'_, str>)> {
+    utm::tags(url_parts(url).query).1
+}

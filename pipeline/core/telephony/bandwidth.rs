@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::body::{Members, members};
 use super::draft::Draft;
-use super::leg::{End, Message, Step, Who, agent_at, tell, who};
+use super::leg::{Callee, End, Message, Step, Who, tell, who};
 use super::number::{Book, Digits};
 use super::outcome::{Why, status};
 use super::tag::{Role, Tag};
@@ -73,8 +73,7 @@ fn event(draft: &mut Draft<'_>, body: &Map<String, Value>, terms: &Terms<'_>) {
             step,
             role,
             picked_up_by_person: false,
-            agent: callee.as_deref().and_then(|callee| agent_at(&book, callee, Digits::National)),
-            callee,
+            callee: Callee::new(&book, callee.as_deref(), Digits::National),
             hangup_by: hangup_by(&word, parties.direction).filter(|_| role == Role::Main && ends),
             cause: Some(word).filter(|_| ends),
             recording_url: body.text("mediaUrl"),

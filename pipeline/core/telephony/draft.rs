@@ -45,13 +45,14 @@ impl<'a> Draft<'a> {
         self.event(id, at, Body::Call(call));
     }
 
-    /// A record counts from its end on. One whose clock was off is moved as a whole, so that its spans stay.
-    pub fn record(&mut self, id: String, mut record: CallRecord<'static>) {
+    /// A record counts from its end on, or so many microseconds later: of two about one call the later has the last word.
+    /// One whose clock was off is moved as a whole, so that its spans stay.
+    pub fn record(&mut self, id: String, later: i64, mut record: CallRecord<'static>) {
         let moved = self.near(record.ended_at).since(record.ended_at);
         record.started_at = record.started_at.plus(moved);
         record.answered_at = record.answered_at.map(|at| at.plus(moved));
         record.ended_at = record.ended_at.plus(moved);
-        self.event(id, record.ended_at, Body::CallRecord(record));
+        self.event(id, record.ended_at.plus(later), Body::CallRecord(record));
     }
 
     pub fn event(&mut self, id: String, time: Time, body: Body<'static>) {

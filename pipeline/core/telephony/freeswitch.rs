@@ -14,7 +14,7 @@ use super::block::Block;
 pub use super::block::Blocks;
 use super::body::{Members, checked};
 use super::draft::{Draft, label, record, step};
-use super::leg::{End, Message, Step, agent_at, tell};
+use super::leg::{Callee, End, Message, Step, tell};
 use super::number::{Book, Digits, Parties};
 use super::outcome::{Legs, Why, cause, code_of};
 use super::tag::{Role, Tag};
@@ -194,14 +194,15 @@ fn call(draft: &mut Draft<'_>, leg: &Record, book: &Book<'_>, uuid: &str) {
     record.hangup_by = hangup_by(leg, &legs, parties.direction);
     record.extension = extension(leg, book, &parties);
     let callee = leg.any(&["last_sent_callee_id_number", "dialed_user"]).filter(|_| legs.bridged);
-    record.agent = callee.as_deref().and_then(|callee| agent_at(book, callee, Digits::National)).and_then(label);
-    record.destination = callee.and_then(label);
+    let callee = Callee::of_call(book, &parties, callee.as_deref());
+    record.agent = callee.agent.and_then(label);
+    record.destination = callee.at.and_then(label);
     record.recording_url = leg.get("recording_url").filter(|url| url.starts_with("http")).map(Text::from);
     if let Some(at) = leg.at("answer").filter(|_| legs.menu) {
         let menu = step(uuid, CallStatus::Menu, &parties);
         draft.call(format!("{uuid}/menu"), draft.near(at), menu);
     }
-    draft.record(format!("{uuid}/record"), record);
+    draft.record(format!("{uuid}/record"), 0, record);
 }
 
 /// What the A leg tells of all of them.
@@ -268,6 +269,10 @@ fn second_leg(
     let Some(start) = leg.at("start") else { return draft.missing("variables.start_epoch") };
     let Some(end) = leg.at("end") else { return draft.missing("variables.end_epoch") };
     let callee = leg.dialled().and_then(|profile| profile.text("destination_number"));
+    let callee = match parties.direction {
+        Direction::Outbound => Callee::default(),
+        _ => Callee::new(book, callee.as_deref(), Digits::National),
+    };
     let word = leg.get("hangup_cause");
     let message = |what: &str, at: Time, step: Step| Message {
         id: format!("{uuid}/{what}"),
@@ -280,7 +285,6 @@ fn second_leg(
         parties: parties.clone(),
         picked_up_by_person: true,
         callee: callee.clone(),
-        agent: callee.as_deref().and_then(|callee| agent_at(book, callee, Digits::National)),
         cause: word.clone(),
         hangup_by: None,
         recording_url: None,
@@ -384,8 +388,7 @@ fn progress(draft: &mut Draft<'_>, get: &dyn Fn(&str) -> Option<String>, terms: 
             role: Role::Main,
             parties,
             picked_up_by_person: false,
-            callee: None,
-            agent: None,
+            callee: Callee::default(),
             cause: None,
             hangup_by: None,
             recording_url: None,

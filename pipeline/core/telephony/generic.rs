@@ -212,5 +212,47 @@ fn finished(draft: &mut Draft<'_>, read: &Reader<'_>, id: String, call_id: &str,
     record.cause = read.text(&mapping.cause).and_then(label);
     record.hangup_by = hangup_by(read);
     record.recording_url = read.text(&mapping.recording_url).map(Text::from);
-    draft.record(id, record);
+    draft.record(id, 0, record);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shipped_can_be_used() {
+        let rules = Rules::new(crate::settings::Settings::default());
+        for name in ["callrail", "ctm"] {
+            let mapping = mapping(&rules, name).expect(name);
+            let settings = crate::settings::Settings { mappings: vec![mapping], ..Default::default() };
+            assert_eq!(settings.check(), Ok(()), "{name}");
+        }
+        assert_eq!(mapping(&rules, "nobody"), None);
+    }
+
+    #[test]
+    fn a_row_is_read_by_its_header() {
+        let settings = serde_json::from_value(serde_json::json!({ "numbers": [{ "number": "+442079460100",
+            "kind": "static" }], "mappings": [{ "name": "export", "call_id": { "path": "Call ID" },
+            "from": { "path": "Caller No." }, "to": { "path": "Number|Dialled" },
+            "started_at": { "path": "Date", "format": "%d.%m.%Y %H:%M" }, "timezone": "Europe/Berlin",
+            "duration_seconds": { "path": "Length" }, "talk_seconds": { "path": "Talk" },
+            "outcome": { "path": "Result", "values": { "Taken": "answered", "*": "missed" } } }] }));
+        let rules = Rules::new(settings.unwrap());
+        let terms = Terms { account: "acme", rules: &rules, secret: None, base: "" };
+        let mapping = mapping(&rules, "export").unwrap();
+        let header = ["Call ID", "Caller No.", "Number", "Dialled", "Date", "Length", "Talk", "Result"];
+        let cells = ["7", "07700 900123", "", "020 7946 0100", "20.11.2026 13:00", "00:01:05", "60", "taken"];
+        let taken = row(&mapping, &header, &cells, b"raw", &terms, None);
+        let Some(crate::event::Body::CallRecord(record)) = taken.events.first().map(|event| &event.body) else {
+            panic!("{taken:?}")
+        };
+        assert_eq!(record.from.to_string(), "+447700900123");
+        assert_eq!(record.to.to_string(), "+442079460100");
+        assert_eq!(record.started_at.to_string(), "2026-11-20T12:00:00.000000Z");
+        assert_eq!(record.answered_at.map(|at| at.to_string()), Some("2026-11-20T12:00:05.000000Z".to_owned()));
+        assert_eq!(record.ended_at.to_string(), "2026-11-20T12:01:05.000000Z");
+        let bad = row(&mapping, &header, &cells[..5], b"raw", &terms, None);
+        assert_eq!((bad.events.len(), bad.rejected[0].raw.as_slice()), (0, &b"raw"[..]));
+    }
 }

@@ -51,8 +51,7 @@ pub(super) struct Message {
     /// Whether picking up means a person did, for the call's own leg.
     pub picked_up_by_person: bool,
     /// Whom the leg called.
-    pub callee: Option<String>,
-    pub agent: Option<String>,
+    pub callee: Callee,
     pub cause: Option<String>,
     pub hangup_by: Option<HangupBy>,
     pub recording_url: Option<String>,
@@ -90,9 +89,29 @@ pub(super) fn who(book: &Book<'_>, tag: Option<&Tag>, sides: (Side, Side), told:
     }
 }
 
-/// The agent behind a number or an extension, if the settings name one.
-pub(super) fn agent_at(book: &Book<'_>, callee: &str, digits: Digits) -> Option<String> {
-    book.agent(&book.side(callee, digits).label()?)
+/// Whom somebody called, and the agent there, if the settings name one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Callee {
+    pub at: Option<String>,
+    pub agent: Option<String>,
+}
+
+impl Callee {
+    pub fn new(book: &Book<'_>, text: Option<&str>, digits: Digits) -> Callee {
+        let at = text.and_then(|text| book.side(text, digits).label());
+        Callee { agent: at.as_deref().and_then(|at| book.agent(at)), at }
+    }
+
+    /// Of a whole call: where it went, or (of an outbound one) who made it.
+    pub fn of_call(book: &Book<'_>, parties: &Parties, text: Option<&str>) -> Callee {
+        match parties.direction {
+            Direction::Outbound => {
+                let caller = parties.extension.as_deref();
+                Callee { at: None, agent: caller.and_then(|at| book.agent(at)) }
+            }
+            Direction::Inbound | Direction::Callback => Callee::new(book, text, Digits::National),
+        }
+    }
 }
 
 /// Puts what the message says into events.
@@ -151,8 +170,8 @@ fn answered_as(draft: &mut Draft<'_>, message: &Message, id: String, at: Time) {
     let mut call = call(message, CallStatus::Answered);
     call.outcome = Some(Outcome::Answered);
     if message.role != Role::Main {
-        call.destination = message.callee.clone().and_then(label);
-        call.agent = message.agent.clone().and_then(label);
+        call.destination = message.callee.at.clone().and_then(label);
+        call.agent = message.callee.agent.clone().and_then(label);
     }
     draft.call(id, at, call);
 }
@@ -167,6 +186,10 @@ fn with_outcome(draft: &mut Draft<'_>, message: &Message, status: CallStatus, at
 fn ended(draft: &mut Draft<'_>, message: &Message, end: End) {
     match message.role {
         Role::Main => {
+            // Ends tell what messages that were lost would have told.
+            if let Some(at) = message.dialled_at {
+                draft.call(format!("{}/start", message.id), at, call(message, CallStatus::Started));
+            }
             if let Some(at) = message.answered_at {
                 picked_up(draft, message, format!("{}/answer", message.id), at);
             }

@@ -22,7 +22,9 @@ pub(super) fn cells(line: &[u8]) -> Result<Vec<String>, String> {
                 letters.next();
                 cell.push('"');
             }
-            '"' => in_quotes = !in_quotes,
+            '"' if !in_quotes && cell.is_empty() => in_quotes = true,
+            // Names with quotes of their own come unescaped from some versions: a quote closes only where a cell ends.
+            '"' if in_quotes && matches!(letters.peek(), None | Some(',')) => in_quotes = false,
             ',' if !in_quotes => {
                 cells.push(std::mem::take(&mut cell));
                 if cells.len() == COLUMNS_MAX {
@@ -46,6 +48,7 @@ mod tests {
             ("a,b,,", &["a", "b", "", ""][..]),
             ("\"\",\"a,b\",\"\"\"Ada\"\" <12>\",5\r\n", &["", "a,b", "\"Ada\" <12>", "5"]),
             ("\"open, end", &["open, end"]),
+            ("\"\"\"\"\"\"\"\" <7001>\",\"a\"b\",c\"d", &["\"\"\"\" <7001>", "a\"b", "c\"d"]),
             ("", &[""]),
         ] {
             assert_eq!(cells(line.as_bytes()).unwrap(), expected, "{line}");

@@ -82,6 +82,14 @@ impl Taken {
     }
 }
 
+/// Up to which touch a bounded table forgets when it is full: its oldest quarter, so that a full one is not searched for
+/// every newcomer.
+fn oldest_quarter(touches: impl Iterator<Item = u64>) -> u64 {
+    let mut touches: Vec<u64> = touches.collect();
+    touches.sort_unstable();
+    touches.get(touches.len() / 4).copied().unwrap_or(0)
+}
+
 /// Why something that was understood makes no event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pass {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::body::{Members, members, pairs, query};
 use super::draft::Draft;
-use super::leg::{End, Message, Step, Who, agent_at, tell, who};
+use super::leg::{Callee, End, Message, Step, Who, tell, who};
 use super::number::{Book, Digits};
 use super::outcome::{Why, cause, code_of, status};
 use super::tag::{Role, Tag};
@@ -94,14 +94,21 @@ fn message(draft: &mut Draft<'_>, form: &Map<String, Value>, hook: &Hook<'_>, te
         Message {
             id: if other.is_empty() { format!("{leg}/{word}") } else { format!("{leg}/{other}/{word}") },
             call_id: tag.and_then(|tag| tag.call_id).unwrap_or_else(|| leg.clone()),
-            at: if ends { time("EndTime").unwrap_or(hook.received) } else { hook.received },
+            // Only the beginning and the end of a call are dated.
+            at: match step {
+                Step::Ended(_) if ends => time("EndTime").unwrap_or(hook.received),
+                Step::Ringing if dialled.is_none() => {
+                    let start = form.text("SessionStart").and_then(|text| when::local(&text, chrono_tz::UTC));
+                    start.unwrap_or(hook.received)
+                }
+                _ => hook.received,
+            },
             dialled_at: if dialled.is_none() { time("StartTime") } else { None },
             answered_at: if ends { time("AnswerTime") } else { None },
             step,
             role: if dialled.is_some() && role == Role::Main { Role::Forward } else { role },
             picked_up_by_person: false,
-            agent: callee.as_deref().and_then(|callee| agent_at(&book, callee, Digits::International)),
-            callee,
+            callee: Callee::new(&book, callee.as_deref(), Digits::International),
             cause: form.any(&["DialHangupCause", "DialBLegHangupCause", "HangupCause", "HangupCauseName"]),
             hangup_by: hangup_by(form, parties.direction).filter(|_| ends && role == Role::Main),
             recording_url: form.any(&["RecordUrl", "RecordingURL", "RecordFile"]),

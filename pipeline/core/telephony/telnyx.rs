@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::body::{Members, members};
 use super::draft::Draft;
-use super::leg::{End, Message, Step, Who, agent_at, tell, who};
+use super::leg::{Callee, End, Message, Step, Who, tell, who};
 use super::number::{Book, Digits};
 use super::outcome::{Why, cause, code_of, status};
 use super::tag::{Role, Tag};
@@ -88,8 +88,7 @@ fn control(draft: &mut Draft<'_>, event: &Value, terms: &Terms<'_>) {
             role,
             parties,
             picked_up_by_person: false,
-            agent: agent_at(&book, &to, Digits::International),
-            callee: Some(to),
+            callee: Callee::new(&book, Some(&to), Digits::International),
             cause: payload.text("hangup_cause"),
             hangup_by,
             recording_url: recording(payload),
@@ -187,8 +186,7 @@ fn texml(draft: &mut Draft<'_>, body: &Value, terms: &Terms<'_>) {
             role,
             parties,
             picked_up_by_person: false,
-            agent: agent_at(&book, &to, Digits::International),
-            callee: Some(to),
+            callee: Callee::new(&book, Some(&to), Digits::International),
             cause: body.any(&["SipResponseCode", "HangupCause"]).or((!matches!(
                 step,
                 Step::Ended(End { why: Some(Why::Over), .. })

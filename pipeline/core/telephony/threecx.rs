@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 
 use super::draft::{Draft, label, record, step};
-use super::leg::agent_at;
+use super::leg::Callee;
 use super::line::cells;
 use super::number::{Book, Digits};
 use super::outcome::Legs;
@@ -142,14 +142,14 @@ impl ThreeCx {
             (Some("TerminatedByDst"), _) => Some(HangupBy::Agent),
             _ => None,
         };
-        let last = get("final-number").or(get("to-no")).map(|text| text.trim_start_matches("Ext.").to_owned());
-        record.agent = last.as_deref().and_then(|last| agent_at(&book, last, Digits::National)).and_then(label);
-        record.destination = last.and_then(label);
+        let callee = Callee::of_call(&book, &parties, get("final-number").or(get("to-no")));
+        record.agent = callee.agent.and_then(label);
+        record.destination = callee.at.and_then(label);
         if legs.outcome() == Some(Outcome::AbandonedMenu) {
             let at = draft.near(answered_at.unwrap_or(started_at));
             draft.call(format!("{id}/menu"), at, step(&id, CallStatus::Menu, &parties));
         }
-        draft.record(format!("{id}/{}", get("historyid").unwrap_or("record")), record);
+        draft.record(format!("{id}/{}", get("historyid").unwrap_or("record")), 0, record);
     }
 }
 

@@ -1,16 +1,17 @@
 //! Calls put together from what happens to their channels, one event after the other: AMI, CEL and ARI.
 //!
 //! The feed is in order, and only what is going on is held: at most [`OPEN_CALLS_MAX`] calls of [`CHANNELS_PER_CALL`]
-//! channels each. A call is let go when it ends; where its end never comes, when it is the one longest untouched.
+//! channels each. A call is let go when it ends; where its end never comes, when it is among those
+//! longest untouched.
 
 use std::collections::BTreeMap;
 
 use super::draft::{Draft, label, step};
-use super::leg::agent_at;
+use super::leg::Callee;
 use super::number::{Book, Digits, Parties};
 use super::outcome::{Legs, Why};
 use super::tag::{Role, Tag};
-use super::{Pass, Terms};
+use super::{Pass, Terms, oldest_quarter};
 use crate::event::{CallStatus, Direction, HangupBy};
 use crate::limits::{CHANNELS_PER_CALL, OPEN_CALLS_MAX};
 use crate::time::Time;
@@ -119,10 +120,9 @@ impl Tracker {
         if self.calls.len() < OPEN_CALLS_MAX {
             return;
         }
-        let oldest = self.calls.iter().min_by_key(|(_, live)| live.touched).map(|(id, _)| id.clone());
-        if let Some(oldest) = oldest {
-            self.forget(&oldest);
-        }
+        let oldest = oldest_quarter(self.calls.values().map(|live| live.touched));
+        self.calls.retain(|_, live| live.touched > oldest);
+        self.channels.retain(|_, call| self.calls.contains_key(call));
     }
 
     fn forget(&mut self, id: &str) {
@@ -246,8 +246,9 @@ impl Live {
         let Some(parties) = self.parties(book) else { return };
         let mut call = step(id, CallStatus::Answered, &parties);
         let callee = self.callee.clone().filter(|callee| !callee.is_empty());
-        call.agent = callee.as_deref().and_then(|callee| agent_at(book, callee, Digits::National)).and_then(label);
-        call.destination = callee.and_then(label);
+        let callee = Callee::of_call(book, &parties, callee.as_deref());
+        call.agent = callee.agent.and_then(label);
+        call.destination = callee.at.and_then(label);
         draft.call(format!("{id}/answered"), at, call);
     }
 
@@ -296,5 +297,32 @@ impl Live {
 fn fill(held: &mut String, told: &str) {
     if held.is_empty() {
         told.clone_into(held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Rules, Settings};
+
+    #[test]
+    fn calls_without_an_end_are_bounded() {
+        let rules = Rules::new(Settings::default());
+        let terms = Terms { account: "acme", rules: &rules, secret: None, base: "" };
+        let mut tracker = Tracker::default();
+        let mut draft = Draft::line(b"", None, &terms, "test");
+        for call in 0..OPEN_CALLS_MAX * 2 {
+            let (id, what) = (call.to_string(), Happening::Opened { from: "1", to: "2" });
+            let fact = Fact { call: Some(&id), channel: &id, at: Time(0), tag: None, what };
+            tracker.take(&mut draft, &fact, &terms);
+            assert!(tracker.calls.len() <= OPEN_CALLS_MAX && tracker.channels.len() <= OPEN_CALLS_MAX);
+        }
+        assert!(tracker.calls.contains_key(&(OPEN_CALLS_MAX * 2 - 1).to_string()), "the newest stay");
+        for channel in 0..CHANNELS_PER_CALL * 2 {
+            let (id, what) = (format!("c{channel}"), Happening::Opened { from: "", to: "" });
+            let fact = Fact { call: Some("8191"), channel: &id, at: Time(0), tag: None, what };
+            tracker.take(&mut draft, &fact, &terms);
+        }
+        assert_eq!(tracker.calls["8191"].channels.len(), CHANNELS_PER_CALL);
     }
 }

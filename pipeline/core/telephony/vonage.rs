@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::body::{Members, json, members, query};
 use super::draft::Draft;
-use super::leg::{End, Message, Step, Who, agent_at, tell, who};
+use super::leg::{Callee, End, Message, Step, Who, tell, who};
 use super::number::{Book, Digits};
 use super::outcome::status;
 use super::tag::Tag;
@@ -115,8 +115,7 @@ fn event(draft: &mut Draft<'_>, body: &Map<String, Value>, hook: &Hook<'_>, term
             role,
             parties,
             picked_up_by_person: !asked.iter().any(|(name, value)| name == "answer" && value == "menu"),
-            agent: agent_at(&book, &to, Digits::International),
-            callee: Some(to),
+            callee: Callee::new(&book, Some(&to), Digits::International),
             cause: body.any(&["reason", "sip_code", "detail"]).or((matches!(step, Step::Ended(_))).then_some(word)),
             hangup_by: None,
             recording_url,

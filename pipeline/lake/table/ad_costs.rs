@@ -19,7 +19,8 @@ impl Row for AdCostRow<'_> {
             Column::<Self>::text("account", "The tenant.", |r| Some(&r.event.account)).stats(),
             Column::<Self>::time("time", "When the cost was told; the day it is of is `date`.", |r| Some(r.event.time))
                 .stats(),
-            Column::<Self>::text("event_id", "With account and event_source the event's name.", |r| Some(&r.event.id)),
+            Column::<Self>::text("event_id", "With account and event_source the event's name.", |r| Some(&r.event.id))
+                .unique(),
             Column::<Self>::text("event_source", "What sent the event.", |r| Some(&r.event.source)),
             Column::<Self>::text("source", "As in `sessions`.", |r| Some(&r.data.source)),
             Column::<Self>::text("medium", "As in `sessions`.", |r| Some(&r.data.medium)),

@@ -18,15 +18,20 @@ impl Row for DealRow<'_> {
         vec![
             Column::<Self>::text("account", "The tenant.", |r| Some(&r.event.account)).stats(),
             Column::<Self>::time("time", "When the deal reached the stage.", |r| Some(r.event.time)).stats(),
-            Column::<Self>::text("event_id", "With account and event_source the event's name.", |r| Some(&r.event.id)),
+            Column::<Self>::text("event_id", "With account and event_source the event's name.", |r| Some(&r.event.id))
+                .unique(),
             Column::<Self>::text("event_source", "What sent the event.", |r| Some(&r.event.source)),
-            Column::<Self>::text("deal_id", "The deal.", |r| Some(&r.data.deal_id)),
-            Column::<Self>::text("call_id", "The call it came from.", |r| r.data.call_id.as_deref()).erase(Erase::Call),
+            Column::<Self>::text("deal_id", "The deal.", |r| Some(&r.data.deal_id)).unique(),
+            Column::<Self>::text("call_id", "The call it came from.", |r| r.data.call_id.as_deref())
+                .unique()
+                .erase(Erase::Call),
             Column::<Self>::text("visitor_id", "The browser it came from.", |r| r.data.visitor_id.as_deref())
+                .unique()
                 .erase(Erase::Visitor),
             Column::<Self>::show("phone", "The client, E.164.", |r, to| {
                 r.data.phone.map(|phone| show_phone(phone, to)).is_some()
             })
+            .unique()
             .erase(Erase::Phone),
             Column::<Self>::text("stage", "The stage, in the business's words.", |r| Some(&r.data.stage)),
             Column::<Self>::money("revenue", "In `currency`.", |r| r.data.revenue),

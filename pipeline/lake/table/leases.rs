@@ -16,7 +16,7 @@ impl Row for LeaseRow {
         vec![
             Column::<Self>::text("account", "The tenant.", |r| Some(&r.account)).stats(),
             Column::<Self>::time("granted_at", "When the lease began.", |r| Some(r.granted_at)).stats(),
-            Column::<Self>::text("lease_id", "The lease.", |r| Some(&r.lease_id)),
+            Column::<Self>::text("lease_id", "The lease.", |r| Some(&r.lease_id)).unique(),
             Column::<Self>::int("revision", "The highest of an account's lease_id counts.", |r| count(r.revision))
                 .stats(),
             Column::<Self>::text("pool", "The pool the number belongs to.", |r| Some(&r.pool)),
@@ -28,8 +28,10 @@ impl Row for LeaseRow {
                 r.extension.as_deref()
             }),
             Column::<Self>::text("visitor_id", "The browser, by first-party cookie.", |r| Some(&r.visitor_id))
+                .unique()
                 .erase(Erase::Visitor),
-            Column::<Self>::text("session_id", "The visit the number is held for.", |r| r.session_id.as_deref()),
+            Column::<Self>::text("session_id", "The visit the number is held for.", |r| r.session_id.as_deref())
+                .unique(),
             Column::<Self>::time("expires_at", "The latest end that was told.", |r| Some(r.expires_at)),
             Column::<Self>::time("released_at", "When it was given back.", |r| r.released_at),
             Column::<Self>::int("renewals", "How often it was held for longer.", |r| count(r.renewals)),

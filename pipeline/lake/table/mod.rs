@@ -160,6 +160,8 @@ pub struct ColumnDefinition {
     pub doc: &'static str,
     pub data_type: DataType,
     pub stats: bool,
+    /// See [`Column::unique`].
+    pub unique: bool,
     pub erase: Erase,
 }
 
@@ -172,6 +174,7 @@ impl Definition {
                 doc: column.doc,
                 data_type: column.data_type(),
                 stats: column.stats,
+                unique: column.unique,
                 erase: column.erase,
             })
             .collect();

@@ -28,18 +28,22 @@ impl Row for PageViewRow<'_> {
         vec![
             Column::<Self>::text("account", "The tenant.", |r| Some(&r.event.account)).stats(),
             Column::<Self>::time("time", "When the page was shown.", |r| Some(r.event.time)).stats(),
-            Column::<Self>::text("event_id", "With account and event_source the event's name.", |r| Some(&r.event.id)),
+            Column::<Self>::text("event_id", "With account and event_source the event's name.", |r| Some(&r.event.id))
+                .unique(),
             Column::<Self>::text("event_source", "What sent the event.", |r| Some(&r.event.source)),
             Column::<Self>::text("visitor_id", "The browser, by first-party cookie.", |r| Some(&r.view.visitor_id))
+                .unique()
                 .erase(Erase::Visitor),
             Column::<Self>::text(
                 "session_id",
                 "The visit, as the browser told it; made sessions are in `sessions`.",
                 |r| r.view.session_id.as_deref(),
-            ),
+            )
+            .unique(),
             Column::<Self>::text("page_view_id", "The page view, as the browser told it.", |r| {
                 r.view.page_view_id.as_deref()
-            }),
+            })
+            .unique(),
             Column::<Self>::text("url", "The page's address.", |r| Some(&r.view.url)).erase(Erase::Query),
             Column::<Self>::text("referrer", "The address of the page before.", |r| r.view.referrer.as_deref())
                 .erase(Erase::Query),
@@ -51,6 +55,7 @@ impl Row for PageViewRow<'_> {
             Column::<Self>::text("os", "The operating system's name.", |r| r.visit.agent.os.as_deref()),
             Column::<Self>::text("language", "The browser's first language.", |r| r.visit.language.as_deref()),
             Column::<Self>::text("ip", "The visitor's address, as far as the account keeps it.", |r| r.ip)
+                .unique()
                 .erase(Erase::Null),
             Column::<Self>::text("country", "ISO 3166-1 alpha-2.", |r| r.visit.place.country.as_deref()),
             Column::<Self>::text("region", "The region within the country.", |r| r.visit.place.region.as_deref()),
@@ -72,6 +77,7 @@ impl Row for PageViewRow<'_> {
             Column::<Self>::text("click_id", "The advertising system's name for the click.", |r| {
                 r.visit.click_id.as_ref().map(|(_, id)| id.as_ref())
             })
+            .unique()
             .erase(Erase::Null),
             Column::<Self>::text("experiment_id", "The experiment the page was part of.", |r| {
                 r.view.experiment_id.as_deref()
@@ -80,8 +86,10 @@ impl Row for PageViewRow<'_> {
                 r.view.experiment_variant.as_deref()
             }),
             Column::<Self>::text("client_id", "The web-analytics client.", |r| r.view.client_id.as_deref())
+                .unique()
                 .erase(Erase::Null),
             Column::<Self>::text("user_id", "The user, where the site knows them.", |r| r.view.user_id.as_deref())
+                .unique()
                 .erase(Erase::Null),
             Column::<Self>::show("consent", "What the visitor consented to, as JSON.", |r, to| {
                 r.view.consent.as_ref().is_some_and(|consent| write!(to, "{consent}").is_ok())

@@ -17,11 +17,13 @@ impl Row for SessionRow {
             Column::<Self>::time("started_at", "The session's first event.", |r| Some(r.started_at)).stats(),
             Column::<Self>::text("session_id", "The visit: the browser's own name for it, or a made one.", |r| {
                 Some(&r.session_id)
-            }),
+            })
+            .unique(),
             Column::<Self>::int("revision", "The highest of an account's session_id counts.", |r| count(r.revision))
                 .stats(),
             Column::<Self>::bool("retracted", "The session turned out not to exist.", |r| Some(r.retracted)),
             Column::<Self>::text("visitor_id", "The browser, by first-party cookie.", |r| Some(&r.visitor_id))
+                .unique()
                 .erase(Erase::Visitor),
             Column::<Self>::int("visit_number", "Its place among its visitor's sessions by start.", |r| {
                 count(r.visit_number)
@@ -42,6 +44,7 @@ impl Row for SessionRow {
                 r.click_id_type.map(|kind| kind.name())
             }),
             Column::<Self>::text("click_id", "The advertising system's name for the click.", |r| r.click_id.as_deref())
+                .unique()
                 .erase(Erase::Null),
             Column::<Self>::text("referrer", "The address of the page before the first.", |r| r.referrer.as_deref())
                 .erase(Erase::Query),

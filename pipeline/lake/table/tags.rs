@@ -17,9 +17,10 @@ impl Row for TagRow<'_> {
         vec![
             Column::<Self>::text("account", "The tenant.", |r| Some(&r.event.account)).stats(),
             Column::<Self>::time("time", "When the tag was given.", |r| Some(r.event.time)).stats(),
-            Column::<Self>::text("event_id", "With account and event_source the event's name.", |r| Some(&r.event.id)),
+            Column::<Self>::text("event_id", "With account and event_source the event's name.", |r| Some(&r.event.id))
+                .unique(),
             Column::<Self>::text("event_source", "What sent the event.", |r| Some(&r.event.source)),
-            Column::<Self>::text("call_id", "The call.", |r| Some(&r.data.call_id)).erase(Erase::Call),
+            Column::<Self>::text("call_id", "The call.", |r| Some(&r.data.call_id)).unique().erase(Erase::Call),
             Column::<Self>::text("category", "What the call was about.", |r| Some(&r.data.category)),
             Column::<Self>::money("value", "What it is worth, in `currency`.", |r| r.data.value),
             Column::<Self>::text("currency", "ISO 4217.", |r| r.data.currency.as_deref()),

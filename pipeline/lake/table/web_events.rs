@@ -18,11 +18,14 @@ impl Row for WebEventRow<'_> {
         vec![
             Column::<Self>::text("account", "The tenant.", |r| Some(&r.event.account)).stats(),
             Column::<Self>::time("time", "When it happened.", |r| Some(r.event.time)).stats(),
-            Column::<Self>::text("event_id", "With account and event_source the event's name.", |r| Some(&r.event.id)),
+            Column::<Self>::text("event_id", "With account and event_source the event's name.", |r| Some(&r.event.id))
+                .unique(),
             Column::<Self>::text("event_source", "What sent the event.", |r| Some(&r.event.source)),
             Column::<Self>::text("visitor_id", "The browser, by first-party cookie.", |r| Some(&r.data.visitor_id))
+                .unique()
                 .erase(Erase::Visitor),
-            Column::<Self>::text("session_id", "The visit, as the browser told it.", |r| r.data.session_id.as_deref()),
+            Column::<Self>::text("session_id", "The visit, as the browser told it.", |r| r.data.session_id.as_deref())
+                .unique(),
             Column::<Self>::text("name", "click_to_call, form_submit, callback_request, or any.", |r| {
                 Some(&r.data.name)
             })
@@ -37,6 +40,7 @@ impl Row for WebEventRow<'_> {
                 let text = r.data.properties.as_ref().and_then(|map| serde_json::to_string(map).ok());
                 text.map(|text| to.push_str(&text)).is_some()
             })
+            .unique()
             .erase(Erase::Null),
             Column::<Self>::time("recorded_time", "When the collector took the event in.", |r| Some(r.event.recorded)),
         ]

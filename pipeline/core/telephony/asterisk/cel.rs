@@ -71,14 +71,19 @@ fn take<'c>(
     let mut put =
         |what| tracker.take(draft, &Fact { call: get("linkedid"), channel, at, tag: tag.clone(), what }, terms);
     match kind {
-        "CHAN_START" => put(Happening::Opened {
-            from: get("cidnum").or(get("cidani")).and_then(dialled).unwrap_or_default(),
-            to: get("exten").and_then(dialled).unwrap_or_default(),
-        }),
+        "CHAN_START" => {
+            put(Happening::Opened {
+                from: get("cidnum").or(get("cidani")).and_then(dialled).unwrap_or_default(),
+                to: get("exten").and_then(dialled).unwrap_or_default(),
+            });
+            // A further channel of a call is one that was dialled.
+            if get("linkedid").is_some_and(|call| call != channel) {
+                put(Happening::DialBegins { callee: None });
+            }
+        }
         "APP_START" if is_voicemail(app) => put(Happening::Voicemail),
         // A dialled channel that is answered runs AppDial or AppQueue.
         "ANSWER" if app.starts_with("AppDial") || app.starts_with("AppQueue") => {
-            put(Happening::DialBegins { callee });
             put(Happening::DialEnds { why: asterisk("ANSWER"), word: "ANSWER", callee });
         }
         "ANSWER" if !matches!(app, "Dial" | "Queue") => put(Happening::Up),
@@ -89,7 +94,6 @@ fn take<'c>(
             let (code, source, status) = hangup(extra);
             // Only the channel that dialled knows how that went.
             if !status.is_empty() && status != "ANSWER" {
-                put(Happening::DialBegins { callee: None });
                 put(Happening::DialEnds { why: asterisk(&status), word: &status, callee: None });
             }
             if !source.is_empty() && get("channame") == Some(source.as_str()) {

@@ -9,17 +9,17 @@ use super::{dialled, is_voicemail};
 use crate::event::{CallStatus, Direction};
 use crate::limits::{OPEN_CALLS_MAX, ROWS_PER_CALL};
 use crate::telephony::draft::{Draft, label, record, step};
-use crate::telephony::leg::agent_at;
+use crate::telephony::leg::Callee;
 use crate::telephony::line::cells;
 use crate::telephony::number::{Book, Digits, Parties};
 use crate::telephony::outcome::{Legs, Why, asterisk};
 use crate::telephony::tag::{Role, Tag};
-use crate::telephony::{Pass, Taken, Terms, when};
+use crate::telephony::{Pass, Taken, Terms, oldest_quarter, when};
 use crate::time::Time;
 
 /// Makes calls of rows. A call is told when the rows of another begin, and at [`Master::flush`]; rows that come later tell
-/// it anew, as a whole. At most [`OPEN_CALLS_MAX`] calls with [`ROWS_PER_CALL`] rows each are held: beyond it the one
-/// longest untouched goes, and a row of it makes a call by itself.
+/// it anew, as a whole. At most [`OPEN_CALLS_MAX`] calls with [`ROWS_PER_CALL`] rows each are held: beyond it those
+/// longest untouched go, and a row of theirs makes a call by itself.
 pub struct Master {
     source: String,
     layout: Option<Layout>,
@@ -80,8 +80,8 @@ impl Master {
     fn add(&mut self, key: String, row: Row, line: &[u8]) {
         self.rows += 1;
         if !self.calls.contains_key(&key) && self.calls.len() >= OPEN_CALLS_MAX {
-            let oldest = self.calls.iter().min_by_key(|(_, group)| group.touched).map(|(key, _)| key.clone());
-            oldest.and_then(|oldest| self.calls.remove(&oldest));
+            let oldest = oldest_quarter(self.calls.values().map(|group| group.touched));
+            self.calls.retain(|_, group| group.touched > oldest);
         }
         let empty = || Group { rows: Vec::new(), raw: Vec::new(), touched: 0 };
         let group = self.calls.entry(key.clone()).or_insert_with(empty);
@@ -116,19 +116,20 @@ fn tell(draft: &mut Draft<'_>, call_id: &str, rows: &[Row], zone: Tz, terms: &Te
     let (legs, answered) = legs(rows, parties.direction);
     // Each further row of a call is told later than the one before, though both may end in one second.
     let later = rows.len() as i64 - 1;
-    let mut record = record(call_id, &parties, started_at, ended_at.plus(later));
+    let mut record = record(call_id, &parties, started_at, ended_at);
     record.answered_at = answered.and_then(|row| time(row, Column::Answer)).filter(|_| legs.bridged);
     record.outcome = legs.told();
     record.cause = answered.unwrap_or(last).get(Column::Disposition).and_then(label);
     let callee = answered.filter(|_| legs.bridged).and_then(|row| row.get(Column::DstChannel)).map(of_channel);
-    record.agent = callee.as_deref().and_then(|callee| agent_at(&book, callee, Digits::National)).and_then(label);
-    record.destination = callee.and_then(label);
+    let callee = Callee::of_call(&book, &parties, callee.as_deref());
+    record.agent = callee.agent.and_then(label);
+    record.destination = callee.at.and_then(label);
     let identity = [Column::UniqueId, Column::Sequence].map(|column| last.get(column).unwrap_or("-"));
     if legs.outcome() == Some(crate::event::Outcome::AbandonedMenu) {
         let at = rows.iter().find_map(|row| time(row, Column::Answer)).unwrap_or(started_at);
         draft.call(format!("{call_id}/menu"), draft.near(at), step(call_id, CallStatus::Menu, &parties));
     }
-    draft.record(format!("{call_id}/{}/{}/{}", identity[0], identity[1], rows.len()), record);
+    draft.record(format!("{call_id}/{}/{}/{}", identity[0], identity[1], rows.len()), later, record);
 }
 
 /// Who called whom: by the row of the caller's own channel, where its number was dialled first.

@@ -10,7 +10,10 @@ use crate::event::{Call, CallStatus, Direction, HangupBy, Outcome};
 use crate::limits::CALL_SECONDS_MAX;
 use crate::phone::Party;
 use crate::telephony::Pass;
-use crate::time::{MICROS_PER_SECOND, Time};
+use crate::time::{MICROS_PER_MINUTE, MICROS_PER_SECOND, Time};
+
+/// So much may our clock and the provider's be apart before a guess counts for more than what we know.
+const CLOCKS_APART: i64 = 5 * MICROS_PER_MINUTE;
 
 /// When it happened, by the provider's clock.
 fn at(work: &Work<'_>) -> Time {
@@ -105,8 +108,8 @@ pub(super) fn status(work: &mut Work<'_>) {
     }
     if work.number().is_none() {
         // The first leg of a softphone's call; what it calls has a leg of its own.
-        if work.from_side() == Side::Inside {
-            let inside = !matches!(work.to_side(), Side::Number(_));
+        if work.side_from() == Side::Inside {
+            let inside = !matches!(work.side_to(), Side::Number(_));
             return work.pass(if inside { Pass::Internal } else { Pass::Leg });
         }
         return work.reject("To", "is not one of the account's numbers: list it in the settings".to_owned());
@@ -124,17 +127,18 @@ pub(super) fn status(work: &mut Work<'_>) {
         call.outcome = failed.then_some(Outcome::Failed);
     }
     work.tell_call("ended", ended, call);
-    if let Some(seconds) = seconds(work) {
-        // Where nothing else tells who hung up, it was the caller: whatever we do to end a call tells so, and is later
-        // than its start.
-        let started = Call { hangup_by: Some(HangupBy::Caller), ..work.call(CallStatus::Started) };
-        work.tell_call("started", before(ended, seconds), started);
-    }
+    let Some(seconds) = seconds(work) else { return };
+    let start = before(ended, seconds);
+    work.tell_call("started", start, work.call(CallStatus::Started));
+    // Where nothing else tells who hung up, it was the caller: whatever we do to end a call tells so. An earlier end than the
+    // one above changes nothing else.
+    let by = Call { hangup_by: Some(HangupBy::Caller), ..work.call(CallStatus::Ended) };
+    work.tell_call("hung up", start.minus(CLOCKS_APART), by);
 }
 
 /// A call that the account makes: from one of its numbers to somebody.
 fn outbound(work: &mut Work<'_>) {
-    let (from, to) = (work.from_side().party(), work.to_side().party());
+    let (from, to) = (work.side_from().party(), work.side_to().party());
     let is_own = |party: Party| party.number().is_some_and(|number| work.terms.rules.number(number).is_some());
     if !is_own(from) {
         // The leg of a forwarded call shows the caller's number. Its own callback tells of it.

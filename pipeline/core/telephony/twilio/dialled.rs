@@ -86,6 +86,8 @@ fn not_reached(work: &mut Work<'_>, status: &str, failure: Failure) {
     let tried = Call {
         outcome: failure.told(is_callback).filter(|_| !dials_again),
         cause: Some(status.to_owned().into()),
+        // What was picked up and not connected was no talk, however long it took.
+        talk_seconds: (!dials_again).then_some(0.0),
         ..work.call_to(CallStatus::Ringing)
     };
     work.tell_call("tried", work.now(), tried);

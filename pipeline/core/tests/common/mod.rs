@@ -163,6 +163,11 @@ pub fn settings() -> Value {
         "tag_rules": [{ "category": "long", "outcome": "answered", "tracking_number": "+14155550100", "source": "van",
                         "min_talk_seconds": 120, "transcript_contains": "offer" }],
         "agents": { "+14155550999": "Ada", "12": "Ben" },
+        "mappings": [{
+            "name": "pbx", "timezone": "Europe/Berlin", "call_id": { "path": "id" }, "from": { "path": "/a/0" },
+            "to": { "value": "+14155550100" }, "started_at": { "path": "t", "format": "%d.%m.%Y %H:%M" },
+            "duration_seconds": { "path": "s" }, "outcome": { "path": "r", "values": { "ok": "answered", "*": "missed" } },
+        }],
         "retention_days": 400, "ip_precision": "network",
     })
 }

@@ -106,7 +106,7 @@ fn own_fixtures_become_events() {
             "dial_action_not_bridged",
             "dial",
             vec![
-                format!("call 12:02:00 {SIDES} ringing cause=completed outcome=missed"),
+                format!("call 12:02:00 {SIDES} ringing cause=completed talk=0 outcome=missed"),
                 format!("call 12:02:00 {SIDES} ended by=caller"),
             ],
         ),
@@ -114,14 +114,18 @@ fn own_fixtures_become_events() {
             "dial_action_no_answer",
             "dial",
             vec![
-                format!("call 12:02:00 {SIDES} ringing cause=no-answer"),
+                format!("call 12:02:00 {SIDES} ringing cause=no-answer talk=0"),
                 format!("call 12:02:00 {SIDES} ended by=system"),
             ],
         ),
         (
             "call_completed",
             "status",
-            vec![format!("call 12:01:13 {SIDES} ended"), format!("call 12:00:00 {SIDES} started by=caller")],
+            vec![
+                format!("call 12:01:13 {SIDES} ended"),
+                format!("call 12:00:00 {SIDES} started"),
+                format!("call 11:55:00 {SIDES} ended by=caller"),
+            ],
         ),
         ("recording", "recording", vec![format!("call 12:00:09 {SIDES} answered recording=yes")]),
         ("transcription", "transcript", vec!["transcript 12:02:00".to_owned()]),

@@ -7,8 +7,8 @@ use callweave_core::telephony::{Hook, Outgoing, Refused, Taken, Terms};
 use callweave_core::time::{MICROS_PER_SECOND, Time};
 
 pub const BASE: &str = "https://calls.example.com/v1/hooks/twilio/acme";
-pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
-pub const CALLER: &str = "+447700900123";
+pub const SECRET: &str = "fedcba9876543210fedcba9876543210";
+pub const CALLER: &str = "+447400123456";
 pub const NUMBER: &str = "+442079460000";
 pub const PARENT: &str = "CA0123456789abcdef0123456789abcde1";
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";

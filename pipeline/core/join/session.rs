@@ -1,0 +1,353 @@
+//! One session, in as few bytes as its life allows.
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use super::intern::{Named, Sym};
+use super::name::Name;
+use super::timeline::{Entry, Timeline, What};
+use super::timers::Due;
+use crate::limits::{PAGES_LET_GO_AT_ONCE, PAGES_PER_SESSION, SIGNS_PER_SESSION};
+use crate::time::Time;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Session {
+    /// The browser's name for it; a made session has none.
+    pub given: Option<Name>,
+    /// A made session that turned out not to exist, though a row of it was written.
+    pub taken_back: bool,
+    /// Heartbeats stand behind the last event of its own.
+    beats_last: bool,
+    /// Page views in the timeline, and everything else in it.
+    pages: u16,
+    signs: u16,
+    pub visitor: u32,
+    pub due: Due,
+    pub written: Written,
+    /// The first of its leases; further ones are in `rest`.
+    lease: Option<Lease>,
+    started_at: Time,
+    /// Of the last entry of the timeline; its start if there is none.
+    last_at: Time,
+    timeline: Timeline,
+    rest: Option<Box<Rest>>,
+}
+
+/// Its number's complement: so that none takes no more room.
+type Lease = std::num::NonZeroU32;
+
+/// What few sessions have.
+#[derive(Default, Serialize, Deserialize)]
+struct Rest {
+    leases: Vec<u32>,
+    /// Calls for which this session is a candidate.
+    calls: Vec<u32>,
+    /// Page views that were let go from the middle of the timeline.
+    pages_let_go: u32,
+}
+
+/// What was written of a thing: the next row counts only if it differs.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Written {
+    pub revision: u32,
+    hash: [u32; 2],
+}
+
+impl Written {
+    pub fn hash(self) -> u64 {
+        u64::from(self.hash[0]) | u64::from(self.hash[1]) << 32
+    }
+
+    pub fn next(self, hash: u64) -> Written {
+        Written { revision: self.revision + 1, hash: [hash as u32, (hash >> 32) as u32] }
+    }
+}
+
+impl Session {
+    pub fn new(given: Option<Name>, visitor: u32, at: Time) -> Session {
+        Session {
+            given,
+            taken_back: false,
+            beats_last: false,
+            pages: 0,
+            signs: 0,
+            visitor,
+            due: Due::default(),
+            written: Written::default(),
+            lease: None,
+            started_at: at,
+            last_at: at,
+            timeline: Timeline::default(),
+            rest: None,
+        }
+    }
+
+    /// Begins anew at `at`, with nothing in it.
+    pub fn restart(&mut self, at: Time) {
+        self.timeline = Timeline::default();
+        (self.started_at, self.last_at) = (at, at);
+        (self.pages, self.signs, self.beats_last) = (0, 0, false);
+    }
+
+    pub fn started_at(&self) -> Time {
+        self.started_at
+    }
+
+    /// The last event but leases.
+    pub fn last_at(&self) -> Time {
+        self.last_at
+    }
+
+    /// Page views and signs of life but those of its leases, by time.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.timeline.entries(self.started_at)
+    }
+
+    pub fn touch(&self) -> Option<Sym> {
+        self.entries().find_map(|entry| match entry.what {
+            What::Page { touch, .. } => Some(touch),
+            _ => None,
+        })?
+    }
+
+    pub fn first_page(&self) -> Option<(Time, Sym)> {
+        self.entries().find_map(page)
+    }
+
+    pub fn last_page(&self) -> Option<Sym> {
+        self.entries().filter_map(page).last().map(|(_, url)| url)
+    }
+
+    /// The page view that was on screen at `at`.
+    pub fn page_at(&self, at: Time) -> Option<Sym> {
+        self.entries().take_while(|entry| entry.at <= at).filter_map(page).last().map(|(_, url)| url)
+    }
+
+    /// The last event at `at` or before.
+    pub fn last_sign(&self, at: Time) -> Option<Time> {
+        if self.last_at <= at {
+            return (!self.timeline.is_empty()).then_some(self.last_at);
+        }
+        self.entries().take_while(|entry| entry.at <= at).last().map(|entry| entry.at)
+    }
+
+    pub fn pages_count(&self) -> u32 {
+        u32::from(self.pages) + self.rest.as_ref().map_or(0, |rest| rest.pages_let_go)
+    }
+
+    /// The last of the events that make a session: page views and web events.
+    pub fn last_own(&self) -> Time {
+        if !self.beats_last {
+            return self.last_at;
+        }
+        self.entries().filter(Entry::is_own).last().map_or(self.started_at, |entry| entry.at)
+    }
+
+    /// Its timeline begins at `at` or later; it does so now.
+    pub fn begin(&mut self, at: Time) {
+        if self.timeline.is_empty() {
+            self.last_at = at;
+        } else if at != self.started_at {
+            let entries: Vec<Entry> = self.entries().collect();
+            self.timeline.set(at, &entries);
+        }
+        self.started_at = at;
+    }
+
+    /// Puts an event in its place.
+    fn insert(&mut self, entry: Entry) {
+        if entry.is_page() {
+            self.pages += 1;
+        } else {
+            self.signs += 1;
+        }
+        if self.timeline.is_empty() || entry.at >= self.last_at {
+            let last = if self.timeline.is_empty() { self.started_at } else { self.last_at };
+            self.timeline.push(last, &entry);
+            self.last_at = entry.at;
+            self.beats_last = !entry.is_own();
+            return;
+        }
+        self.edit(|entries| {
+            let place = entries.partition_point(|held| held.at <= entry.at);
+            entries.insert(place, entry);
+        });
+    }
+
+    fn edit(&mut self, change: impl FnOnce(&mut Vec<Entry>)) {
+        let mut entries: Vec<Entry> = self.entries().collect();
+        change(&mut entries);
+        self.timeline.set(self.started_at, &entries);
+        self.pages = entries.iter().filter(|entry| entry.is_page()).count() as u16;
+        self.signs = entries.len() as u16 - self.pages;
+        self.last_at = entries.last().map_or(self.started_at, |entry| entry.at);
+        self.beats_last = entries.last().is_some_and(|entry| !entry.is_own());
+    }
+
+    /// Puts a page view in its place; whether it is the first now, and how many things were let go for it.
+    pub fn add_page(&mut self, at: Time, url: Sym, touch: Option<Sym>) -> (bool, usize) {
+        if at < self.started_at {
+            self.begin(at);
+        }
+        let mut let_go = 0;
+        let first = self.first_page();
+        let is_first = first.is_none_or(|(first, _)| at < first);
+        if is_first && first.is_some() && self.given.is_some() {
+            let_go += 1;
+            self.edit(|entries| {
+                for entry in entries {
+                    if let What::Page { touch, .. } = &mut entry.what {
+                        *touch = None;
+                    }
+                }
+            });
+        }
+        if usize::from(self.pages) >= PAGES_PER_SESSION {
+            let_go += PAGES_LET_GO_AT_ONCE;
+            self.rest().pages_let_go += PAGES_LET_GO_AT_ONCE as u32;
+            let from = (PAGES_PER_SESSION - PAGES_LET_GO_AT_ONCE) / 2;
+            let mut place = 0;
+            self.edit(|entries| {
+                entries.retain(|entry| {
+                    place += usize::from(entry.is_page());
+                    !entry.is_page() || !(from..from + PAGES_LET_GO_AT_ONCE).contains(&(place - 1))
+                });
+            });
+        }
+        self.insert(Entry { at, what: What::Page { url, touch } });
+        (is_first, let_go)
+    }
+
+    /// Whether the session's start changed.
+    pub fn add_sign(&mut self, at: Time, what: What) -> bool {
+        let earlier = self.add_sign_of_lease(at);
+        if usize::from(self.signs) >= SIGNS_PER_SESSION {
+            let half = usize::from(self.signs) / 2;
+            let mut place = 0;
+            self.edit(|entries| {
+                entries.retain(|entry| {
+                    place += usize::from(!entry.is_page());
+                    entry.is_page() || place > half || place % 2 == 0
+                });
+            });
+        }
+        self.insert(Entry { at, what });
+        earlier
+    }
+
+    /// A lease's grants and renewals stand with the lease; whether the session's start changed.
+    pub fn add_sign_of_lease(&mut self, at: Time) -> bool {
+        // A made session begins with the first event that makes it, and is named by that.
+        let earlier = self.given.is_some() && at < self.started_at;
+        if earlier {
+            self.begin(at);
+        }
+        earlier
+    }
+
+    /// Takes its events out of it, and its leases off it.
+    pub fn take_entries(&mut self) -> Vec<Entry> {
+        let entries = self.entries().collect();
+        self.timeline = Timeline::default();
+        (self.pages, self.signs, self.beats_last) = (0, 0, false);
+        self.last_at = self.started_at;
+        self.lease = None;
+        if let Some(rest) = &mut self.rest {
+            rest.leases.clear();
+        }
+        entries
+    }
+
+    fn rest(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
+    }
+
+    pub fn has_leases(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// In order of their coming.
+    pub fn leases(&self) -> SmallVec<[u32; 4]> {
+        let further = self.rest.as_ref().map_or(&[][..], |rest| &rest.leases);
+        self.lease.iter().map(|lease| !lease.get()).chain(further.iter().copied()).collect()
+    }
+
+    fn set_leases(&mut self, leases: &[u32]) {
+        self.lease = leases.first().and_then(|lease| Lease::new(!lease));
+        if leases.len() > 1 || self.rest.is_some() {
+            self.rest().leases = leases.iter().skip(1).copied().collect();
+        }
+    }
+
+    pub fn add_lease(&mut self, lease: u32) {
+        let mut leases = self.leases();
+        leases.push(lease);
+        self.set_leases(&leases);
+    }
+
+    pub fn drop_lease(&mut self, lease: u32) {
+        let mut leases = self.leases();
+        leases.retain(|held| *held != lease);
+        self.set_leases(&leases);
+    }
+
+    /// Calls for which this session is a candidate.
+    pub fn calls(&self) -> &[u32] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.calls)
+    }
+
+    pub fn add_call(&mut self, call: u32) {
+        self.rest().calls.push(call);
+    }
+
+    pub fn drop_call(&mut self, call: u32) {
+        if let Some(rest) = &mut self.rest {
+            rest.calls.retain(|held| *held != call);
+        }
+        self.tidy();
+    }
+
+    /// A session that is taken back is no call's candidate, and counts no pages.
+    pub fn empty(&mut self) {
+        if let Some(rest) = &mut self.rest {
+            rest.calls.clear();
+            rest.pages_let_go = 0;
+        }
+        self.last_at = self.started_at;
+    }
+
+    /// Marks the shared values that it names.
+    pub fn name_values(&self, named: &mut Named) {
+        self.given.and_then(|id| id.sym()).into_iter().for_each(|text| named.texts.set(text));
+        for entry in self.entries() {
+            if let What::Page { url, touch } = entry.what {
+                named.texts.set(url);
+                touch.into_iter().for_each(|touch| named.touches.set(touch));
+            }
+        }
+    }
+
+    fn tidy(&mut self) {
+        let idle = |rest: &Rest| rest.leases.is_empty() && rest.calls.is_empty() && rest.pages_let_go == 0;
+        if self.rest.as_deref().is_some_and(idle) {
+            self.rest = None;
+        }
+    }
+}
+
+fn page(entry: Entry) -> Option<(Time, Sym)> {
+    match entry.what {
+        What::Page { url, .. } => Some((entry.at, url)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_small() {
+        assert_eq!(size_of::<Option<Session>>(), 96);
+    }
+}

@@ -1,0 +1,208 @@
+//! What visitors do, and the sessions that it makes. A session is either given (the browser named it) or made
+//! ([`super::made`]), from a visitor's run of events that name none.
+
+use super::account::Account;
+use super::intern::{Campaign, Sym, Touch, hash_of};
+use super::session::Session;
+use super::timeline::{Entry, What};
+use super::visitors::Said;
+use crate::event::{Heartbeat, PageView, WebEvent};
+use crate::limits::{CLICKS_PER_VISITOR, LOOSE_HEARTBEATS_PER_VISITOR};
+use crate::phone::Phone;
+use crate::row::SourceRow;
+use crate::source::Visit;
+use crate::time::Time;
+
+/// Where something of time `at` goes in a list by time: behind all of the same time.
+pub(super) fn place_after<T>(list: &[T], at: Time, time: impl Fn(&T) -> Time) -> usize {
+    match list.last() {
+        Some(last) if time(last) > at => list.partition_point(|item| time(item) <= at),
+        _ => list.len(),
+    }
+}
+
+impl Account {
+    pub fn page_view(&mut self, at: Time, view: &PageView<'_>, visit: Option<&Visit<'_>>) {
+        let visitor = self.visitor(&view.visitor_id);
+        match &view.session_id {
+            Some(id) => {
+                let ix = self.given_session(id, visitor, at);
+                let first = self.sessions[ix].first_page().is_none_or(|(first, _)| at < first);
+                let touch = if first { visit.map(|visit| self.touch(view, visit)) } else { None };
+                let url = self.shared.texts.intern(&view.url);
+                let session = &mut self.sessions[ix];
+                let started_at = session.started_at();
+                let (is_first, let_go) = session.add_page(at, url, touch);
+                self.shared.let_go(let_go);
+                self.session_seen(ix, at, is_first || at < started_at);
+                self.pages_changed(ix);
+            }
+            None => {
+                let touch = visit.map(|visit| self.touch(view, visit));
+                let url = self.shared.texts.intern(&view.url);
+                self.own_event(visitor, Entry { at, what: What::Page { url, touch } });
+            }
+        }
+    }
+
+    pub fn web_event(&mut self, at: Time, web: &WebEvent<'_>) {
+        let visitor = self.visitor(&web.visitor_id);
+        let given = web.session_id.as_ref().map(|id| self.given_session(id, visitor, at));
+        match given {
+            Some(ix) => {
+                let moved = self.sessions[ix].add_sign(at, What::Web);
+                self.session_seen(ix, at, moved);
+            }
+            None => self.own_event(visitor, Entry { at, what: What::Web }),
+        }
+        let said = match &*web.name {
+            "click_to_call" => web.number.map(|number| (number, false)),
+            "callback_request" => {
+                let phone = web.properties.as_ref().and_then(|properties| properties.get("phone"));
+                phone.and_then(|phone| Phone::parse(phone.as_str()?).ok()).map(|phone| (phone, true))
+            }
+            _ => None,
+        };
+        if let Some((phone, is_callback)) = said {
+            let rest = self.visitors[visitor].rest();
+            let list = if is_callback { &mut rest.callbacks } else { &mut rest.clicks };
+            if list.len() >= CLICKS_PER_VISITOR {
+                list.remove(0);
+            }
+            let place = place_after(list, at, |said| said.at);
+            list.insert(place, Said { at, phone, given });
+            for session in self.visits(visitor) {
+                self.touch_calls_on_leases(session, at);
+            }
+        }
+    }
+
+    pub fn heartbeat(&mut self, at: Time, beat: &Heartbeat<'_>) {
+        let visitor = self.visitor(&beat.visitor_id);
+        let session = match &beat.session_id {
+            Some(id) => Some(self.given_session(id, visitor, at)),
+            None => self.made_session_at(visitor, at),
+        };
+        match session {
+            Some(ix) => {
+                let moved = self.sessions[ix].add_sign(at, What::Heartbeat);
+                self.session_seen(ix, at, moved);
+            }
+            None => {
+                let rest = self.visitors[visitor].rest();
+                if rest.heartbeats.len() < LOOSE_HEARTBEATS_PER_VISITOR {
+                    rest.heartbeats.push(at);
+                }
+                self.sessionless_visitor_seen(visitor, at);
+            }
+        }
+    }
+
+    fn touch(&mut self, view: &PageView<'_>, visit: &Visit<'_>) -> Sym {
+        let shared = &mut self.shared;
+        let mut text = |text: &str| shared.texts.intern(text);
+        let (source, medium) = (text(&visit.source), text(&visit.medium));
+        let referrer = view.referrer.as_deref().filter(|it| !it.is_empty()).map(&mut text);
+        let language = visit.language.as_deref().map(&mut text);
+        let utm = &visit.utm;
+        let parts = [&utm.source, &utm.medium, &utm.campaign, &utm.term, &utm.content];
+        let campaign = Campaign {
+            utm: parts.iter().any(|part| part.is_some()).then(|| hash_of(&parts)),
+            click: visit.click_id.as_ref().map(hash_of),
+            experiment_id: view.experiment_id.as_deref().map(&mut text),
+            experiment_variant: view.experiment_variant.as_deref().map(&mut text),
+        };
+        let mut texts = [&utm.campaign, &utm.term, &utm.content].map(|part| part.as_deref().map(&mut text));
+        let [campaign_name, term, content] = texts.each_mut().map(|sym| sym.take().map(|sym| shared.text(sym)));
+        let source = SourceRow {
+            channel: visit.channel,
+            source: shared.text(source),
+            medium: shared.text(medium),
+            campaign: campaign_name,
+            term,
+            content,
+        };
+        let touch = Touch {
+            source: shared.sources.hold(source.into()),
+            agent: shared.agents.hold(visit.agent.clone()),
+            place: shared.places.hold(visit.place.clone()),
+            referrer,
+            language,
+            campaign: (campaign != Campaign::default()).then(|| shared.campaigns.hold(campaign)),
+        };
+        shared.touches.hold(touch)
+    }
+
+    /// The session of that name; a new one begins where there is none.
+    pub fn given_session(&mut self, id: &str, visitor: u32, at: Time) -> u32 {
+        if let Some(ix) = self.find_session(id) {
+            return ix;
+        }
+        let id = self.shared.name(id);
+        let ix = match self.taken_back(visitor, |session| session.given == Some(id)) {
+            Some(ix) => ix,
+            None => self.sessions.insert(Session::new(Some(id), visitor, at)),
+        };
+        self.sessions[ix].restart(at);
+        let sessions = &self.sessions;
+        self.session_ids.list(id.hash(), ix, |ix| sessions[ix].given.map_or(0, |id| id.hash()));
+        self.file_visit(ix);
+        ix
+    }
+
+    /// The visitor's latest made session that began at `at` or before.
+    pub fn made_session_at(&self, visitor: u32, at: Time) -> Option<u32> {
+        let visits = &self.visitors[visitor].visits;
+        visits.iter().rev().copied().find(|&ix| {
+            let session = &self.sessions[ix];
+            session.given.is_none() && session.started_at() <= at
+        })
+    }
+
+    /// A session's last sign of life, its leases' too.
+    pub fn session_ended_at(&self, ix: u32) -> Time {
+        let session = &self.sessions[ix];
+        let own = session.last_at();
+        if !session.has_leases() {
+            return own;
+        }
+        let of_leases = session.leases().into_iter().filter_map(|lease| self.leases[lease].last_told(Time::MAX)).max();
+        of_leases.map_or(own, |told| own.max(told))
+    }
+
+    /// The last sign of life at `at` or before, its leases' too.
+    pub fn last_sign(&self, ix: u32, at: Time) -> Option<Time> {
+        let session = &self.sessions[ix];
+        let of_leases = session.leases().into_iter().filter_map(|lease| self.leases[lease].last_told(at)).max();
+        session.last_sign(at).max(of_leases)
+    }
+
+    /// A sign of life of a session at `at`. `reshaped`: its start or its first page view is another than before.
+    pub fn session_seen(&mut self, ix: u32, at: Time, reshaped: bool) {
+        if reshaped {
+            self.file_visit(ix);
+            let visitor = self.sessions[ix].visitor;
+            if self.visitors[visitor].visits.first() == Some(&ix) && self.visitors[visitor].visits.len() > 1 {
+                self.visits_moved(visitor, 0, &[]);
+            }
+            self.touch_calls_of(ix);
+        }
+        self.touch_calls_on_leases(ix, at);
+        self.touch_session(ix);
+    }
+
+    /// Rows of calls that name this session tell its number of pages.
+    pub fn pages_changed(&mut self, ix: u32) {
+        self.touch_calls_of(ix);
+    }
+
+    /// Decides the calls anew for which the session is a candidate.
+    pub fn touch_calls_of(&mut self, ix: u32) {
+        if self.sessions[ix].calls().is_empty() {
+            return;
+        }
+        for call in self.sessions[ix].calls().to_vec() {
+            self.touch_call(call);
+        }
+    }
+}
