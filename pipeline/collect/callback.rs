@@ -190,7 +190,7 @@ impl Caller {
         let event = decode(event, None).ok()?;
         let Body::WebEvent(WebEvent { number, properties, .. }) = &event.body else { return None };
         let account = event.account.as_str();
-        let phone = properties.as_ref().and_then(|all| all.get("phone")?.as_str()?.parse::<Phone>().ok());
+        let phone = properties.as_ref().and_then(|all| all.get("phone")?.as_str().map(Phone::parse)?.ok());
         let (Some(phone), Some(number)) = (phone, *number) else {
             tracing::info!(account, "a call back was asked for without a phone to call, or a number to call from");
             return None;
