@@ -47,7 +47,8 @@ pub struct Callbacks {
     metrics: Metrics,
 }
 
-enum Job {
+/// One thing to do.
+pub enum Job {
     /// A `callback_request`, as the log has it.
     Wish(Vec<u8>),
     /// What a provider's own file wants of it.
@@ -190,7 +191,7 @@ impl Caller {
         let event = decode(event, None).ok()?;
         let Body::WebEvent(WebEvent { number, properties, .. }) = &event.body else { return None };
         let account = event.account.as_str();
-        let phone = properties.as_ref().and_then(|all| all.get("phone")?.as_str().map(Phone::parse)?.ok());
+        let phone = properties.as_ref().and_then(|all| Phone::parse(all.get("phone")?.as_str()?).ok());
         let (Some(phone), Some(number)) = (phone, *number) else {
             tracing::info!(account, "a call back was asked for without a phone to call, or a number to call from");
             return None;

@@ -327,7 +327,7 @@ mod tests {
     use crate::log::Kind;
     use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
     use crate::log::frame::{FrameBuilder, Record};
-    use crate::log::{Log, SharedLog};
+    use crate::log::SharedLog;
     use callweave_core::time::Time;
     use futures::StreamExt;
 

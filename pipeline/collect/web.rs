@@ -19,7 +19,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use callweave_core::event::{PageView, Text};
@@ -66,8 +66,8 @@ enum Ask {
 /// Who asks, and for which site.
 struct Party<'a> {
     site: &'a SiteInForce,
-    /// A page, of an origin that the site allows; whether it came by https. Otherwise a server with a key of the account.
-    page: Option<bool>,
+    /// A page, of an origin that the site allows; and whether it came by https. Otherwise a server with a key of the account.
+    page: Option<(&'a HeaderValue, bool)>,
 }
 
 /// What was asked.
@@ -123,8 +123,7 @@ impl Web {
         // What went wrong is for a page to read, too, if it may be one of ours: no page is told where another belongs, and
         // no flood makes us look for it.
         let readable = match &answered {
-            Ok(_) => true,
-            Err(Refusal::Origin | Refusal::TooOften { .. }) => false,
+            Ok(_) | Err(Refusal::Origin | Refusal::TooOften { .. }) => false,
             Err(_) => self.is_known(&parts.headers),
         };
         let mut response = answered.unwrap_or_else(|refusal| {
@@ -194,14 +193,20 @@ impl Web {
     }
 
     /// The site that a page may speak for, if it does not do so too often.
-    fn page<'s>(&self, in_force: &'s InForce, site: Option<&str>, headers: &HeaderMap) -> Result<Party<'s>, Refusal> {
-        let origin = cors::origin(headers).and_then(|origin| origin.to_str().ok()).ok_or(Refusal::Origin)?;
+    fn page<'s>(
+        &self,
+        in_force: &'s InForce,
+        site: Option<&str>,
+        headers: &'s HeaderMap,
+    ) -> Result<Party<'s>, Refusal> {
+        let header = cors::origin(headers).ok_or(Refusal::Origin)?;
+        let origin = header.to_str().map_err(|_| Refusal::Origin)?;
         let site = in_force.sites.at(site, origin).ok_or(Refusal::Origin)?;
         site.take(Instant::now()).map_err(|(per_second, wait)| {
             self.events.admission.turn_away("site_rate");
             Refusal::TooOften { who: "site", per_second, wait }
         })?;
-        Ok(Party { site, page: Some(origin.starts_with("https://")) })
+        Ok(Party { site, page: Some((header, origin.starts_with("https://"))) })
     }
 
     /// Takes the events in and deals the numbers, at the same time; tells both once the log has the events.
@@ -256,10 +261,11 @@ impl Web {
             refused: &answer.results,
         };
         let mut response = told.response();
-        if let Some(secure) = party.page
-            && let Some(cookie) = cookie::set(&visitor, party.site.site.cookie_domain.as_deref(), secure)
-        {
-            response.headers_mut().insert(header::SET_COOKIE, cookie);
+        if let Some((origin, secure)) = party.page {
+            cors::allow(&mut response, origin);
+            if let Some(cookie) = cookie::set(&visitor, party.site.site.cookie_domain.as_deref(), secure) {
+                response.headers_mut().insert(header::SET_COOKIE, cookie);
+            }
         }
         Ok(response)
     }

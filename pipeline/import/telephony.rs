@@ -50,11 +50,11 @@ fn records(run: &mut Run<'_>, terms: &Terms<'_>) -> Result<(), ImportError> {
         let file = run.file.clone();
         let open = files::raw(path).and_then(|raw| files::unpack(raw, progress));
         let mut reader = open.map_err(|source| ImportError::Open { file: file.clone(), source })?;
-        let failed = |line| move |source| ImportError::Read { file: file.clone(), line, source };
+        let failed = |line, source| ImportError::Read { file: file.clone(), line, source };
         let (mut number, mut record) = (0, Vec::new());
         let mut bounded = Read::take(&mut reader, RECORD_FILE_BYTES_MOST);
         loop {
-            let read = bounded.read_until(b'\n', &mut record).map_err(failed(number))?;
+            let read = bounded.read_until(b'\n', &mut record).map_err(|source| failed(number, source))?;
             number += u64::from(read > 0);
             // A record that is written over several lines ends where its brackets are closed.
             let begun = record.trim_ascii().first() == Some(&b'{');

@@ -348,3 +348,45 @@ proptest! {
         prop_assert_eq!(counts.page_views, events.len() as u64);
     }
 }
+
+/// Call records of telephone systems, of an account whose number is known.
+#[test]
+fn call_records_of_telephone_systems() {
+    let settings = json!({"numbers": [{"number": "+14155550100", "kind": "static", "forward_to": "+14155550111"}]});
+    let asterisk = "\"\",\"14155550199\",\"14155550100\",\"from-trunk\",\"\",\"PJSIP/t-1\",\"PJSIP/21-1\",\"Dial\",\"\",\
+                    \"2026-11-20 09:00:00\",\"2026-11-20 09:00:05\",\"2026-11-20 09:00:45\",45,40,\"ANSWERED\",\
+                    \"DOCUMENTATION\",\"1.1\",\"\"\n";
+    let freeswitch = json!({
+        "variables": {
+            "uuid": "u1", "direction": "inbound", "start_epoch": "1795165200", "answer_epoch": "1795165205",
+            "bridge_epoch": "1795165205", "end_epoch": "1795165245", "billsec": "40", "hangup_cause": "NORMAL_CLEARING",
+        },
+        "callflow": [{"caller_profile": {"caller_id_number": "14155550199", "destination_number": "14155550100"}}],
+    });
+    let check = |format, file: &str, expected: &[(&str, &str)], unreadable: u64| {
+        let mut desk = Desk::new(format);
+        desk.options.settings = Some(serde_json::from_value(settings.clone()).expect("settings"));
+        desk.options.timezone = chrono_tz::Europe::Berlin;
+        let (counts, events) = desk.file("records", file.as_bytes()).run().expect("events");
+        let found: Vec<_> = events
+            .iter()
+            .filter(|event| event["type"] == "call_record")
+            .map(|event| (event["data"]["from"].as_str(), event["data"]["started_at"].as_str()))
+            .collect();
+        let expected: Vec<_> = expected.iter().map(|(from, at)| (Some(*from), Some(*at))).collect();
+        assert_eq!((found, counts.unreadable), (expected, unreadable), "{events:?}");
+        assert!(events.iter().all(|event| event["account"] == "acme"));
+    };
+    let one = [("+14155550199", "2026-11-20T08:00:00.000000Z")];
+    check(Format::Asterisk, &format!("{asterisk}no, record\n"), &one, 1);
+    let at = [("+14155550199", "2026-11-20T09:00:00.000000Z")];
+    check(Format::FreeSwitch, &freeswitch.to_string(), &at, 0);
+    check(Format::FreeSwitch, &format!("{freeswitch:#}\n"), &at, 0);
+    check(Format::FreeSwitch, &format!("{freeswitch}\n{freeswitch}\n"), &[at[0], at[0]], 0);
+    let cx = "historyid,_1,00:00:40,2026/11/20 09:00:00,2026/11/20 09:00:05,2026/11/20 09:00:45,TerminatedByDst,\
+              14155550199,14155550100,10000,100,14155550100\n";
+    check(Format::ThreeCx, cx, &one, 0);
+    let mut desk = Desk::new(Format::ThreeCx);
+    desk.options.record_columns = Some("call,time".to_owned());
+    assert!(matches!(desk.run(), Err(ImportError::RecordColumns(_))));
+}

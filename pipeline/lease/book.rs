@@ -242,18 +242,22 @@ impl Book {
         Some(at)
     }
 
-    /// Of lines that are not free the one whose holders were unseen for longest.
-    pub fn take_shared(&mut self, now: Time) -> Option<u32> {
+    /// Of lines that are not free the one whose holders were unseen for longest; after others were faster so many times, the
+    /// one that comes so many places later.
+    pub fn take_shared(&mut self, now: Time, tries: usize) -> Option<u32> {
         self.sweep(now);
-        let firsts = [&self.free, &self.resting, &self.held].map(BTreeSet::first);
-        let &(_, _, at) = firsts.into_iter().flatten().min()?;
+        let places = || self.free.iter().chain(&self.resting).chain(&self.held);
+        let &(_, _, at) = places().nth(tries).or_else(|| places().next())?;
         self.take(at);
         Some(at)
     }
 
-    /// The grant of a line that is out, to be appended.
-    pub fn grant(&self, at: u32, wish: &Wish<'_>, lease_id: &str) -> Option<Change> {
-        self.entry(at).map(|entry| self.granted(entry, wish, lease_id))
+    /// The grant of a line that is out, to be appended; nothing where it came out meanwhile that others hold it, and it is not
+    /// to be shared.
+    pub fn grant(&self, at: u32, wish: &Wish<'_>, lease_id: &str, shares: bool) -> Option<Change> {
+        let entry = self.entry(at)?;
+        let is_free = entry.last == Time::MIN || entry.last.plus(self.terms.cooldown) <= wish.now;
+        (is_free || shares).then(|| self.granted(entry, wish, lease_id))
     }
 
     /// A line that was out stands in its order again.

@@ -121,11 +121,11 @@ impl Clerk {
                     }
                     continue;
                 }
-                None if share => self.book.take_shared(now).map(|at| (at, "shared")),
+                None if share => self.book.take_shared(now, 0).map(|at| (at, "shared")),
                 None => None,
             };
             let (at, how) = taken?;
-            let change = self.book.grant(at, &wish, &id(log)).expect("a line that is out");
+            let change = self.book.grant(at, &wish, &id(log), how == "shared").expect("a line that is out");
             let made = self.make(&change, now, log);
             self.book.put_back(at);
             if made {
@@ -291,6 +291,30 @@ fn what_is_older_teaches_nothing() {
     // What cannot be read keeps the line for a while.
     clerk.book.learn(&line(0), 0, Told { sequence: 5, holders: Vec::new(), kept_until: Some(at(30)) });
     assert_eq!(clerk.ask("bob", None, at(39), false, &mut log), None);
+}
+
+/// Found by the storm in tests/it: what was read while a line was out made its grant compare with another's lease.
+#[test]
+fn a_line_that_others_took_while_it_was_out_is_not_granted() {
+    let log = Shelves::default();
+    let mut clerk = Clerk::new(1, 0, &log);
+    let out = clerk.book.take_free(at(0)).expect("a line");
+    let holder = Holder {
+        lease_id: "theirs".into(),
+        visitor_id: "ann".into(),
+        session_id: None,
+        granted_at: at(0),
+        expires_at: at(30),
+    };
+    clerk.book.learn(&line(0), 0, Told { sequence: 1, holders: vec![holder], kept_until: None });
+    let wish = |minute| Wish { visitor_id: "bob", session_id: None, now: at(minute) };
+    for (minute, shares, granted) in [(1, false, false), (39, false, false), (40, false, true), (1, true, true)] {
+        let change = clerk.book.grant(out, &wish(minute), "his", shares);
+        assert_eq!(change.is_some(), granted, "minute {minute}, sharing {shares}");
+    }
+    clerk.book.put_back(out);
+    assert_eq!(clerk.book.take_free(at(1)), None);
+    assert_eq!(clerk.book.take_shared(at(1), 5), Some(out), "there are not so many");
 }
 
 /// Who held a line, from when until when, by what the log says.

@@ -16,7 +16,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// How long a visitor's wish may take: less than what pages wait for, so that the desk still has its say.
 const PATIENCE: Duration = Duration::from_millis(700);
-/// After the log did not answer, nothing is asked of it for so long; then one goes ahead, and the others wait for its word.
+/// After the log did not answer, nothing is asked of it for so long.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How often the desk looks at what others do, and writes its metrics.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -35,22 +35,6 @@ pub struct Desk {
     queues: Box<[tokio::sync::Mutex<()>]>,
     /// The log did not answer, and is not asked before then.
     away_until: Mutex<Option<Instant>>,
-}
-
-/// Somebody waits for the log.
-struct Waiting<'d> {
-    desk: &'d Desk,
-    since: Instant,
-    is_over: bool,
-}
-
-/// Who asked may have given up sooner than the desk; that says as much of the log.
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if !self.is_over && self.since.elapsed() >= PAUSE {
-            self.desk.leave_alone();
-        }
-    }
 }
 
 impl Held<'_> {
@@ -156,15 +140,20 @@ impl Desk {
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, LeaseError>>) -> Result<T, LeaseError> {
-        self.approach()?;
-        let mut waiting = Waiting { desk: self, since: Instant::now(), is_over: false };
+        if self.away_until().is_some_and(|until| Instant::now() < until) {
+            return Err(LeaseError::Away(PAUSE));
+        }
         let result = match tokio::time::timeout(self.patience, work).await {
             Ok(result) => result,
             Err(_) => Err(LeaseError::Slow(self.patience)),
         };
-        waiting.is_over = true;
         match &result {
-            Err(error) if is_the_logs(error) => self.leave_alone(),
+            Err(error) if is_the_logs(error) => {
+                let before = self.away_until().replace(Instant::now() + PAUSE);
+                if before.is_none() {
+                    tracing::warn!(%error, "numbers cannot be leased; pages show their own");
+                }
+            }
             _ => *self.away_until() = None,
         }
         result
@@ -172,25 +161,6 @@ impl Desk {
 
     fn away_until(&self) -> MutexGuard<'_, Option<Instant>> {
         self.away_until.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn approach(&self) -> Result<(), LeaseError> {
-        let mut until = self.away_until();
-        match *until {
-            Some(time) if Instant::now() < time => Err(LeaseError::Away(PAUSE)),
-            Some(_) => {
-                *until = Some(Instant::now() + self.patience + PAUSE);
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn leave_alone(&self) {
-        let before = self.away_until().replace(Instant::now() + PAUSE);
-        if before.is_none() {
-            tracing::warn!("the log does not answer in time; numbers are not leased, and pages show their own");
-        }
     }
 
     fn queue(&self, ask: &Ask<'_>) -> &tokio::sync::Mutex<()> {

@@ -138,7 +138,7 @@ impl Pool {
     /// The visitor's lease, where this desk knows it and nothing is to be done: no log, and no waiting.
     pub fn kept(&self, ask: &Ask<'_>) -> Option<Shown> {
         let known = self.known();
-        let at = known.own_line(ask)?;
+        let at = known.own_line(ask).filter(|_| !known.doubts(ask))?;
         match known.book.standing(at, &wish(ask), "") {
             Standing::Holds(holder) => known.book.line(at).map(|(line, _)| shown(line, &holder, How::Kept)),
             _ => None,
@@ -193,7 +193,7 @@ impl Pool {
         let Some(line) = ask.held.map(|held| held.line()) else { return Ok(()) };
         let seen = {
             let known = self.known();
-            if !known.plan.may_hold(&line) || known.own_line(ask).is_some() {
+            if !known.doubts(ask) {
                 return Ok(());
             }
             known.book.find(&line).and_then(|at| known.book.line(at)).map_or(0, |(_, sequence)| sequence)
@@ -211,8 +211,9 @@ impl Pool {
     /// A line that is free, or what the settings say for when there is none.
     async fn lease(self: &Arc<Pool>, ask: &Ask<'_>) -> Result<Shown, LeaseError> {
         for tries in 0..TRIES {
-            let Some(taken) = self.take(ask, tries == 0).await? else { return self.overflow(ask) };
-            let change = self.known().book.grant(taken.at, &wish(ask), &new_id());
+            let Some(taken) = self.take(ask, tries).await? else { return self.overflow(ask) };
+            let shares = taken.how == How::Shared;
+            let change = self.known().book.grant(taken.at, &wish(ask), &new_id(), shares);
             let Some(change) = change else { continue };
             if self.make(&change, ask.now).await? {
                 let how = taken.how;
@@ -221,19 +222,16 @@ impl Pool {
                 return Ok(shown(&change.line, &change.holder, how));
             }
             // Whoever was faster was so more than once, perhaps.
-            let (how, count) = (taken.how, 4usize.saturating_pow(tries as u32).min(REREAD_MAX));
+            let count = 4usize.saturating_pow(tries as u32).min(REREAD_MAX);
             drop(taken);
-            let next = match how {
-                How::Shared => self.known().book.in_use(count),
-                _ => self.known().book.next_free(count),
-            };
+            let next = if shares { self.known().book.in_use(count) } else { self.known().book.next_free(count) };
             self.read_again(next).await?;
         }
         Err(LeaseError::Contended(TRIES))
     }
 
     /// Nothing where the pool is exhausted and nobody is to share; that is told once a wish.
-    async fn take(self: &Arc<Pool>, ask: &Ask<'_>, tell: bool) -> Result<Option<Taken<'_>>, LeaseError> {
+    async fn take(self: &Arc<Pool>, ask: &Ask<'_>, tries: usize) -> Result<Option<Taken<'_>>, LeaseError> {
         let free = |how| {
             let at = self.known().book.take_free(ask.now)?;
             Some(Taken { pool: self, at, how })
@@ -251,12 +249,12 @@ impl Pool {
             return Ok(Some(taken));
         }
         let on_exhausted = ask.rules.pool(ask.pool).map_or(OnExhausted::Overflow, |pool| pool.on_exhausted);
-        if tell {
+        if tries == 0 {
             self.tell_exhausted(on_exhausted, ask.now).await;
         }
         let shared = match on_exhausted {
             OnExhausted::Overflow => None,
-            OnExhausted::Share => self.known().book.take_shared(ask.now),
+            OnExhausted::Share => self.known().book.take_shared(ask.now, tries),
         };
         Ok(shared.map(|at| Taken { pool: self, at, how: How::Shared }))
     }
@@ -321,6 +319,13 @@ impl Pool {
 }
 
 impl Known {
+    /// The browser names a line of this pool that the visitor does not hold as far as this desk knows: another may have
+    /// leased it to them.
+    fn doubts(&self, ask: &Ask<'_>) -> bool {
+        let Some(line) = ask.held.map(|held| held.line()) else { return false };
+        self.plan.may_hold(&line) && !self.book.find(&line).is_some_and(|at| self.book.knows(at, ask.visitor_id))
+    }
+
     fn moved(&self, line: &Line, ask: &Ask<'_>) -> Option<Change> {
         self.book.moved(self.book.find(line)?, &wish(ask), &new_id())
     }

@@ -136,7 +136,7 @@ mod tests {
             line(2, "acme", "web/main", "heartbeat", 20, r#"{"visitor_id":"v"}"#),
             line(3, "acme", "other", "page_view", 5, &page("w", "b.example")),
             line(4, "acme", "other", "page_view", 6, &page("v", "b.example")),
-            line(5, "acme", "x", "deal", 7, r#"{"deal_id":"d","stage":"won"}"#),
+            line(5, "acme", "x", "deal", 7, r#"{"deal_id":"d","visitor_id":"v","stage":"won"}"#),
             "no event\n\n".to_owned(),
         ]
         .concat();

@@ -62,6 +62,31 @@ test('consent taken back takes all away', async () => {
     await it.shows(page, '#text', SHOWN);
 });
 
+test('consent taken back while a request is on its way keeps nothing of the answer', async () => {
+    let go;
+    it.collector.state = new Promise((done) => (go = done));
+    const page = await it.open(TEXT);
+    await it.collector.event('page_view');
+    await page.evaluate(() => callweave('consent', 'denied'));
+    it.collector.state = 'up';
+    it.collector.requests = [];
+    go();
+    await silent(page);
+});
+
+test("consent taken back deletes the collector's cookie as well, for whichever domain", async () => {
+    const host = 'www.shop.localhost';
+    await it.context.addCookies([
+        { name: 'cw_v', value: 'v1', domain: '.shop.localhost', path: '/' },
+        { name: 'cw_v', value: 'v1', domain: host, path: '/' },
+    ]);
+    const page = await it.context.newPage();
+    await page.goto(it.serve(TEXT).replace('localhost', host));
+    await it.shows(page, '#text', SHOWN);
+    await page.evaluate(() => callweave('consent', 'denied'));
+    assert.equal(await stored(page), '');
+});
+
 test('consent denied from the start', async () => {
     const early = `window.callweave = function () { (callweave.q = callweave.q || []).push(arguments) };
         callweave('consent', 'granted'); callweave('consent', 'denied');`;

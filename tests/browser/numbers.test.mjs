@@ -102,6 +102,7 @@ test('a collector that is down leaves the page as it is', async () => {
         return new Promise((done) => callweave('number', done));
     });
     assert.deepEqual(told, []); // the page may show what it likes
+    assert.deepEqual(await page.evaluate(() => new Promise((done) => callweave('number', done))), []); // later, too
     assert.deepEqual(await frames(page), [OWN_TEXT]);
     assert.deepEqual(it.errors, []);
 });

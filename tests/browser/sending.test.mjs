@@ -32,10 +32,17 @@ test('leaving the page sends what waits, by beacon', async () => {
 });
 
 test('closing the tab loses nothing', async () => {
-    const page = await it.open(TEXT);
+    it.pages.all.set('/opener', '<p>only a window that a script opened may be closed by one</p>');
+    const opener = await it.context.newPage();
+    await opener.goto(it.pages.origin + '/opener');
+    const opened = it.context.waitForEvent('page');
+    await opener.evaluate((url) => void window.open(url), it.serve(TEXT));
+    const page = await opened;
     await it.shows(page, '#text', SHOWN);
-    await tell(page, 'last');
-    await page.close({ runBeforeUnload: true });
+    await page.evaluate(() => {
+        callweave('event', 'last');
+        setTimeout(() => window.close(), 50); // before the event goes by itself
+    });
     await it.collector.event('last');
 });
 
@@ -123,7 +130,28 @@ test('a queue that nobody takes stays small', async () => {
     await page.reload();
     await it.collector.event('event-499');
     await it.collector.event('event-452');
-    assert.ok(it.collector.requests.every((request) => request.events.length <= 20 && request.bytes < 60000));
+    assert.ok(it.collector.requests.every((request) => +request.headers['content-length'] < 65536));
+});
+
+test('what is no data, or too much of it, harms nothing else', async () => {
+    const page = await it.open(TEXT);
+    await it.shows(page, '#text', SHOWN);
+    await page.evaluate(() => {
+        const round = {};
+        round.round = round;
+        const given = { plan: 'a' };
+        callweave('event', 'round', { properties: round });
+        callweave('event', 'big', { value: 10n });
+        callweave('event', 'long', { properties: { text: 'x'.repeat(40000) } });
+        callweave('event', 'given', { properties: given });
+        given.plan = 'b';
+        for (let count = 0; count < 4; count++) callweave('event', 'wide', { properties: { text: '\u00e9'.repeat(10000) } });
+    });
+    assert.deepEqual((await it.collector.event('given')).data.properties, { plan: 'a' });
+    await it.collector.event('wide', 4);
+    assert.deepEqual(['round', 'big', 'long'].flatMap((name) => it.collector.events(name)), []);
+    assert.ok(it.collector.requests.every((request) => +request.headers['content-length'] < 65536));
+    assert.deepEqual(it.errors, []);
 });
 
 test('a visitor who is not named yet is asked for once', async () => {

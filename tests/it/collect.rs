@@ -135,6 +135,10 @@ impl Running {
         logged
     }
 
+    pub fn open_gate(&self) {
+        self.log.gate.add_permits(Semaphore::MAX_PERMITS);
+    }
+
     pub async fn close_gate(&self) {
         self.log.gate.forget_permits(Semaphore::MAX_PERMITS);
     }

@@ -15,13 +15,13 @@ const PUBLIC: &str = "public_url = \"https://calls.example.com\"\n";
 /// The business's number, and where it is put through to.
 const NUMBER: &str = "+14155550100";
 const FORWARD: &str = "+14155550111";
-const CALL: [&str; 2] = ["CA00000000000000000000000000000001", "CA00000000000000000000000000000002"];
+pub const CALL: [&str; 2] = ["CA00000000000000000000000000000001", "CA00000000000000000000000000000002"];
 /// `X-Twilio-Signature` of [`incoming`] for `https://calls.example.com/v1/hooks/twilio/acme`, made by hand:
 /// base64(HMAC-SHA1("the-auth-token-of-acme-at-twilio", URL and the parameters by name, name and value without anything between)).
-const SIGNATURE: [&str; 2] = ["FSINePLp6ui2jJngA9QjtXxryww=", "/7vmDfHEXW/KOBGT8wR1NzkFtJs="];
+pub const SIGNATURE: [&str; 2] = ["FSINePLp6ui2jJngA9QjtXxryww=", "/7vmDfHEXW/KOBGT8wR1NzkFtJs="];
 
 /// Twilio's form of a call that comes in.
-fn incoming(call: &str) -> String {
+pub fn incoming(call: &str) -> String {
     format!(
         "CallSid={call}&AccountSid=AC00000000000000000000000000000000&From=%2B14155550199&To=%2B14155550100\
          &CallStatus=ringing&Direction=inbound&ApiVersion=2010-04-01&FromCity="

@@ -9,7 +9,7 @@ use std::time::Duration;
 use callweave::lease::{Ask, Desk, How, LeaseError, Shown};
 use callweave::log::nats::{NatsLog, NatsOptions};
 use callweave::log::{Retention, SharedLog};
-use callweave_core::settings::Rules;
+use callweave_core::settings::{OnExhausted, Rules};
 use callweave_core::time::{MICROS_PER_MINUTE, Time};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -128,7 +128,7 @@ fn text(value: &Value) -> String {
 }
 
 /// Reads the log, and holds each line's leases against each other.
-fn leases(events: &[(u64, Time, String, Value)]) -> HashMap<String, Lease> {
+fn leases(events: &[(u64, Time, String, Value)], sharing: bool) -> HashMap<String, Lease> {
     let mut leases: HashMap<String, Lease> = HashMap::new();
     let mut lines: HashMap<(String, Option<String>), Vec<String>> = HashMap::new();
     for (sequence, now, kind, data) in events {
@@ -138,6 +138,7 @@ fn leases(events: &[(u64, Time, String, Value)]) -> HashMap<String, Lease> {
                 let line = (text(&data["number"]), data["extension"].as_str().map(str::to_owned));
                 let visitor = text(&data["visitor_id"]);
                 let shared = data["holders"].as_array().is_some_and(|holders| holders.len() > 1);
+                assert!(sharing || !shared, "entry {sequence} shares {line:?}");
                 let before = lines.entry(line.clone()).or_default();
                 for lease in before.iter().map(|id| &leases[id]).filter(|_| !shared) {
                     let rest = if lease.visitor == visitor { 0 } else { COOLDOWN };
@@ -171,7 +172,8 @@ fn leases(events: &[(u64, Time, String, Value)]) -> HashMap<String, Lease> {
 /// What the storm's visitors were told is what the log says.
 async fn prove(storm: &Storm, log: &SharedLog) -> HashMap<&'static str, usize> {
     let events = events(log).await;
-    let leases = leases(&events);
+    let sharing = storm.rules.pool("main").is_some_and(|pool| pool.on_exhausted == OnExhausted::Share);
+    let leases = leases(&events, sharing);
     let mut counts: HashMap<&'static str, usize> = HashMap::new();
     for Answer { visitor, session, shown, now } in storm.answers.lock().expect("answers").iter() {
         *counts.entry(shown.how.name()).or_default() += 1;

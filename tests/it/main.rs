@@ -3,6 +3,7 @@
 
 mod collect;
 mod hooks;
+mod hooks_faults;
 mod lake;
 mod lease;
 mod lease_storm;

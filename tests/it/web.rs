@@ -344,6 +344,9 @@ async fn a_page_gets_its_numbers_and_keeps_them() {
         let reply = from(&running, path, PAGE, "", &body).await;
         assert_eq!(reply.json()["numbers"][0]["how"], "static", "{path} {reply:?}");
     }
+    let bot = "User-Agent: Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)\r\n";
+    let reply = from(&running, "/v1/web", PAGE, bot, &body).await;
+    assert_eq!((reply.status, &reply.json()["numbers"]), (200, &json!([])), "crawlers hold no numbers");
     let leases = running.logged().await.into_iter().filter(|line| line.contains("lease_granted")).count();
     assert_eq!(leases, 3, "two of their own, and one that is shared");
     running.stop().await;
@@ -374,6 +377,13 @@ async fn servers_ask_with_a_key_and_accounts_stay_apart() {
             assert!(!reply.head.contains("set-cookie"), "{reply:?}");
         }
     }
+    let body = json!({"visitor_id": "v", "url": "https://www.acme.example/", "numbers": {}}).to_string();
+    let headers = format!("Authorization: Bearer {KEY}\r\nOrigin: https://evil.example\r\n");
+    let reply = request(&running.collect, "POST /v1/number", &headers, body.as_bytes()).await;
+    assert!(
+        reply.status == 200 && !reply.head.contains("access-control"),
+        "no page is given a key's answer: {reply:?}"
+    );
     for (key, site, status) in [(KEY, "/other", 400), (KEY, "globex", 403), ("some-key-of-nobody", "acme", 401)] {
         assert_eq!(ask(key, Some(site), "main").await.status, status, "{site}");
     }
@@ -384,7 +394,8 @@ async fn servers_ask_with_a_key_and_accounts_stay_apart() {
 async fn settings_that_are_posted_take_effect() {
     let running = start_with(None, |_| {}).await;
     // A second collector on the same log.
-    let mut config = Config::default();
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let mut config = Config { data: folder.path().to_owned(), ..Config::default() };
     config.listen.collect.set_port(0);
     config.listen.admin.set_port(0);
     config.accounts.insert("acme".into(), account("acme", KEY, None));

@@ -23,6 +23,9 @@ use crate::lease::{self, Desk, Held, How};
 /// Numbers that one page has replaced, and leases that it holds; more are passed over.
 pub const NUMBERS_MAX: usize = 20;
 
+/// The device of programs that read pages.
+const BOT: &str = "bot";
+
 /// What deals numbers to pages.
 pub struct Dealer {
     desk: Arc<Desk>,
@@ -103,6 +106,10 @@ impl Dealer {
         }
         let Some(landing) = &asking.landing else { return Vec::new() };
         let visit = self.surveyor(|surveyor| surveyor.visit(landing));
+        // Crawlers call nobody, would empty every pool, and must not take a tracking number for the business's own.
+        if visit.agent.device.as_deref() == Some(BOT) {
+            return Vec::new();
+        }
         let ask = RouteAsk::of(landing, &visit, asking.site.name());
         let listed: Vec<Phone> =
             asking.numbers.replace.iter().filter_map(|text| Phone::parse(text).ok()).take(NUMBERS_MAX).collect();

@@ -125,7 +125,7 @@ impl Account {
     }
 
     /// Lets go the shared values that nothing names any more.
-    fn sweep(&mut self) {
+    pub fn sweep(&mut self) {
         let mut named = Named::default();
         for (_, session) in self.sessions.iter() {
             session.name_values(&mut named);
@@ -168,7 +168,10 @@ impl Account {
 
     /// Other settings hold from `from` until `until`: what was decided by the old ones is decided again.
     fn review(&mut self, from: Time, until: Time) {
-        let visitors: Vec<u32> = self.visitors.iter().map(|(ix, _)| ix).collect();
+        // Whose sessions all lie outside of that span, nothing is decided anew: an event splits by its own time's settings.
+        let lies_in = |ix: u32| self.sessions[ix].started_at() < until && self.session_ended_at(ix) >= from;
+        let visitors = self.visitors.iter().filter(|(_, visitor)| visitor.visits.iter().any(|&ix| lies_in(ix)));
+        let visitors: Vec<u32> = visitors.map(|(ix, _)| ix).collect();
         for visitor in visitors {
             self.rebuild_made_sessions(visitor);
         }

@@ -6,7 +6,6 @@ use super::account::Account;
 use super::name::Name;
 use super::session::Written;
 use super::timers::Due;
-use super::visits::place_after;
 use super::{Effects, Mode};
 use crate::event::{Call, CallRecord, CallStatus, Direction, Event, HangupBy, Outcome, Text};
 use crate::moment::{Moment, MomentKind};
@@ -362,9 +361,7 @@ impl Account {
         self.unfile_line(ix);
         if let Some((number, start)) = line {
             let line = self.line(number);
-            let list = &mut self.lines[line].calls;
-            let place = place_after(list, start, |(at, _)| *at);
-            list.insert(place, (start, ix));
+            self.lines[line].add_call(start, ix);
         }
         self.calls[ix].line = line;
     }
@@ -372,7 +369,7 @@ impl Account {
     fn unfile_line(&mut self, ix: u32) {
         let Some((number, _)) = self.calls[ix].line.take() else { return };
         if let Some(line) = self.find_line(number) {
-            self.lines[line].calls.retain(|(_, held)| *held != ix);
+            self.lines[line].drop_call(ix);
             self.tidy_line(line);
         }
     }

@@ -14,7 +14,7 @@
 use super::account::Account;
 use super::timers::{Due, Thing};
 use super::{Effects, Mode};
-use crate::limits::{LATE_GRACE, VISITOR_MEMORY};
+use crate::limits::LATE_GRACE;
 use crate::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, Time};
 
 fn micros(amount: f64, unit: i64) -> i64 {
@@ -160,9 +160,7 @@ impl Account {
             self.forget_lease(lease);
         }
         self.remove_session(ix);
-        if self.visitors[visitor].visits.is_empty() {
-            self.plan_visitor(visitor, self.watermark.plus(VISITOR_MEMORY));
-        }
+        self.remember_visitor(visitor, self.watermark);
     }
 
     fn lease_due(&mut self, ix: u32, out: &mut Effects) {

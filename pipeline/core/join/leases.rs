@@ -53,7 +53,28 @@ pub(super) struct Line {
     pub number: Phone,
     /// By the time of their grant.
     pub leases: Vec<u32>,
-    pub calls: Vec<(Time, u32)>,
+    /// By their start; most numbers have none most of the time.
+    calls: Option<Box<Vec<(Time, u32)>>>,
+}
+
+impl Line {
+    pub fn calls(&self) -> &[(Time, u32)] {
+        self.calls.as_deref().map_or(&[], |calls| calls)
+    }
+
+    pub fn add_call(&mut self, start: Time, call: u32) {
+        let calls = self.calls.get_or_insert_default();
+        calls.insert(place_after(calls, start, |(at, _)| *at), (start, call));
+    }
+
+    pub fn drop_call(&mut self, call: u32) {
+        if let Some(calls) = &mut self.calls {
+            calls.retain(|(_, held)| *held != call);
+        }
+        if self.calls().is_empty() {
+            self.calls = None;
+        }
+    }
 }
 
 impl Lease {
@@ -190,6 +211,7 @@ impl Account {
             None => {
                 self.visitors[visitor].rest().loose_leases.push(ix);
                 self.place_loose_lease(ix);
+                self.sessionless_visitor_seen(visitor, at);
             }
         }
         self.touch_calls_on(ix, at);
@@ -247,7 +269,7 @@ impl Account {
         if let Some(ix) = self.find_line(number) {
             return ix;
         }
-        let ix = self.lines.insert(Line { number, leases: Vec::new(), calls: Vec::new() });
+        let ix = self.lines.insert(Line { number, leases: Vec::new(), calls: None });
         let lines = &self.lines;
         self.line_numbers.list(hash_of(&number), ix, |ix| hash_of(&lines[ix].number));
         ix
@@ -256,7 +278,7 @@ impl Account {
     /// Lets a number go of which nothing is known any more.
     pub fn tidy_line(&mut self, ix: u32) {
         let line = &self.lines[ix];
-        if line.calls.is_empty()
+        if line.calls().is_empty()
             && line.leases.is_empty()
             && let Some(line) = self.lines.remove(ix)
         {
@@ -335,13 +357,13 @@ impl Account {
     /// Decides the calls anew that came on a lease's number at `from` or later.
     pub fn touch_calls_on(&mut self, lease: u32, from: Time) {
         let Some(terms) = self.terms(lease) else { return };
-        let line = &self.lines[terms.line];
+        let calls = self.lines[terms.line].calls();
         let from = from.max(self.leases[lease].granted_at);
-        if line.calls.last().is_none_or(|(at, _)| *at < from) {
+        if calls.last().is_none_or(|(at, _)| *at < from) {
             return;
         }
-        let first = line.calls.partition_point(|(at, _)| *at < from);
-        let calls: SmallVec<[u32; 8]> = line.calls[first..].iter().map(|(_, call)| *call).collect();
+        let first = calls.partition_point(|(at, _)| *at < from);
+        let calls: SmallVec<[u32; 8]> = calls[first..].iter().map(|(_, call)| *call).collect();
         for call in calls {
             self.touch_call(call);
         }

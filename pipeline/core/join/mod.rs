@@ -26,6 +26,8 @@ mod name;
 mod seen;
 mod session;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod timers;
 mod visitors;

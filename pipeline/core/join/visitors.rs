@@ -9,6 +9,7 @@ use super::intern::Sym;
 use super::name::Name;
 use super::session::Session;
 use super::timers::Thing;
+use crate::limits::{LATE_GRACE, VISITOR_MEMORY};
 use crate::phone::Phone;
 use crate::time::{MICROS_PER_MINUTE, Time};
 
@@ -82,8 +83,22 @@ impl Visitor {
 }
 
 impl Account {
-    /// A visitor without sessions is forgotten at `at`.
-    pub fn plan_visitor(&mut self, ix: u32, at: Time) {
+    /// A visitor who has no session, as of `at`, is remembered for a while.
+    pub fn remember_visitor(&mut self, ix: u32, at: Time) {
+        if self.visitors[ix].visits.is_empty() {
+            self.plan_visitor(ix, at.max(self.watermark).plus(VISITOR_MEMORY));
+        }
+    }
+
+    /// A visitor who has no session showed a sign of life.
+    pub fn sessionless_visitor_seen(&mut self, ix: u32, at: Time) {
+        // One time in the queue is enough: when it has come, it is put off if it has to be.
+        if self.visitors[ix].until().is_none() {
+            self.remember_visitor(ix, at);
+        }
+    }
+
+    fn plan_visitor(&mut self, ix: u32, at: Time) {
         let before = self.visitors[ix].until();
         let until = self.visitors[ix].set_until(at);
         if let Some(until) = until.filter(|_| until != before) {
@@ -94,9 +109,17 @@ impl Account {
     pub fn visitor_due(&mut self, ix: u32) {
         let visitor = &mut self.visitors[ix];
         visitor.until = 0;
-        if visitor.visits.is_empty() && visitor.loose_leases().is_empty() {
-            self.remove_visitor(ix);
+        if !visitor.visits.is_empty() {
+            // The last of them plans anew.
+            return;
         }
+        let heartbeat = visitor.rest.as_ref().and_then(|rest| rest.heartbeats.iter().max());
+        let until = match heartbeat.map(|at| at.plus(VISITOR_MEMORY)) {
+            Some(until) if until > self.watermark => until,
+            _ if !visitor.loose_leases().is_empty() => self.watermark.plus(LATE_GRACE),
+            _ => return self.remove_visitor(ix),
+        };
+        self.plan_visitor(ix, until);
     }
 
     /// Puts a session among its visitor's by start, and decides anew what follows from its place.
@@ -191,6 +214,11 @@ impl Account {
     }
 
     fn remove_visitor(&mut self, ix: u32) {
+        let rest = self.visitors.get_mut(ix).and_then(|visitor| visitor.rest.as_mut());
+        let taken_back = rest.map(|rest| std::mem::take(&mut rest.taken_back)).unwrap_or_default();
+        for session in taken_back {
+            self.remove_session(session);
+        }
         if let Some(visitor) = self.visitors.remove(ix) {
             self.visitor_ids.unlist(visitor.id.hash(), ix);
             self.shared.let_go(1);

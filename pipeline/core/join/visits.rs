@@ -93,6 +93,7 @@ impl Account {
                 if rest.heartbeats.len() < LOOSE_HEARTBEATS_PER_VISITOR {
                     rest.heartbeats.push(at);
                 }
+                self.sessionless_visitor_seen(visitor, at);
             }
         }
     }

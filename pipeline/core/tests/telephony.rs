@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use callweave_core::event::Event;
 use callweave_core::join::Mode;
-use callweave_core::telephony::Pass;
+use callweave_core::telephony::{Pass, sign};
 use callweave_core::time::Time;
 use play::{ALL, System, fixtures, join, play, rules};
 use proptest::prelude::*;
@@ -57,7 +57,10 @@ fn stories() -> Vec<(&'static str, Vec<Vec<Event<'static>>>)> {
     ]
 }
 
-static STORIES: LazyLock<Vec<(&str, Vec<Vec<Event<'static>>>, [String; 2])>> = LazyLock::new(|| {
+/// A system, a call's messages, and what they come to in order: live, and bounded.
+type Story = (&'static str, Vec<Vec<Event<'static>>>, [String; 2]);
+
+static STORIES: LazyLock<Vec<Story>> = LazyLock::new(|| {
     let told = |(name, story): (&'static str, Vec<Vec<Event<'static>>>)| {
         let expected = [Mode::Live, Mode::Bounded].map(|mode| rows(&story, mode));
         (name, story, expected)
@@ -171,4 +174,84 @@ fn inside_calls_are_no_calls() {
     let ids =
         |taken: &callweave_core::telephony::Taken| taken.events.iter().map(|it| it.id.to_string()).collect::<Vec<_>>();
     assert_eq!(ids(&taken), ids(&play(System::Master, &bytes, &rules(), noon())));
+}
+
+/// What Telnyx would say of one leg at this second of the minute, tagged.
+fn leg_says(second: u32, leg: &str, role: &str, kind: &str, cause: &str, dialled: u32) -> Vec<Event<'static>> {
+    let tag = format!("leg={role}&from=%2B447700900123&to=%2B442079460100&call=cb-1");
+    let at = |second: u32| format!("2026-11-20T12:00:{second:02}Z");
+    let body = serde_json::json!({ "data": { "event_type": kind, "id": format!("{leg}-{kind}"), "occurred_at": at(second),
+        "payload": { "call_leg_id": leg, "call_session_id": leg, "client_state": sign::to_base64(tag.as_bytes()),
+            "from": "+442079460100", "to": "+442079460998", "hangup_cause": cause, "start_time": at(dialled) } } });
+    play(System::Telnyx, body.to_string().as_bytes(), &rules(), noon()).events
+}
+
+#[test]
+fn the_legs_of_a_call_make_one_outcome() {
+    let (hangup, bridged) = ("call.hangup", "call.bridged");
+    type Said = (u32, &'static str, &'static str, &'static str, &'static str, u32);
+    let stories: [(&str, &[Said]); 6] = [
+        (
+            "callback_agent_missed",
+            &[(1, "a", "agent", "call.initiated", "", 1), (30, "a", "agent", hangup, "timeout", 1)],
+        ),
+        (
+            "callback_client_missed",
+            &[
+                (1, "a", "agent", "call.initiated", "", 1),
+                (5, "a", "agent", "call.answered", "", 1),
+                (6, "c", "client", "call.initiated", "", 6),
+                (20, "c", "client", hangup, "user_busy", 6),
+                (21, "a", "agent", hangup, "normal_clearing", 1),
+            ],
+        ),
+        (
+            "answered",
+            &[
+                (1, "a", "agent", "call.initiated", "", 1),
+                (6, "c", "client", "call.initiated", "", 6),
+                (9, "c", "client", bridged, "", 6),
+                (50, "c", "client", hangup, "normal_clearing", 6),
+                (51, "a", "agent", hangup, "normal_clearing", 1),
+            ],
+        ),
+        // The first is busy, the second takes it.
+        (
+            "answered",
+            &[
+                (2, "x", "forward", hangup, "user_busy", 1),
+                (9, "y", "forward", bridged, "", 3),
+                (50, "y", "forward", hangup, "normal_clearing", 3),
+            ],
+        ),
+        // Answered, then passed on to somebody who is busy, while the first still holds it.
+        (
+            "answered",
+            &[
+                (2, "x", "forward", bridged, "", 1),
+                (21, "x", "forward", hangup, "normal_clearing", 1),
+                (22, "y", "forward", hangup, "user_busy", 20),
+            ],
+        ),
+        // Two at once: busy is told before failed; the one that was cancelled says nothing.
+        (
+            "busy",
+            &[
+                (2, "x", "forward", hangup, "user_busy", 1),
+                (3, "y", "forward", hangup, "unallocated_number", 1),
+                (4, "z", "forward", hangup, "originator_cancel", 1),
+                (5, "w", "forward", hangup, "lose_race", 1),
+            ],
+        ),
+    ];
+    for (expected, story) in stories {
+        let says =
+            |&(second, leg, role, kind, cause, dialled): &Said| leg_says(second, leg, role, kind, cause, dialled);
+        let told: Vec<_> = story.iter().map(says).collect();
+        for order in [told.iter().collect::<Vec<_>>(), told.iter().rev().collect()] {
+            let rows = join(order.into_iter().flatten(), Mode::Bounded);
+            let outcome = rows.get("cb-1").and_then(|row| row.outcome).map(|outcome| outcome.name());
+            assert_eq!((rows.len(), outcome), (1, Some(expected)), "{story:?}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, afterEach, before, beforeEach } from 'node:test';
+import { after, afterEach, beforeEach } from 'node:test';
 import { chromium } from 'playwright-core';
 import { Collector, html, pages } from './collector.mjs';
 
@@ -21,14 +21,21 @@ export function folder() {
     return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
+/** No test takes nearly as long, on a busy machine either. */
+const PATIENCE_MS = 90000;
+
 /** `options`: of the browser. What is given is filled before each test. */
 export function bench(options) {
     const it = {};
-    before(async () => {
-        it.browser = await launch(options);
-    });
+    let watchdog;
     after(() => it.browser?.close());
-    beforeEach(async () => {
+    beforeEach(async (test) => {
+        if (!it.browser?.isConnected()) it.browser = await launch(options);
+        // What waits for the browser then fails, and says where it stood.
+        watchdog = setTimeout(() => {
+            console.error(`${test.name}: over after ${PATIENCE_MS} ms`);
+            it.browser.close();
+        }, PATIENCE_MS);
         it.collector = await Collector.start();
         it.pages = await pages();
         it.context = await it.browser.newContext();
@@ -55,6 +62,7 @@ export function bench(options) {
             );
     });
     afterEach(async () => {
+        clearTimeout(watchdog);
         await it.context?.close();
         await it.collector?.close();
         await it.pages?.close();

@@ -69,7 +69,7 @@ export class Collector extends EventEmitter {
         const text = await body(request);
         const state = this.state;
         if (state === 'down') return request.socket.destroy();
-        const sent = { ...JSON.parse(text), headers: request.headers, bytes: text.length, state };
+        const sent = { ...JSON.parse(text), headers: request.headers, state };
         this.requests.push(sent);
         this.emit('request');
         if (state instanceof Promise) await state;
@@ -89,11 +89,12 @@ export class Collector extends EventEmitter {
         this.emit('answered');
     }
 
-    /** All events so far, each with the session and visitor of its request. */
+    /** All events so far, each with the session and visitor of its request; once, as in the log, if it was sent again. */
     events(type) {
-        const all = this.requests.flatMap(({ events, session_id, visitor_id }) =>
+        const sent = this.requests.flatMap(({ events, session_id, visitor_id }) =>
             events.map((event) => ({ ...event, session_id, visitor_id })),
         );
+        const all = sent.filter((event, at) => sent.findIndex((first) => first.id === event.id) === at);
         return type ? all.filter((event) => event.type === type || event.data.name === type) : all;
     }
 

@@ -60,8 +60,10 @@ const commands: Record<string, (...given: never[]) => void> = {
 };
 
 function run(command: ArrayLike<unknown>): void {
-    const [name, ...given] = Array.from(command);
-    quiet(() => commands[name as string](...(given as never[])));
+    quiet(() => {
+        const [name, ...given] = Array.from(command);
+        commands[name as string](...(given as never[]));
+    });
 }
 
 function start(): void {

@@ -19,6 +19,8 @@ let known: Cache = { site, at: 0, numbers: [], settings: {} };
 let shown: Shown[] = [];
 type Reader = (numbers: Shown[]) => void;
 const readers = new Set<Reader>();
+/** Whether it is settled which numbers are shown, be it none. */
+let settled = false;
 
 export function settings(): Settings {
     return known.settings;
@@ -46,12 +48,17 @@ function read(reader: Reader): void {
     quiet(() => reader(shown.map((number) => ({ ...number }))));
 }
 
+function settle(): void {
+    settled = true;
+    readers.forEach(read);
+}
+
 function use(numbers: Shown[]): void {
     const key = (list: Shown[]) => list.map((each) => [each.number, each.extension, each.replaces]).join(';');
     if (key(numbers) === key(shown)) return;
     shown = numbers;
     show(rules());
-    readers.forEach(read);
+    settle();
 }
 
 /** Shows what was known last. */
@@ -71,6 +78,7 @@ export function take(answer: Answer, whole: boolean, late: boolean): void {
     if (whole) known.at = Date.now();
     keep();
     if (!late || shown.length) use(known.numbers);
+    if (!settled) settle();
 }
 
 function over(number: Shown): boolean {
@@ -84,8 +92,8 @@ export function anyOver(): boolean {
 
 /** The collector did not answer in time: numbers that may be another's by now are not shown any longer. */
 export function unanswered(): void {
-    if (shown.length) use(shown.filter((number) => !over(number)));
-    else readers.forEach(read);
+    use(shown.filter((number) => !over(number)));
+    if (!settled) settle();
 }
 
 /** Shows the page's own numbers, and forgets all. */
@@ -97,7 +105,7 @@ export function drop(): void {
 
 export function subscribe(reader: Reader): void {
     readers.add(reader);
-    if (shown.length) read(reader);
+    if (settled) read(reader);
 }
 
 /** What the collector is asked, and which leases it is told are still in use. */

@@ -6,8 +6,9 @@ import type { Answer, Data, Event } from './types';
 const KEPT = 'cw_q';
 /** Events that wait at most; the oldest give way. */
 const WAITING = 50;
-/** Events in a request. */
-const BATCH = 20;
+/** Bytes of an event, and of those in one request: the collector takes 64 KiB, and so do beacons. */
+const EVENT_BYTES = 30000;
+const BATCH_BYTES = 45000;
 /** How long an event waits for others, in milliseconds. */
 const GATHER = 200;
 /** Browsers send at most 64 KiB beyond the life of a page. */
@@ -20,6 +21,7 @@ const RETRY_MAX = 60000;
 interface Item {
     session: string;
     event: Event;
+    bytes: number;
 }
 
 export interface Hooks {
@@ -60,7 +62,8 @@ function wait(milliseconds: number): void {
 function batch(except: Item[]): Item[] {
     const rest = items.filter((item) => !except.includes(item));
     const last = rest.length && rest[rest.length - 1].session;
-    return rest.filter((item) => item.session === last).slice(0, BATCH);
+    let room = BATCH_BYTES;
+    return rest.filter((item) => item.session === last && (room -= item.bytes) > 0);
 }
 
 function body(batch: Item[], numbers?: Data): string {
@@ -102,14 +105,14 @@ function send(): void {
             failures = 0;
             up = true;
             done(now);
-            quiet(() => hooks.answered(answer as Answer, asked));
+            quiet(() => hooks.allowed() && hooks.answered(answer as Answer, asked));
         })
         .catch(() => {
             up = false;
             // What the collector refuses, or answers in another tongue, it would again.
             if (status && status < 500 && status !== 429 && status !== 408) return done(now);
             failures++;
-            knowVisitor();
+            if (hooks.allowed()) knowVisitor();
         })
         .then(() => {
             clearTimeout(limit);
@@ -139,7 +142,11 @@ export function flush(): void {
 export function push(type: string, data: Data, soon?: boolean): void {
     present = session(type === 'page_view');
     if (type === 'heartbeat' && items.some((item) => item.event.type === type)) return;
-    items.push({ session: present, event: { id: random(), type, time: new Date().toISOString(), data } });
+    const event = { id: random(), type, time: new Date().toISOString(), data };
+    const text = JSON.stringify(event); // fails here, and not on every try, where a page gives what is no data
+    const bytes = new Blob([text]).size;
+    if (bytes > EVENT_BYTES) return;
+    items.push({ session: present, event: JSON.parse(text), bytes });
     items = items.slice(-WAITING);
     quiet(keep);
     if (!failures || due === Infinity) wait(soon ? 0 : GATHER);
@@ -149,9 +156,6 @@ export function push(type: string, data: Data, soon?: boolean): void {
 export function open(given: Hooks): void {
     hooks = given;
     items = quiet(() => JSON.parse(sessionStorage.getItem(KEPT)!) as Item[]) || [];
-    addEventListener('online', () => {
-        if (items.length) wait(0);
-    });
 }
 
 export function forget(): void {

@@ -12,8 +12,7 @@ export function read(name: string): string | undefined {
     );
 }
 
-function cookie(name: string, value: string, seconds: number): void {
-    const domain = said('cookie-domain');
+function cookie(name: string, value: string, seconds: number, domain = said('cookie-domain')): void {
     document.cookie =
         `${name}=${value};max-age=${seconds};path=/;samesite=lax` +
         (domain && ';domain=' + domain) +
@@ -30,6 +29,9 @@ export function write(name: string, value: string, seconds: number): void {
 
 export function erase(name: string): void {
     delete memory[name];
-    quiet(() => cookie(name, '', 0));
+    // The collector may have set it for any domain above.
+    const parts = location.hostname.split('.');
+    do quiet(() => cookie(name, '', 0, parts.join('.')));
+    while (parts.shift());
     quiet(() => localStorage.removeItem(name));
 }

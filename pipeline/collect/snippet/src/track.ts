@@ -3,12 +3,14 @@ import { consent } from './consent';
 import { look } from './page';
 import * as numbers from './numbers';
 import { flush, push } from './queue';
+import { read } from './store';
 import { quiet, said } from './tag';
 import type { Data } from './types';
 import { lasts, ofCampaign } from './visit';
 
 const URL_MAX = 8192;
 const TITLE_MAX = 1024;
+const NAME_MAX = 256;
 /** How long a single-page application may take to set the title of its new page, in milliseconds. */
 const SETTLE = 60;
 
@@ -18,14 +20,14 @@ let address = '';
 let settling: ReturnType<typeof setTimeout> | undefined;
 let beating: ReturnType<typeof setTimeout> | undefined;
 let beat = 0;
-let user: string | undefined;
+let user = '';
 let experiment = [said('experiment'), said('variant')];
 
 /** Whether the collector is still to say which numbers to show, and since when. */
 export const want = { now: false, since: 0 };
 
 export function identify(id: unknown): void {
-    user = id == null ? undefined : String(id);
+    user = String(id || '');
 }
 
 export function experience(id: unknown, variant: unknown): void {
@@ -46,8 +48,7 @@ function pageNow(): string {
 
 /** Google Analytics' client id: the last two parts of its cookie. */
 function client(): string | undefined {
-    const found = quiet(() => /(?:^|; )_ga=[^;]*?(\d+\.\d+)(?:;|$)/.exec(document.cookie));
-    return found ? found[1] : undefined;
+    return clip((read('_ga') || '').split('.').slice(-2).join('.'), NAME_MAX);
 }
 
 function ask(): void {
@@ -74,10 +75,10 @@ function view(referrer: string): void {
             title: clip(document.title, TITLE_MAX),
             language: navigator.language,
             numbers: numbers.onPage(),
-            experiment_id: clip(experiment[0], 256),
-            experiment_variant: clip(experiment[1], 256),
+            experiment_id: clip(experiment[0], NAME_MAX),
+            experiment_variant: clip(experiment[1], NAME_MAX),
             client_id: client(),
-            user_id: user && clip(user, 256),
+            user_id: clip(user, NAME_MAX),
             consent: consent(),
         },
         true,

@@ -88,8 +88,11 @@ fn take(tracker: &mut Tracker, draft: &mut Draft<'_>, event: &Value, terms: &Ter
     }
 }
 
+/// Takes what happened to a channel: of which call, when, what.
+type Put<'p> = dyn FnMut(&Value, Option<&str>, Time, Happening<'_>) + 'p;
+
 /// A channel begins: a call of its own, unless it is known as another's.
-fn open(put: &mut dyn FnMut(&Value, Option<&str>, Time, Happening<'_>), channel: &Value, at: Time) {
+fn open(put: &mut Put<'_>, channel: &Value, at: Time) {
     let Some(id) = channel.text("id") else { return };
     let from = channel.get("caller").and_then(|caller| caller.text("number")).unwrap_or_default();
     let to = channel.get("dialplan").and_then(|dialplan| dialplan.text("exten")).unwrap_or_default();
@@ -97,12 +100,7 @@ fn open(put: &mut dyn FnMut(&Value, Option<&str>, Time, Happening<'_>), channel:
     put(channel, Some(&id), at, what);
 }
 
-fn dial(
-    put: &mut dyn FnMut(&Value, Option<&str>, Time, Happening<'_>),
-    event: &Value,
-    (caller, peer): (&Value, &Value),
-    at: Time,
-) {
+fn dial(put: &mut Put<'_>, event: &Value, (caller, peer): (&Value, &Value), at: Time) {
     let word = event.text("dialstatus").unwrap_or_default();
     let number = peer.get("caller").and_then(|caller| caller.text("number"));
     let callee = number.as_deref().and_then(dialled);

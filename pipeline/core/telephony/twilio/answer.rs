@@ -41,7 +41,7 @@ pub(super) fn digits(work: &Work<'_>) -> Option<u8> {
 
 /// What is no call to one of the account's numbers.
 fn turn_away(work: &mut Work<'_>, outbound: bool) {
-    if work.from_side() == Side::Inside && !matches!(work.to_side(), Side::Number(_)) {
+    if work.side_from() == Side::Inside && !matches!(work.side_to(), Side::Number(_)) {
         work.pass(Pass::Internal);
     } else if outbound {
         work.reject("Direction", "is an outbound call, and this hook answers calls that come in".to_owned());

@@ -108,8 +108,8 @@ pub(super) fn status(work: &mut Work<'_>) {
     }
     if work.number().is_none() {
         // The first leg of a softphone's call; what it calls has a leg of its own.
-        if work.from_side() == Side::Inside {
-            let inside = !matches!(work.to_side(), Side::Number(_));
+        if work.side_from() == Side::Inside {
+            let inside = !matches!(work.side_to(), Side::Number(_));
             return work.pass(if inside { Pass::Internal } else { Pass::Leg });
         }
         return work.reject("To", "is not one of the account's numbers: list it in the settings".to_owned());
@@ -138,7 +138,7 @@ pub(super) fn status(work: &mut Work<'_>) {
 
 /// A call that the account makes: from one of its numbers to somebody.
 fn outbound(work: &mut Work<'_>) {
-    let (from, to) = (work.from_side().party(), work.to_side().party());
+    let (from, to) = (work.side_from().party(), work.side_to().party());
     let is_own = |party: Party| party.number().is_some_and(|number| work.terms.rules.number(number).is_some());
     if !is_own(from) {
         // The leg of a forwarded call shows the caller's number. Its own callback tells of it.

@@ -49,20 +49,20 @@ impl<'h> Work<'h> {
         self.tags.call.as_deref().or_else(|| self.form.get("ParentCallSid")).or_else(|| self.form.get("CallSid"))
     }
 
-    pub fn from_side(&self) -> Side {
+    pub fn side_from(&self) -> Side {
         side(self.form.get("From").unwrap_or_default(), self.form.get("FromCountry"))
     }
 
-    pub fn to_side(&self) -> Side {
+    pub fn side_to(&self) -> Side {
         side(self.form.get("To").unwrap_or_default(), self.form.get("ToCountry"))
     }
 
     pub fn from(&self) -> Party {
-        self.tags.from.unwrap_or_else(|| self.from_side().party())
+        self.tags.from.unwrap_or_else(|| self.side_from().party())
     }
 
     pub fn to(&self) -> Party {
-        self.tags.to.unwrap_or_else(|| self.to_side().party())
+        self.tags.to.unwrap_or_else(|| self.side_to().party())
     }
 
     /// The account's number that the call is about.

@@ -1,8 +1,9 @@
 //! What nobody should send, signed all the same: it must neither break anything, nor stand in our answers.
 
 use callweave_core::event::decode;
+use callweave_core::phone::Phone;
 use callweave_core::settings::Rules;
-use callweave_core::telephony::twilio::{signature, take, take_signalwire};
+use callweave_core::telephony::twilio::{Callback, CallbackError, signature, start_callback, take, take_signalwire};
 use callweave_core::telephony::{Hook, Refused, Terms};
 use callweave_core::time::Time;
 use proptest::prelude::*;
@@ -396,5 +397,54 @@ proptest! {
             let hook = Hook { method, url: &url, step, headers: &headers, body: &body, received: NOW };
             let _ = take(&hook, &Terms { account: "acme", rules: &rules, secret: Some(SECRET), base: BASE });
         }
+    }
+}
+
+#[test]
+fn nobody_is_called_back_whom_the_settings_do_not_allow() {
+    let settings = |voice: &str, forward_to: &str| {
+        let hours = r#""timezone":"Europe/London","business_hours":{"fri":[["09:00","18:00"]]}"#;
+        let number = format!(r#"{{"number":"+442079460000","kind":"overflow"{forward_to}}}"#);
+        rules(&format!(r#"{{{hours},"numbers":[{number}],"voice":{{{voice}}}}}"#))
+    };
+    let forward = r#","forward_to":"sip:ada@example.com""#;
+    let api = r#""api":{"account":"AC1","host":"api.dublin.ie1.twilio.com"}"#;
+    let on = format!(r#""callback":{{}},{api}"#);
+    let listed = format!(r#""callback":{{"countries":["DE"]}},{api}"#);
+    let friday = Time::parse("2026-11-20T12:00:00Z").unwrap();
+    let phone = |text| Phone::parse(text).unwrap();
+    let (british, german, own) = (phone("+447400123456"), phone("+493012345678"), phone(NUMBER));
+    let there = |country: &str| Some(CallbackError::NotThere { country: country.into() });
+    for (voice, forward_to, secret, client, number, at, expected) in [
+        (on.as_str(), forward, Some(SECRET), british, own, friday, None),
+        (&listed, forward, Some(SECRET), german, own, friday, None),
+        (&on, forward, None, british, own, friday, Some(CallbackError::NotConfigured)),
+        (&on, forward, Some(""), british, own, friday, Some(CallbackError::NotConfigured)),
+        (api, forward, Some(SECRET), british, own, friday, Some(CallbackError::NotSwitchedOn)),
+        (&on, "", Some(SECRET), british, own, friday, Some(CallbackError::NoAgent(own))),
+        (&on, forward, Some(SECRET), british, british, friday, Some(CallbackError::NotOurs(british))),
+        (&on, forward, Some(SECRET), british, own, NOW.plus(12 * 3_600_000_000), Some(CallbackError::Closed)),
+        (&on, forward, Some(SECRET), german, own, friday, there("DE")),
+        (&listed, forward, Some(SECRET), british, own, friday, there("GB")),
+        (&on, forward, Some(SECRET), phone("+883510000000000"), own, friday, there("numbers of no country")),
+    ] {
+        let rules = settings(voice, forward_to);
+        let terms = Terms { account: "acme", rules: &rules, secret, base: BASE };
+        let wish = Callback { id: "web/main:01J&x", phone: client, number, at };
+        let got = start_callback(&wish, &terms);
+        assert_eq!(got.as_ref().err(), expected.as_ref(), "{voice} {client}");
+        let Ok(asked) = got else { continue };
+        assert_eq!(asked.url, "https://api.dublin.ie1.twilio.com/2010-04-01/Accounts/AC1/Calls.json");
+        assert_eq!((asked.user.as_str(), asked.password.as_str(), asked.method), ("AC1", SECRET, "POST"));
+        assert!(
+            asked.body.starts_with("To=sip%3Aada%40example.com&From=%2B442079460000&Url=https%3A%2F%2F"),
+            "{}",
+            asked.body
+        );
+        assert_eq!(asked.body.matches("StatusCallbackEvent=").count(), 4);
+        assert_eq!(
+            super::scenes::asked(&asked.body, "StatusCallback").split('?').next(),
+            Some(&*format!("{BASE}/agent"))
+        );
     }
 }
