@@ -2,9 +2,10 @@
 //!
 //! [`step`] is the synchronous heart: decode, survey, apply, rows. [`run`] feeds it files, at full speed and to their
 //! end ([`chunk`] cuts them, [`history`] remembers them); [`live`] feeds it the log, for good ([`partition`] reads one
-//! partition, [`landing`] commits one table, [`maintain`] keeps the lake small and forgets people).
+//! partition, [`group`] decodes it, [`landing`] commits one table, [`maintain`] keeps the lake small and forgets people).
 
 mod chunk;
+mod group;
 mod history;
 mod landing;
 pub mod live;

@@ -4,27 +4,32 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use callweave_core::event::Rejected;
+use arrow::error::ArrowError;
 use callweave_core::join::{Effects, Erasure, Join, Mode};
 use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
 use futures::StreamExt;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::group::Group;
 use super::landing::Landing;
 use super::live::ProcessError;
 use super::maintain::{Retentions, erase};
-use super::step::{Batches, Counts, Item, apply, rows, survey};
+use super::step::{Batches, Counts, apply, rows};
 use crate::lake::{DayBatch, Lake, TableName};
+use crate::log;
 use crate::log::batching::{Batcher, Submission};
-use crate::log::frame::Record;
-use crate::log::{Entry, SharedLog};
+use crate::log::{Entry, ReadError, SharedLog};
 use crate::telemetry::metrics::{Entries, Metrics, Partition as Label, Reason};
 
 /// How often it is looked whether time has to pass.
 const TICK_EVERY: Duration = Duration::from_millis(250);
 /// Bytes of entries that are applied in one go.
-const STEP_BYTES: usize = 4 << 20;
+const STEP_BYTES: usize = 1 << 20;
+/// Groups that are decoded and wait.
+const GROUPS_WAITING: usize = 2;
 
 pub struct Partition {
     pub number: u16,
@@ -44,18 +49,62 @@ pub struct Partition {
 /// What moves to a blocking thread and back.
 struct Heart {
     join: Join,
-    surveyor: Surveyor,
     /// People whose rows are still to be forgotten.
     erasures: Vec<Erasure>,
 }
 
 struct Stepped {
+    upto: u64,
     batches: Batches,
     counts: Counts,
     erasures: Vec<Erasure>,
     reasons: Vec<&'static str>,
     /// Rows of sessions, leases and calls.
     decided: u64,
+}
+
+/// Entries that are applied together: never some that a table holds (up to `held`) with some that it does not.
+fn groups(entries: Vec<Entry>, held: u64) -> Vec<Vec<Entry>> {
+    let mut groups: Vec<Vec<Entry>> = Vec::new();
+    let mut bytes = 0;
+    for entry in entries {
+        bytes += entry.payload.len();
+        let alone = entry.sequence <= held + 1;
+        match groups.last_mut() {
+            Some(group) if !alone && bytes <= STEP_BYTES => group.push(entry),
+            _ => {
+                bytes = entry.payload.len();
+                groups.push(vec![entry]);
+            }
+        }
+    }
+    groups
+}
+
+/// Decodes what is read, while its receiver applies what was decoded before.
+async fn decode(
+    mut entries: log::Entries,
+    held: u64,
+    mut surveyor: Surveyor,
+    to: mpsc::Sender<Result<Group, ReadError>>,
+) {
+    while let Some(batch) = entries.next().await {
+        let groups = match batch {
+            Ok(batch) => groups(batch, held),
+            Err(error) => return drop(to.send(Err(error)).await),
+        };
+        for group in groups {
+            let decoded = tokio::task::spawn_blocking(move || (Group::new(group, &mut surveyor), surveyor)).await;
+            // A worker that broke down has said so; its receiver finds the channel closed.
+            let Ok((group, same)) = decoded else { return };
+            surveyor = same;
+            if let Some(group) = group
+                && to.send(Ok(group)).await.is_err()
+            {
+                return;
+            }
+        }
+    }
 }
 
 /// The name under which a partition's snapshots stand.
@@ -70,8 +119,11 @@ impl Partition {
         let restored = self.lake.state().newest(&name, |bytes| Join::restore(&bytes)).await?;
         let (mut at, join) = restored.unwrap_or_else(|| (0, Join::new(Mode::Live)));
         tracing::info!(partition = self.number, sequence = at, "reading the log");
-        let mut heart = Heart { join, surveyor: self.surveyor.another(), erasures: Vec::new() };
-        let mut entries = self.log.read(self.number, at);
+        let mut heart = Heart { join, erasures: Vec::new() };
+        let held = self.marks.values().copied().max().unwrap_or(0);
+        let (to, mut decoded) = mpsc::channel(GROUPS_WAITING);
+        let decoding = decode(self.log.read(self.number, at), held, self.surveyor.another(), to);
+        let _decoding = AbortOnDropHandle::new(tokio::spawn(decoding));
         let mut kept = at;
         let mut kept_at = Instant::now();
         let mut ticks = tokio::time::interval(TICK_EVERY);
@@ -81,12 +133,11 @@ impl Partition {
                 biased;
                 () = shutdown.cancelled() => break,
                 _ = ticks.tick() => self.tick(&heart.join).await,
-                batch = entries.next() => {
-                    let Some(batch) = batch else { break };
-                    for group in self.groups(batch?) {
-                        at = group.last().map_or(at, |entry| entry.sequence);
-                        heart = self.step(heart, group).await?;
-                    }
+                group = decoded.recv() => {
+                    let Some(group) = group else { break };
+                    let group = group?;
+                    at = group.upto;
+                    heart = self.step(heart, group).await?;
                 }
             }
             // People are forgotten at once: a snapshot that knows of it comes only after their rows have changed.
@@ -102,34 +153,15 @@ impl Partition {
         Ok(())
     }
 
-    /// Entries that are applied together: never some that a table holds with some that it does not.
-    fn groups(&self, entries: Vec<Entry>) -> Vec<Vec<Entry>> {
-        let held = self.marks.values().copied().max().unwrap_or(0);
-        let mut groups: Vec<Vec<Entry>> = Vec::new();
-        let mut bytes = 0;
-        for entry in entries {
-            bytes += entry.payload.len();
-            let alone = entry.sequence <= held + 1;
-            match groups.last_mut() {
-                Some(group) if !alone && bytes <= STEP_BYTES => group.push(entry),
-                _ => {
-                    bytes = entry.payload.len();
-                    groups.push(vec![entry]);
-                }
-            }
-        }
-        groups
-    }
-
-    async fn step(&self, mut heart: Heart, group: Vec<Entry>) -> Result<Heart, ProcessError> {
-        let Some(upto) = group.last().map(|entry| entry.sequence) else { return Ok(heart) };
+    async fn step(&self, mut heart: Heart, group: Group) -> Result<Heart, ProcessError> {
         let stepped = tokio::task::spawn_blocking(move || {
-            let stepped = step(&mut heart, &group);
+            let stepped = step(&mut heart.join, group);
             (heart, stepped)
         });
         let (mut heart, stepped) = stepped.await.map_err(|_| ProcessError::Stopped)?;
         let stepped = stepped?;
-        self.count(&heart.join, &stepped, upto);
+        self.count(&heart.join, &stepped);
+        let upto = stepped.upto;
         let mut by_table: BTreeMap<TableName, Vec<DayBatch>> = BTreeMap::new();
         for (table, batch) in stepped.batches {
             by_table.entry(table).or_default().push(batch);
@@ -180,9 +212,9 @@ impl Partition {
         }
     }
 
-    fn count(&self, join: &Join, stepped: &Stepped, upto: u64) {
+    fn count(&self, join: &Join, stepped: &Stepped) {
         let label = Label { partition: self.number };
-        self.metrics.log_read_sequence.get_or_create(&label).set(upto as f64);
+        self.metrics.log_read_sequence.get_or_create(&label).set(stepped.upto as f64);
         self.metrics.join_applied.inc_by(stepped.counts.events + stepped.counts.rejected);
         self.metrics.join_decided.inc_by(stepped.decided);
         self.metrics.join_duplicates.inc_by(stepped.counts.duplicates);
@@ -198,64 +230,26 @@ impl Partition {
     }
 }
 
-fn step(heart: &mut Heart, entries: &[Entry]) -> Result<Stepped, arrow::error::ArrowError> {
+/// Applies a group: of each entry the items, then the time that passes.
+fn step(join: &mut Join, group: Group) -> Result<Stepped, ArrowError> {
+    let (items, visits) = (group.items(), group.visits());
     let mut effects = Effects::default();
     let mut counts = Counts::default();
-    let mut batches = Batches::new();
-    let mut reasons = Vec::new();
-    for entry in entries {
-        let mut items = Vec::new();
-        let mut tick = None;
-        for record in entry.records() {
-            match record {
-                Ok(Record::Tick { time }) => tick = Some(time),
-                Ok(record) => items.push(item(record)),
-                Err(error) => items.push(unreadable(entry, &error.to_string())),
-            }
-        }
-        reasons.extend(items.iter().filter_map(|item| item.what.as_ref().err()).map(|wrong| class(&wrong.path)));
-        let visits = survey(&mut heart.surveyor, &items);
-        let taken = apply(&mut heart.join, &items, &visits, &mut effects, &mut counts);
+    let mut taken = Vec::with_capacity(items.len());
+    let mut from = 0;
+    for (upto, tick) in group.ticks().iter().map(|(at, time)| (*at, Some(*time))).chain([(items.len(), None)]) {
+        taken.append(&mut apply(join, &items[from..upto], &visits[from..upto], &mut effects, &mut counts));
         if let Some(time) = tick {
-            heart.join.tick(time, &mut effects);
+            join.tick(time, &mut effects);
         }
-        batches.extend(rows(&items, &visits, &taken, &mut effects)?);
+        from = upto;
     }
+    let reasons = items.iter().filter_map(|item| item.what.as_ref().err()).map(|wrong| class(&wrong.path)).collect();
+    let batches = rows(items, visits, &taken, &mut effects)?;
     let is_decided = |table: &TableName| matches!(table, TableName::Calls | TableName::Sessions | TableName::Leases);
     let decided = batches.iter().filter(|(table, _)| is_decided(table)).map(|(_, batch)| batch.rows.num_rows() as u64);
     let decided = decided.sum();
-    Ok(Stepped { batches, counts, erasures: std::mem::take(&mut effects.erasures), reasons, decided })
-}
-
-fn item(record: Record<'_>) -> Item<'_> {
-    match record {
-        Record::Event { received, origin, bytes } => Item::decode(bytes, Some(received), received, || origin.into()),
-        Record::Rejected { received, origin, account, reason, path, bytes } => Item {
-            what: Err(Box::new(Rejected {
-                account: account.map(str::to_owned),
-                reason: reason.to_owned(),
-                path: path.to_owned(),
-                raw: bytes.to_vec(),
-            })),
-            received,
-            origin: origin.into(),
-        },
-        Record::Tick { .. } => unreachable!("ticks are no items"),
-    }
-}
-
-/// An entry that somebody else wrote, and that is no frame.
-fn unreadable<'a>(entry: &'a Entry, error: &str) -> Item<'a> {
-    Item {
-        what: Err(Box::new(Rejected {
-            account: None,
-            reason: error.to_owned(),
-            path: String::new(),
-            raw: entry.payload.to_vec(),
-        })),
-        received: entry.appended,
-        origin: entry.subject.as_str().into(),
-    }
+    Ok(Stepped { upto: group.upto, batches, counts, erasures: std::mem::take(&mut effects.erasures), reasons, decided })
 }
 
 /// A few classes, so that no sender can make the memory behind the metric grow.
