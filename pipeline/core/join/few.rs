@@ -4,6 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const INLINE: usize = 3;
 
+// The box keeps a list that is rarely there at 8 bytes.
+#[allow(clippy::box_collection)]
 pub(super) enum Few {
     In(u8, [u32; INLINE]),
     Out(Box<Vec<u32>>),

@@ -54,6 +54,7 @@ pub(super) struct Line {
     /// By the time of their grant.
     pub leases: Vec<u32>,
     /// By their start; most numbers have none most of the time.
+    #[allow(clippy::box_collection)] // 8 bytes in place of 24
     calls: Option<Box<Vec<(Time, u32)>>>,
 }
 
