@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn it_is_packed_for_those_who_unpack_and_not_sent_twice() {
-        let table: &[(&[(&str, &str)], u16, Option<&str>)] = &[
+        type Case = (&'static [(&'static str, &'static str)], u16, Option<&'static str>);
+        let table: &[Case] = &[
             (&[], 200, None),
             (&[("accept-encoding", "gzip, deflate, br")], 200, Some("gzip")),
             (&[("accept-encoding", "br;q=1, *;q=0.1")], 200, Some("gzip")),

@@ -274,7 +274,7 @@ impl Bounds {
 
 /// A short text that is not below `text`: where it has to be cut, its last letter of ASCII is made the next one.
 fn upper(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = text[..text.floor_char_boundary(STATISTICS_TEXT_BYTES)].as_bytes().to_vec();
+    let mut bytes = text.as_bytes()[..text.floor_char_boundary(STATISTICS_TEXT_BYTES)].to_vec();
     if bytes.len() < text.len() {
         while *bytes.last()? >= 0x7f {
             bytes.pop();

@@ -88,8 +88,7 @@ impl Clerk {
         let wish = Wish { visitor_id: visitor, session_id: session, now };
         let id = |log: &Shelves| format!("lease-{}", log.deeds.len());
         let number = |line: &Line| line.number.0 % 10_000;
-        loop {
-            let Some(at) = self.book.of_visitor(visitor) else { break };
+        while let Some(at) = self.book.of_visitor(visitor) {
             let line = number(self.book.line(at).expect("a line").0);
             match self.book.standing(at, &wish, &id(log)) {
                 Standing::Strange => break,
@@ -135,8 +134,11 @@ impl Clerk {
     }
 }
 
+/// Minute, visitor, session, and the line they get and how.
+type Step = (i64, &'static str, &'static str, Option<(usize, &'static str)>);
+
 /// A day at one desk: at a minute a visitor's session asks, and gets this line in this way.
-fn check(lines: usize, share: bool, story: &[(i64, &str, &str, Option<(usize, &'static str)>)]) {
+fn check(lines: usize, share: bool, story: &[Step]) {
     let mut log = Shelves::default();
     let mut clerk = Clerk::new(lines, 7, &log);
     // Lines never held come in the order of their rank: name them by that.
