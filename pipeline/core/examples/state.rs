@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use callweave_core::event::{Body, decode};
 use callweave_core::join::{Effects, Join, Mode};
 use callweave_core::source::Surveyor;
-use mix::{call_record, heartbeat, lease, line, nothing, page_view, time};
+use mix::{call_record, heartbeat, lease, line, page_view, time};
 
 struct Counting;
 
@@ -197,4 +197,9 @@ fn main() {
         Some(path) => file(&path),
         None => things(),
     }
+}
+
+/// An event that leaves nothing in the state but its id.
+fn nothing() -> &'static str {
+    r#"{"date":"2026-11-20","source":"google","medium":"cpc","cost":"1.5","currency":"EUR"}"#
 }

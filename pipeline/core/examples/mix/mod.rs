@@ -45,7 +45,7 @@ pub fn page_view(n: u64, page: u64, with_session: bool) -> String {
         1 => n % 97,
         _ => n % 31,
     };
-    let query = match page == 0 && n % 3 == 0 {
+    let query = match page == 0 && n.is_multiple_of(3) {
         true => format!("?utm_source=google&utm_medium=cpc&utm_campaign=c{}&gclid=Cj0KCQ{n:020}", n % 40),
         false => String::new(),
     };
@@ -83,9 +83,4 @@ pub fn call_record(n: u64, to: &str, at: Time) -> String {
         at.minus(100 * MICROS_PER_SECOND),
         at.minus(10 * MICROS_PER_SECOND)
     )
-}
-
-/// An event that leaves nothing in the state but its id.
-pub fn nothing() -> &'static str {
-    r#"{"date":"2026-11-20","source":"google","medium":"cpc","cost":"1.5","currency":"EUR"}"#
 }
