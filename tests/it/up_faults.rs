@@ -411,13 +411,16 @@ fn two_owners_of_the_same_partitions_double_nothing() {
     let (first, rest) = requests.split_at(requests.len() / 4);
     send(&program, first);
     let mut other = Program::start(&place, &["process", "--nats", &url]);
-    let (second, last) = rest.split_at(rest.len() / 2);
-    send(&program, second);
+    // One request after the other, so that both have something to commit, however late the second came to it.
+    let mut rest = rest.iter();
     until("one of them is fenced", || {
+        if let Some(next) = rest.next() {
+            send(&program, std::slice::from_ref(next));
+        }
         let both = [program.said(), other.said()].concat();
         both.iter().any(|line| line.contains("processing stopped, beginning again")).then_some(())
     });
-    send(&program, last);
+    send(&program, rest.as_slice());
     place.reaches(&story.expected, &program);
     other.kill();
     place.reaches(&story.expected, &program);
