@@ -131,6 +131,7 @@ test('a click, a page, a number, a call, a row', { skip }, async () => {
     // The call, as Twilio tells it.
     const call = { CallSid: 'CA00000000000000000000000000000001', AccountSid: 'AC00000000000000000000000000000000' };
     const form = { ...call, From: CALLER, To: number, Direction: 'inbound', ApiVersion: '2010-04-01' };
+    const rang = Date.now();
     const twiml = await twilio('/v1/hooks/twilio/acme', { ...form, CallStatus: 'ringing' });
     assert.match(twiml, /<Dial/);
     assert.ok(twiml.includes(OWN), twiml);
@@ -138,12 +139,18 @@ test('a click, a page, a number, a call, a row', { skip }, async () => {
     assert.ok(action, twiml);
     const dialled = { DialCallStatus: 'completed', DialCallSid: 'CA00000000000000000000000000000002', DialCallDuration: '42' };
     await twilio(action.replace(PUBLIC, ''), { ...form, ...dialled, CallStatus: 'in-progress' });
-    await twilio('/v1/hooks/twilio/acme/status', { ...form, CallStatus: 'completed', CallDuration: '45', Timestamp: new Date().toUTCString() });
+    // It tells when the call ended, in whole seconds, and how long it took: not that it began before it was there.
+    const over = new Date(Math.ceil(rang / 1000 + 45) * 1000).toUTCString();
+    await twilio('/v1/hooks/twilio/acme/status', { ...form, CallStatus: 'completed', CallDuration: '45', Timestamp: over });
 
-    const row = await until('the joined call', async () => {
-        const rows = await program.sql(`SELECT * FROM calls WHERE tracking_number = '${number}'`);
-        return rows.find((row) => row.session_id && row.outcome);
-    });
+    let rows = [];
+    const row = await until(
+        () => `the joined call: ${JSON.stringify(rows)}\n${program.said.join('\n')}`,
+        async () => {
+            rows = await program.sql('SELECT * FROM calls');
+            return rows.find((row) => row.tracking_number === number && row.session_id && row.outcome);
+        },
+    );
     const [session] = await program.sql(`SELECT * FROM sessions WHERE session_id = '${row.session_id}'`);
     const views = await program.sql(`SELECT url FROM page_views WHERE session_id = '${row.session_id}' ORDER BY time`);
     assert.deepEqual(views.map((view) => view.url), [`${site.origin}/${QUERY}`, `${site.origin}/prices`]);

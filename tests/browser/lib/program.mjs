@@ -14,13 +14,13 @@ const PATIENCE_MS = 90000;
 // What the machine's own configuration says is of no concern here.
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CALLWEAVE_')));
 
-/** Waits until `look` gives something. */
+/** Waits until `look` gives something; `what` is told where it does not: text, or what makes it then. */
 export async function until(what, look) {
     const end = Date.now() + PATIENCE_MS;
     for (;;) {
         const found = await look();
         if (found) return found;
-        if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
+        if (Date.now() > end) throw new Error(`waited in vain for ${typeof what === 'function' ? what() : what}`);
         await new Promise((done) => setTimeout(done, 200));
     }
 }
