@@ -46,6 +46,8 @@ pub struct Collect {
     pub telephony: BTreeMap<String, Telephony>,
     /// Where others reach it; absent: its own address, which no provider can reach.
     pub public_url: Option<String>,
+    /// What other roles of this process serve at the same address.
+    pub beside: Router,
 }
 
 /// Why a collector cannot start.
@@ -72,6 +74,7 @@ pub struct Bound {
     followers: Vec<Follower>,
     caller: Caller,
     ready: Ready,
+    beside: Router,
 }
 
 impl Collect {
@@ -86,7 +89,13 @@ impl Collect {
             data: config.data.clone(),
             telephony: config.telephony.clone(),
             public_url: config.public_url.clone(),
+            beside: Router::new(),
         }
+    }
+
+    /// Serves these, too.
+    pub fn with_routes(self, beside: Router) -> Collect {
+        Collect { beside, ..self }
     }
 
     /// Routes go by these places, too.
@@ -99,7 +108,8 @@ impl Collect {
     /// # Errors
     /// An address cannot be listened on, the spool not be opened, or what is followed not be understood.
     pub async fn bind(self, log: SharedLog, metrics: Metrics, ready: Ready) -> Result<Bound, StartError> {
-        let Collect { listen, limits, keys, accounts, trusted_proxies, surveyor, data, telephony, public_url } = self;
+        let Collect { listen, limits, keys, accounts, trusted_proxies, surveyor, data, telephony, public_url, beside } =
+            self;
         let collect = Listener::bind("listen.collect", listen.collect).await?;
         // Port 0 twice is two free ports.
         let shared = listen.admin == listen.collect && listen.admin.port() != 0;
@@ -139,7 +149,7 @@ impl Collect {
         let names = accounts.iter().map(|account| account.name.as_str());
         let hooks = Hooks::new(events.clone(), outbox.clone(), names, options);
         let web = Web::new(events.clone(), Dealer::new(desk, &surveyor), trusted_proxies);
-        Ok(Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, ready })
+        Ok(Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, ready, beside })
     }
 }
 
@@ -157,7 +167,7 @@ impl Bound {
     /// Serves until `shutdown`, then finishes what is in flight: `limits.drain` at most, and as long as the log takes to
     /// confirm what it was given, `limits.append` at most. Health and metrics are served until then.
     pub async fn run(self, shutdown: CancellationToken) -> Drained {
-        let Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, ready } = self;
+        let Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, ready, beside } = self;
         let (limits, metrics, batcher) = (events.limits.clone(), events.metrics.clone(), events.batcher.clone());
         let health = Health::new(ready, shutdown.clone());
         let beside_http = tokio::spawn({
@@ -171,7 +181,7 @@ impl Bound {
         });
         let mut routes = Router::new().route("/v1/events", post(events::post)).with_state(events);
         routes = routes.merge(web.routes()).merge(script::routes()).merge(hooks.routes());
-        routes = routes.merge(schema_routes()).merge(health_routes(health.clone()));
+        routes = routes.merge(schema_routes()).merge(health_routes(health.clone())).merge(beside);
         if admin.is_none() {
             routes = routes.merge(metrics_routes(metrics.clone()));
         }
