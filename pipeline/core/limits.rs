@@ -99,6 +99,18 @@ pub const LOOSE_HEARTBEATS_PER_VISITOR: usize = 64;
 pub const VISITORS_PER_CALLER: usize = 4;
 /// Candidates that are weighed for a call: the latest seen count.
 pub const CANDIDATES_PER_CALL: usize = 1_000;
+/// Candidates of a call that are written, beside "none of them": the likeliest.
+pub const CANDIDATES_WRITTEN: usize = 50;
+/// Pools of an account whose delays are learned each for itself; further ones go by the account's.
+pub const LEARNED_POOLS: usize = 64;
+/// Generations of what an account has learned that are kept: a call goes by what was known when it started.
+pub const GENERATIONS_KEPT: usize = 24;
+/// Points in time, beside a call's own, at which is looked who could have called.
+pub const POINTS_PER_CALL: u64 = 6;
+/// Leases of a number that are looked at for that, back from such a point.
+pub const LEASES_PER_POINT: usize = 8;
+/// Later calls of a caller that may tell whose an earlier one was.
+pub const LATER_CALLS_HEARD: usize = 4;
 /// A `click_to_call` corroborates a call on its number that starts this much later at most.
 pub const CLICK_WINDOW: i64 = 5 * MICROS_PER_MINUTE;
 

@@ -169,6 +169,48 @@ pub struct CallRow {
     pub kinds: Kinds,
 }
 
+/// One session that could be a call's, or "none of them" (rank 0, and nothing else known).
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct CandidateRow {
+    pub account: Str,
+    pub call_id: Str,
+    /// The call's.
+    pub revision: u32,
+    pub started_at: Time,
+    /// From 1 by probability.
+    pub rank: u32,
+    pub probability: f64,
+    pub chosen: bool,
+    pub session_id: Option<Str>,
+    pub visitor_id: Option<Str>,
+    pub lease_id: Option<Str>,
+    pub granted_at: Option<Time>,
+    pub last_seen_at: Option<Time>,
+    /// Since the last sign of life, or since the lease was given back.
+    pub delay_seconds: Option<f64>,
+    pub lease_active: Option<bool>,
+    pub released: Option<bool>,
+    /// From a click on the number to the call.
+    pub clicked_seconds: Option<f64>,
+    /// The visitor asked to be called at the caller's number.
+    pub asked: Option<bool>,
+    /// How likely the caller's telephone is the visitor's, by other calls.
+    pub known_caller: Option<f64>,
+    /// How likely an earlier call was the session's.
+    pub called_already: Option<f64>,
+    pub moved: Option<bool>,
+    pub same_country: Option<bool>,
+    pub pages: Option<u32>,
+    pub shown_seconds: Option<f64>,
+    pub source: Option<Arc<SourceRow>>,
+}
+
+impl CandidateRow {
+    pub fn date(&self) -> Date {
+        self.started_at.date()
+    }
+}
+
 impl CallRow {
     pub fn date(&self) -> Date {
         self.started_at.date()

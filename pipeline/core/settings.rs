@@ -44,6 +44,8 @@ pub struct Settings {
     pub sales_cycle_days: f64,
     pub session_timeout_minutes: f64,
     pub attribution_window_hours: f64,
+    /// A session less likely than this (0 to 1) is not named; absent: the likeliest always is, unless none of them is likelier.
+    pub attribution_threshold: Option<f64>,
     /// How long a decision waits for events that come late, in event time.
     pub lateness_seconds: f64,
     /// A live call that stays silent for this long is written as it is.
@@ -225,6 +227,7 @@ impl Default for Settings {
             sales_cycle_days: 7.0,
             session_timeout_minutes: 30.0,
             attribution_window_hours: 72.0,
+            attribution_threshold: None,
             lateness_seconds: 60.0,
             call_timeout_minutes: 240.0,
             business_hours: None,

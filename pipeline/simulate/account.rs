@@ -9,7 +9,9 @@ use chrono::{DateTime, Datelike, Offset, TimeZone, Timelike};
 use chrono_tz::Tz;
 
 use super::numbers::{self, Country};
+use super::optimal::Book;
 use super::pool::Pool;
+use super::rates::Rates;
 use super::tables::{self, AGENT_NAMES, CAMPAIGNS, Campaign, Route};
 use super::visits::Visitor;
 use super::{PoolSize, SimulateError, Simulation};
@@ -32,6 +34,9 @@ pub(super) struct Account {
     pub(super) gone: VecDeque<Visitor>,
     /// Clicks of this day on each of [`CAMPAIGNS`].
     pub(super) clicks: [u64; CAMPAIGNS.len()],
+    /// What the optimal answer goes by.
+    pub(super) book: Book,
+    pub(super) rates: Rates,
     /// The next arrival, exactly.
     pub(super) arrival: Time,
     by_day: Vec<f64>,
@@ -73,6 +78,7 @@ impl Account {
         };
         let [ads, site] = pool_sizes(options);
         let mut take = |count: usize| (0..count).map(|_| numbers.next(country)).collect::<Result<Vec<u64>, _>>();
+        let rates = Rates::new(options, ads + site);
         let (ads, site, own) = (take(ads)?, take(site)?, take(4)?);
         Ok(Account {
             name: name.as_str().into(),
@@ -87,11 +93,18 @@ impl Account {
             desk: own[3],
             gone: VecDeque::new(),
             clicks: [0; CAMPAIGNS.len()],
+            book: Book::default(),
+            rates,
             arrival: options.start,
             by_day: sums(|campaign| campaign.by_day),
             by_night: sums(|campaign| campaign.by_night),
             hour: (i64::MIN, LocalHour::default()),
         })
+    }
+
+    /// Whether it is a number of a pool.
+    pub(super) fn is_leased(&self, number: u64) -> bool {
+        ![self.overflow, self.newsletter, self.print, self.desk].contains(&number)
     }
 
     pub(super) fn local(&mut self, now: Time) -> LocalHour {

@@ -7,7 +7,9 @@ use callweave_core::time::{MICROS_PER_DAY, MICROS_PER_SECOND, Time};
 use super::account::AGENT_EXTENSIONS;
 use super::numbers;
 use super::tables::{self, CAMPAIGNS};
+use super::optimal::{Book, Dialled, Optimum, Seen};
 use super::truth::{TrueSource, Truth, Why};
+use super::visits::Visit;
 use super::world::{Action, World};
 
 /// A call that is to come, goes on, or is still written about.
@@ -22,10 +24,13 @@ pub(super) struct Call {
     extension: u16,
     direction: Direction,
     why: Why,
+    /// 0: nobody's.
+    visit: u64,
     session: u64,
     visitor: u64,
     session_started: Option<Time>,
     source: Option<TrueSource>,
+    optimum: Option<Optimum>,
     /// What comes next.
     status: CallStatus,
     has_menu: bool,
@@ -42,8 +47,8 @@ pub(super) struct Call {
 
 const SOURCE_PHONE: &str = "phone/main";
 /// Somebody who calls again does so within about so long.
-const AGAIN_MEAN_SECONDS: f64 = 1.5 * 86_400.0;
-const AGAIN_MOST: i64 = 14 * MICROS_PER_DAY;
+pub(super) const AGAIN_MEAN_SECONDS: f64 = 1.5 * 86_400.0;
+pub(super) const AGAIN_MOST: i64 = 14 * MICROS_PER_DAY;
 const MENU_SHARE: f64 = 0.3;
 const TRANSFER_SHARE: f64 = 0.08;
 
@@ -76,6 +81,7 @@ impl World {
         let call = self.new_call(visit.account, from, visit.number, if newsletter { Why::Static } else { why });
         Some(Call {
             extension: visit.extension,
+            visit: visit.serial,
             session: visit.session,
             visitor: visit.visitor.id,
             session_started: Some(visit.started),
@@ -93,10 +99,12 @@ impl World {
             extension: 0,
             direction: Direction::Inbound,
             why,
+            visit: 0,
             session: 0,
             visitor: 0,
             session_started: None,
             source: None,
+            optimum: None,
             status: CallStatus::Started,
             has_menu: self.draw.chance(MENU_SHARE),
             as_record: self.draw.chance(self.options.record_share),
@@ -149,9 +157,8 @@ impl World {
         if self.closing() {
             return;
         }
-        let country = self.accounts[usize::from(account)].country;
         let withheld = self.draw.chance(self.options.withheld_share);
-        let from = if withheld { 0 } else { numbers::caller(&mut self.draw, country) };
+        let from = if withheld { 0 } else { self.telephone(account) };
         let call = self.new_call(account, from, to, why);
         self.plan_call(Call { source, ..call }, 0);
     }
@@ -180,6 +187,53 @@ impl World {
         }
     }
 
+    /// A telephone of somebody whose telephone was not used yet.
+    pub(super) fn telephone(&mut self, account: u16) -> u64 {
+        let country = self.accounts[usize::from(account)].country;
+        if self.draw.chance(self.options.shared_phone_share) {
+            return numbers::shared(&mut self.draw, country);
+        }
+        match self.options.telephones {
+            Some(telephones) => numbers::telephone(self.draw.below(telephones), country),
+            None => numbers::caller(&mut self.draw, country),
+        }
+    }
+
+    /// Notes what the log tells of a visit, for the optimal answer.
+    pub(super) fn tell_book(&mut self, visit: &Visit, tell: impl FnOnce(&mut Book, Time)) {
+        if self.options.optimal && visit.lease.is_some() {
+            tell(&mut self.accounts[usize::from(visit.account)].book, self.now);
+        }
+    }
+
+    /// The visit looks at a page; `before` is the number on the last one, if it was leased.
+    pub(super) fn note_page(&mut self, visit: &Visit, before: Option<u64>) {
+        if !self.options.optimal {
+            return;
+        }
+        let now = self.now;
+        let book = &mut self.accounts[usize::from(visit.account)].book;
+        if let Some(number) = before.filter(|number| *number != visit.number) {
+            book.moved(number, visit.serial);
+        }
+        let Visit { serial, session, started, .. } = *visit;
+        let seen = Seen { visit: serial, session, visitor: visit.visitor.id, started };
+        let mobile = visit.visitor.is_mobile();
+        self.tell_book(visit, |book, _| book.page(visit.number, visit.extension, seen, mobile, visit.pages, now));
+    }
+
+    /// The best answer to a call to a leased number.
+    fn optimum(&mut self, call: &Call) -> Option<Optimum> {
+        let account = usize::from(call.account);
+        if !self.options.optimal || !self.accounts[account].is_leased(call.to) {
+            return None;
+        }
+        let Call { extension, from, direction, visit, .. } = *call;
+        let dialled = Dialled { now: self.now, number: call.to, extension, from, direction, visit };
+        let account = &mut self.accounts[account];
+        Some(account.book.answer(&dialled, &self.options, &account.rates))
+    }
+
     /// How the call will go.
     fn decide(&mut self, call: &mut Call) {
         let open = self.accounts[usize::from(call.account)].open(self.now);
@@ -200,6 +254,7 @@ impl World {
             Outcome::Voicemail => self.draw.seconds(5.0, 60.0),
             _ => 0,
         };
+        call.optimum = self.optimum(call);
     }
 
     fn truth(&self, call: &Call) -> Truth {
@@ -212,6 +267,7 @@ impl World {
             why: call.why,
             started_at: call.started,
             session_started_at: call.session_started,
+            optimum: call.optimum,
         }
     }
 
@@ -327,6 +383,7 @@ impl World {
             let again = self.new_call(call.account, call.from, call.to, Why::Repeat);
             let again = Call {
                 extension: call.extension,
+                visit: call.visit,
                 session: call.session,
                 visitor: call.visitor,
                 session_started: call.session_started,

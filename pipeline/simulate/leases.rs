@@ -103,6 +103,7 @@ impl World {
         self.begin(visit.account, SOURCE_LEASE, "lease_released");
         self.lines.id("lease_id", 'l', id);
         self.finish(visit.account, "lease_released", None);
+        self.tell_book(visit, |book, now| book.left(visit.number, visit.serial, now));
     }
 
     fn hold_micros(&self) -> i64 {

@@ -11,7 +11,9 @@ mod faults;
 mod follow_up;
 mod leases;
 mod numbers;
+mod optimal;
 mod pool;
+mod rates;
 mod slab;
 mod tables;
 #[cfg(test)]
@@ -71,6 +73,10 @@ pub struct Simulation {
     /// Calls to the number in print, in the same proportion.
     pub static_share: f64,
     pub withheld_share: f64,
+    /// How many telephones there are to call from; nothing: some ten thousand that are set aside for fiction.
+    pub telephones: Option<usize>,
+    /// People who call from one of a few telephones that many share.
+    pub shared_phone_share: f64,
     /// Callers who call the same number again within days.
     pub repeat_share: f64,
     /// Calls told in one `call_record` instead of step by step.
@@ -91,6 +97,8 @@ pub struct Simulation {
     pub duplicate_share: f64,
     /// Lines that nobody can use, in proportion to those that can be used.
     pub unusable_share: f64,
+    /// Reckons the best possible answer to each call, for the truth.
+    pub optimal: bool,
 }
 
 /// How many numbers the pools have.
@@ -144,6 +152,8 @@ impl Default for Simulation {
             wrong_number_share: 0.03,
             static_share: 0.06,
             withheld_share: 0.06,
+            telephones: None,
+            shared_phone_share: 0.0,
             repeat_share: 0.12,
             record_share: 0.2,
             tag_share: 0.3,
@@ -156,6 +166,7 @@ impl Default for Simulation {
             late_seconds: 45.0,
             duplicate_share: 0.0,
             unusable_share: 0.0,
+            optimal: false,
         }
     }
 }
@@ -246,6 +257,7 @@ impl Simulation {
             ("wrong_number_share", self.wrong_number_share),
             ("static_share", self.static_share),
             ("withheld_share", self.withheld_share),
+            ("shared_phone_share", self.shared_phone_share),
             ("repeat_share", self.repeat_share),
             ("record_share", self.record_share),
             ("tag_share", self.tag_share),
@@ -292,6 +304,7 @@ impl Simulation {
             ("hold_minutes", self.hold_minutes, 1.0, 1440.0),
             ("cooldown_minutes", self.cooldown_minutes, 0.0, 1440.0),
             ("extension_digits", f64::from(self.extension_digits.unwrap_or(least)), least.into(), 4.0),
+            ("telephones", self.telephones.unwrap_or(1) as f64, 1.0, numbers::TELEPHONES_MOST as f64),
             ("late_seconds", self.late_seconds, 1.0, 86_400.0),
             ("the sum of the weights of delays", weights, 1e-9, 1e9),
             ("the delay of minutes", minutes.mean_seconds, 1.0, 1e6),

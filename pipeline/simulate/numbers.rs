@@ -75,6 +75,40 @@ pub(super) fn caller(draw: &mut Draw, home: Country) -> u64 {
     }
 }
 
+/// How many telephones [`caller`] gives to choose from, about.
+pub(super) const TELEPHONES: usize = (US_AREA_CODES.len() - TRACKING_CODES) * LINES_PER_CODE;
+/// Telephones that many people share, as those of a switchboard or a shelter do.
+pub(super) const SHARED_TELEPHONES: usize = 50;
+/// A million in each of twenty area codes.
+pub(super) const TELEPHONES_MOST: usize = 20_000_000;
+
+/// The `n`th telephone of a country, of more than are set aside for fiction: numbers that cannot exist. In the North American
+/// plan no exchange begins with 1, and in the United Kingdom nobody has the area code 01632.
+pub(super) fn telephone(n: usize, country: Country) -> u64 {
+    match country {
+        Country::UnitedStates => {
+            let code = US_AREA_CODES[TRACKING_CODES + n % 20];
+            10_000_000_000 + u64::from(code) * 10_000_000 + 1_000_000 + (n / 20) as u64 % 1_000_000
+        }
+        Country::UnitedKingdom => 441_632_000_000 + (n % 1_000_000) as u64,
+    }
+}
+
+/// A telephone that many people share.
+pub(super) fn shared(draw: &mut Draw, country: Country) -> u64 {
+    let n = draw.below(SHARED_TELEPHONES);
+    match country {
+        Country::UnitedStates => us(US_AREA_CODES.len() - 1, n),
+        Country::UnitedKingdom => UK_BLOCKS[TRACKING_BLOCKS] + n as u64,
+    }
+}
+
+pub(super) fn is_shared(phone: u64) -> bool {
+    let us = us(US_AREA_CODES.len() - 1, 0);
+    let uk = UK_BLOCKS[TRACKING_BLOCKS];
+    [us, uk].iter().any(|first| (*first..*first + SHARED_TELEPHONES as u64).contains(&phone))
+}
+
 fn us(code: usize, line: usize) -> u64 {
     10_000_000_000 + u64::from(US_AREA_CODES[code]) * 10_000_000 + 5_550_100 + line as u64
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use callweave_core::time::Time;
 
+use super::optimal::Optimum;
 use crate::line::hex;
 
 /// Why somebody dialled this number.
@@ -52,6 +53,8 @@ pub struct Truth {
     pub started_at: Time,
     /// Nothing for calls that have no session, told or not.
     pub session_started_at: Option<Time>,
+    /// The best possible answer; of calls to leased numbers, if it was asked for.
+    pub(super) optimum: Option<Optimum>,
 }
 
 impl Truth {
@@ -69,7 +72,7 @@ impl Truth {
 
     /// Writes one line of JSON.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let line = serde_json::json!({
+        let mut line = serde_json::json!({
             "account": &*self.account,
             "call_id": self.call_id(),
             "session_id": self.session_id(),
@@ -81,6 +84,16 @@ impl Truth {
             "started_at": self.started_at,
             "session_started_at": self.session_started_at,
         });
+        if let Some(optimum) = &self.optimum {
+            let answer = optimum.answer;
+            line["candidates"] = optimum.candidates.into();
+            line["is_candidate"] = optimum.truth_is_candidate.into();
+            line["optimal_session_id"] = serde_json::json!(answer.filter(|it| it.session != 0).map(|it| id('s', it.session)));
+            line["optimal_visitor_id"] = serde_json::json!(answer.map(|it| id('v', it.visitor)));
+            line["optimal_started_at"] = serde_json::json!(answer.map(|it| it.started));
+            line["optimal_probability"] = optimum.probability.into();
+            line["true_probability"] = optimum.of_truth.into();
+        }
         writeln!(out, "{line}")
     }
 }

@@ -2,7 +2,7 @@
 
 use callweave_core::time::{MICROS_PER_DAY, MICROS_PER_MINUTE, MICROS_PER_SECOND, Time};
 
-use super::numbers::{self, Country};
+use super::numbers::Country;
 use super::tables::{CAMPAIGNS, FIRST_MOBILE, LANGUAGES, PAGES, USER_AGENTS};
 use super::truth::Why;
 use super::world::{Action, World};
@@ -28,9 +28,12 @@ pub(super) struct Visit {
     pub(super) visitor: Visitor,
     pub(super) account: u16,
     pub(super) campaign: u8,
+    /// Counted from 1.
+    pub(super) serial: u64,
     /// 0 where the browser names none.
     pub(super) session: u64,
     pub(super) started: Time,
+    pub(super) pages: u16,
     pages_left: u16,
     plan: Plan,
     path: u8,
@@ -57,19 +60,27 @@ pub(super) const SOURCE_WEB: &str = "web/main";
 /// Pages of a visit at most.
 const PAGES_MOST: u16 = 200;
 /// A page is left after this time at the latest, so that a visit without session id has no gap that would split it.
-const PAGE_SECONDS_MOST: i64 = 20 * 60;
+pub(super) const PAGE_SECONDS_MOST: i64 = 20 * 60;
 /// Visitors of an account who may come back; of more the earliest seen stay away.
 const GONE_MOST: usize = 20_000;
 /// Nobody comes back sooner, so that a visit without session id is a session of its own.
 const AWAY_LEAST: i64 = 45 * MICROS_PER_MINUTE;
 /// Visits that end by closing the page in a way that tells so: the lease is given back at once.
-const RELEASED_SHARE: f64 = 0.4;
+pub(super) const RELEASED_SHARE: f64 = 0.4;
 /// Of forms: those that ask to be called back.
 const CALLBACK_SHARE: f64 = 0.15;
+/// Who asks to be called back is, within so many seconds.
+pub(super) const CALLBACK_AFTER: (f64, f64) = (45.0, 600.0);
 /// The most that [`busy`](super::account::Account::busy) ever is.
 const BUSIEST: f64 = 1.75 * 1.15;
 /// Nobody calls later than this after a visit.
 const LATER_MOST: i64 = 14 * MICROS_PER_DAY;
+
+impl Visitor {
+    pub(super) fn is_mobile(&self) -> bool {
+        usize::from(self.agent) >= FIRST_MOBILE
+    }
+}
 
 impl World {
     pub(super) fn plan_arrival(&mut self, account: u16) {
@@ -112,11 +123,13 @@ impl World {
             }
         };
         Visit {
+            serial: self.visits_begun,
             session: if visitor.implicit { 0 } else { self.id() },
             visitor,
             account,
             campaign: campaign as u8,
             started: self.now,
+            pages: 0,
             pages_left: pages,
             plan,
             path: self.draw.below(PAGES.len()) as u8,
@@ -169,7 +182,10 @@ impl World {
         }
         visit.page_id = self.id();
         visit.pages_left = visit.pages_left.saturating_sub(1);
+        visit.pages += 1;
+        let (before, number) = (visit.lease, visit.number);
         let granted = self.show_number(&mut visit);
+        self.note_page(&visit, before.map(|_| number));
         self.write_page(&visit, (!first).then_some(from));
         match granted {
             Some(lease) => self.write_grant(&visit, lease),
@@ -188,7 +204,7 @@ impl World {
     fn plan_page(&mut self, at: u32, stay: i64) {
         let Some(visit) = self.visits.get(at) else { return };
         let calls = visit.plan == Plan::OnPage(visit.pages_left);
-        let mobile = usize::from(visit.visitor.agent) >= FIRST_MOBILE;
+        let mobile = visit.visitor.is_mobile();
         let beat = self.beat();
         if beat < stay {
             self.plan(beat, Action::Heartbeat(at));
@@ -259,6 +275,7 @@ impl World {
         self.begin(visit.account, SOURCE_WEB, "heartbeat");
         self.visitor_members(visit.visitor.id, visit.session);
         self.finish(visit.account, "heartbeat", None);
+        self.tell_book(&visit, |book, now| book.beat(visit.number, visit.serial, now));
         self.renew(&visit);
         let beat = self.beat();
         if self.now.plus(beat) < visit.page_ends {
@@ -275,6 +292,7 @@ impl World {
         self.web_event(&visit, "click_to_call");
         self.lines.phone("number", visit.number);
         self.finish(visit.account, "web_event", None);
+        self.tell_book(&visit, |book, now| book.clicked(visit.number, visit.serial, now));
     }
 
     pub(super) fn form(&mut self, at: u32) {
@@ -282,6 +300,7 @@ impl World {
         if !self.draw.chance(CALLBACK_SHARE) {
             self.web_event(&visit, "form_submit");
             self.lines.json("properties", r#"{"form":"quote"}"#);
+            self.tell_book(&visit, |book, now| book.form(visit.number, visit.serial, None, now));
             return self.finish(visit.account, "web_event", None);
         }
         let phone = self.phone_of(at);
@@ -291,7 +310,8 @@ impl World {
         self.lines.phone("phone", phone);
         self.lines.close_object();
         self.finish(visit.account, "web_event", None);
-        let after = self.draw.seconds(45.0, 600.0);
+        self.tell_book(&visit, |book, now| book.form(visit.number, visit.serial, Some(phone), now));
+        let after = self.draw.seconds(CALLBACK_AFTER.0, CALLBACK_AFTER.1);
         let why = if self.now.plus(after) < visit.page_ends { Why::DuringVisit } else { Why::Later };
         self.callback(at, why, after);
     }
@@ -311,7 +331,7 @@ impl World {
         if visit.visitor.phone != 0 {
             return visit.visitor.phone;
         }
-        let phone = numbers::caller(&mut self.draw, self.accounts[usize::from(visit.account)].country);
+        let phone = self.telephone(visit.account);
         if let Some(visit) = self.visits.get_mut(at) {
             visit.visitor.phone = phone;
         }

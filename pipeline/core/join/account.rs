@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::arena::Arena;
+use super::attribution::{Learner, Rates};
 use super::callers::Caller;
 use super::calls::CallState;
 use super::index::Index;
@@ -38,6 +39,9 @@ pub(super) struct Account {
     pub seen: Seen,
     pub shared: Shared,
     pub timers: Timers,
+    /// When this account's calls come, as far as it was learned; and what is supposed before that.
+    pub learner: Learner,
+    pub supposed: Rates,
     pub visitors: Arena<Visitor>,
     pub sessions: Arena<Session>,
     pub leases: Arena<Lease>,
@@ -64,6 +68,8 @@ impl Account {
             seen: Seen::default(),
             shared: Shared::default(),
             timers: Timers::default(),
+            learner: Learner::default(),
+            supposed: Rates::default(),
             visitors: Arena::default(),
             sessions: Arena::default(),
             leases: Arena::default(),
@@ -118,6 +124,7 @@ impl Account {
                 self.forget_silent_callers();
             }
             self.fire(mode, out);
+            self.learner.pass(self.watermark);
             if self.shared.wants_sweep() {
                 self.sweep();
             }

@@ -74,6 +74,11 @@ impl<T> Arena<T> {
         self.chunks.get_mut(chunk)?.slots.get_mut(slot)?.as_mut()
     }
 
+    /// How many were ever used, taken or not.
+    pub fn slots(&self) -> u32 {
+        self.slots
+    }
+
     pub fn len(&self) -> usize {
         self.slots as usize - self.free.len()
     }

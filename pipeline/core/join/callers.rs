@@ -1,12 +1,11 @@
 //! A caller's calls, counted in order of their start: the kinds of call.
 
-use std::num::NonZeroU64;
-
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::account::Account;
 use super::intern::hash_of;
+use super::links::{Joined, Link};
 use crate::event::{Direction, Outcome};
 use crate::limits::{CALLER_MEMORY, VISITORS_PER_CALLER};
 use crate::phone::Phone;
@@ -18,8 +17,8 @@ pub(super) struct Caller {
     pub phone: Phone,
     /// As of the calls that are no longer held.
     base: Count,
-    /// The visitor (by hash) to whom a call was joined that is no longer held; further ones are in `rest`.
-    joined_before: Option<NonZeroU64>,
+    /// To whom calls were joined that are no longer held; further ones are in `rest`.
+    joined_before: Option<Link>,
     rest: Option<Box<Rest>>,
 }
 
@@ -37,19 +36,19 @@ struct Count {
 struct Rest {
     /// By start, then call id.
     recent: Vec<Entry>,
-    /// Visitors to whom calls were joined that are no longer held, after the first; the latest last.
-    joined_before: Vec<NonZeroU64>,
+    /// After the first; the latest last.
+    joined_before: Vec<Link>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry {
-    start: Time,
+pub(super) struct Entry {
+    pub start: Time,
     /// Nothing once the call is no longer held.
-    call: Option<u32>,
+    pub call: Option<u32>,
     qualified: bool,
     cycle: i64,
-    /// The visitor (by hash) to whom it was joined.
-    joined: Option<NonZeroU64>,
+    /// To whom it was joined.
+    pub joined: Joined,
     kinds: Kinds,
     after: Count,
 }
@@ -81,20 +80,33 @@ impl Count {
 }
 
 impl Caller {
-    fn recent(&self) -> &[Entry] {
+    pub fn recent(&self) -> &[Entry] {
         self.rest.as_ref().map_or(&[], |rest| &rest.recent)
     }
 
-    fn joined_before(&self) -> impl Iterator<Item = NonZeroU64> {
+    pub fn joined_before(&self) -> impl Iterator<Item = Link> {
         let further = self.rest.as_ref().map_or(&[][..], |rest| &rest.joined_before);
         self.joined_before.into_iter().chain(further.iter().copied())
     }
 
-    /// A call that was joined to this visitor is no longer held.
-    fn was_joined(&mut self, visitor: NonZeroU64) {
-        let mut all: SmallVec<[NonZeroU64; VISITORS_PER_CALLER + 1]> =
-            self.joined_before().filter(|held| *held != visitor).collect();
-        all.push(visitor);
+    /// Calls before the one at this place among the recent ones.
+    pub fn calls_before(&self, place: usize) -> u32 {
+        place.checked_sub(1).map_or(self.base.calls, |before| self.recent()[before].after.calls)
+    }
+
+    /// When the last of those that are no longer held started, in hours since 1970.
+    pub fn last_hour_before(&self) -> Option<u32> {
+        (self.base.calls > 0).then_some(self.base.last_hour)
+    }
+
+    /// A call that was joined to somebody is no longer held.
+    fn was_joined(&mut self, link: Link) {
+        let (same, mut all): (Vec<Link>, SmallVec<[Link; VISITORS_PER_CALLER + 1]>) =
+            self.joined_before().fold(Default::default(), |(mut same, mut others), held| {
+                if held.person == link.person { same.push(held) } else { others.push(held) }
+                (same, others)
+            });
+        all.push(same.into_iter().fold(link, Link::and));
         if all.len() > VISITORS_PER_CALLER {
             all.remove(0);
         }
@@ -134,9 +146,18 @@ impl Account {
         self.callers.remove(ix)
     }
 
-    /// A visitor as callers know them, longer than the state does.
-    fn visitor_hash(&self, ix: u32) -> NonZeroU64 {
-        NonZeroU64::new(hash_of(&self.text_of(&self.visitors[ix].id))).unwrap_or(NonZeroU64::MIN)
+    /// A call's caller, and its place among those of the caller's calls that are held.
+    pub fn place_of_call(&self, ix: u32) -> Option<(&Caller, usize)> {
+        let (phone, _) = self.calls[ix].filed_caller?;
+        let caller = self.caller(phone)?;
+        let place = caller.recent().iter().rposition(|entry| entry.call == Some(ix))?;
+        Some((caller, place))
+    }
+
+    /// Calls of this telephone that are held.
+    pub fn calls_of_phone(&self, phone: Phone) -> SmallVec<[u32; 4]> {
+        let recent = self.caller(phone).map_or(&[][..], Caller::recent);
+        recent.iter().filter_map(|entry| entry.call).collect()
     }
 
     /// Whether a call is qualified by the settings in force at its start, and the cycle that it would open.
@@ -160,7 +181,7 @@ impl Account {
             let Some((phone, start)) = filed else { return };
             let place = self.place_among(phone, start, ix);
             let kinds = Kinds::default();
-            let entry = Entry { start, call: Some(ix), qualified, cycle, joined: None, kinds, after: Count::NOTHING };
+            let entry = Entry { start, call: Some(ix), qualified, cycle, joined: Joined::new(), kinds, after: Count::NOTHING };
             self.caller_or_new(phone).rest.get_or_insert_default().recent.insert(place, entry);
             self.recount(phone, place);
         } else if let Some((phone, _)) = filed
@@ -250,8 +271,8 @@ impl Account {
         let gone: Vec<Entry> = rest.recent.drain(..gone).collect();
         for entry in gone {
             caller.base = entry.after;
-            if let Some(visitor) = entry.joined {
-                caller.was_joined(visitor);
+            for (person, percent) in entry.joined {
+                caller.was_joined(Link::of(person, percent, entry.start));
             }
         }
         if caller.rest.as_ref().is_some_and(|rest| rest.recent.is_empty() && rest.joined_before.is_empty()) {
@@ -259,29 +280,16 @@ impl Account {
         }
     }
 
-    /// Whether an earlier call of this caller was joined to that visitor.
-    pub fn was_joined_before(&self, ix: u32, visitor: u32) -> bool {
-        let call = &self.calls[ix];
-        let Some((phone, start)) = call.filed_caller else { return false };
-        let Some(caller) = self.caller(phone) else { return false };
-        let visitor = self.visitor_hash(visitor);
-        let mut earlier = caller.recent().iter().take_while(|entry| entry.start <= start && entry.call != Some(ix));
-        caller.joined_before().any(|held| held == visitor) || earlier.any(|entry| entry.joined == Some(visitor))
-    }
-
-    /// Notes to whom a call is joined; the caller's later calls follow from it.
-    pub fn note_joined(&mut self, ix: u32, visitor: Option<u32>) {
+    /// Notes to whom a call is joined; the caller's other calls may follow from it.
+    pub fn note_joined(&mut self, ix: u32, joined: Joined) {
         let Some((phone, _)) = self.calls[ix].filed_caller else { return };
-        let joined = visitor.map(|visitor| self.visitor_hash(visitor));
-        let Some((place, entry)) = self.entry(phone, ix) else { return };
+        let Some((_, entry)) = self.entry(phone, ix) else { return };
         if entry.joined == joined {
             return;
         }
         entry.joined = joined;
-        let Some(caller) = self.caller(phone) else { return };
-        let later: SmallVec<[u32; 4]> = caller.recent()[place + 1..].iter().filter_map(|entry| entry.call).collect();
-        for call in later {
-            if self.calls[call].candidates.len() > 1 {
+        for call in self.calls_of_phone(phone) {
+            if call != ix && !self.calls[call].candidates.is_empty() {
                 self.touch_call(call);
             }
         }

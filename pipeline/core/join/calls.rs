@@ -75,6 +75,8 @@ pub(super) struct CallState {
     pub filed_caller: Option<(Phone, Time)>,
     /// Sessions that are candidates as of the last decision.
     pub candidates: Vec<u32>,
+    /// Those of them that are likely its own, in hundredths.
+    pub likely: Vec<(u32, u8)>,
     pub decided: bool,
     moments: Moments,
     pub due: Due,
@@ -126,6 +128,7 @@ impl CallState {
             line: None,
             filed_caller: None,
             candidates: Vec::new(),
+            likely: Vec::new(),
             decided: false,
             moments: Moments::default(),
             due: Due::default(),
@@ -385,6 +388,22 @@ impl Account {
         if let Some(call) = self.calls.remove(ix) {
             self.call_ids.unlist(call.id.hash(), ix);
             self.shared.let_go(1);
+        }
+    }
+
+    /// Notes which sessions have likely called: later calls on the number are hardly theirs.
+    pub fn set_likely(&mut self, ix: u32, likely: Vec<(u32, u8)>) {
+        if self.calls[ix].likely == likely {
+            return;
+        }
+        self.calls[ix].likely = likely;
+        let Some((number, start)) = self.calls[ix].line else { return };
+        let Some(line) = self.find_line(number) else { return };
+        let calls = self.lines[line].calls();
+        let later = calls.partition_point(|(at, _)| *at < start);
+        let later: Vec<u32> = calls[later..].iter().map(|(_, call)| *call).filter(|call| *call != ix).collect();
+        for call in later {
+            self.touch_call(call);
         }
     }
 

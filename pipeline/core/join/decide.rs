@@ -188,13 +188,14 @@ impl Account {
     }
 
     fn call_due(&mut self, ix: u32, mode: Mode, out: &mut Effects) {
+        let due = self.calls[ix].due.at();
         self.calls[ix].due.set_at(Time::MAX);
         if self.calls[ix].due.is_open() {
             let at = self.call_decided_at(ix, mode);
             if at > self.watermark {
                 return self.timers.set(&mut self.calls[ix].due, at, Thing::Call(ix));
             }
-            self.decide_call(ix, mode, out);
+            self.decide_call(ix, due, mode, out);
         }
         let call = &self.calls[ix];
         let at = call.ended_at().unwrap_or(call.last_event).max(call.due.changed()).plus(LATE_GRACE);
@@ -207,10 +208,15 @@ impl Account {
         }
     }
 
-    fn decide_call(&mut self, ix: u32, mode: Mode, out: &mut Effects) {
+    fn decide_call(&mut self, ix: u32, due: Time, mode: Mode, out: &mut Effects) {
+        // Calls are due in order of time, so what was learned by then is the same however far the watermark has jumped.
+        self.learner.pass(due);
         self.calls[ix].due.set_open(false);
-        self.calls[ix].decided = true;
-        self.emit_call(ix, mode, out);
+        let is_first = !std::mem::replace(&mut self.calls[ix].decided, true);
+        let decision = self.emit_call(ix, mode, out);
+        if is_first {
+            self.learn(ix, &decision, due);
+        }
     }
 
     /// Decides all that is open, whatever the watermark. Calls go by start, since one may follow from another.
@@ -222,7 +228,7 @@ impl Account {
             }
             calls.sort_by_cached_key(|&ix| (self.calls[ix].start(), self.text_of(&self.calls[ix].id)));
             for ix in calls {
-                self.decide_call(ix, mode, out);
+                self.decide_call(ix, self.watermark, mode, out);
                 self.timers.set(&mut self.calls[ix].due, self.watermark.plus(LATE_GRACE), Thing::Call(ix));
             }
         }

@@ -6,39 +6,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::account::Account;
-use super::attribution::{Evidence, RestsOn, choose, is_moments_before};
 use super::calls::seconds_between;
+use super::choice::Decision;
 use super::intern::{Sym, Touch};
 use super::session::{Session, Written};
-use super::visitors::Said;
 use super::{Effects, Mode};
-use crate::event::Direction;
-use crate::limits::CANDIDATES_PER_CALL;
 use crate::moment::{Moment, MomentKind};
 use crate::row::{CallRow, LeaseRow, Method, SessionRow, SourceRow, Str};
-use crate::settings::NumberKind;
-use crate::source::{Agent, ClickIdType, Place, channel, click_id};
-use crate::time::{MICROS_PER_HOUR, Time};
-
-/// How a call is joined.
-#[derive(Default)]
-struct Decision {
-    method: Option<Method>,
-    confidence: Option<f64>,
-    source_confidence: Option<f64>,
-    candidates: Vec<Candidate>,
-    chosen: Option<usize>,
-    source: Option<Arc<SourceRow>>,
-    is_static: bool,
-}
-
-/// One session that may have held the number, or a visitor's leases that fall into no session.
-struct Candidate {
-    session: Option<u32>,
-    visitor: u32,
-    lease: u32,
-    evidence: Evidence,
-}
+use crate::source::{Agent, ClickIdType, Place, click_id};
 
 /// What rows of sessions and calls tell of a session's first page view.
 struct SeenFrom {
@@ -86,7 +61,7 @@ impl Account {
         }
     }
 
-    fn visitor_name(&self, ix: u32) -> String {
+    pub fn visitor_name(&self, ix: u32) -> String {
         self.text_of(&self.visitors[ix].id)
     }
 
@@ -95,7 +70,7 @@ impl Account {
         self.sessions[ix].touch().map(|touch| self.shared.touches.get(touch))
     }
 
-    fn source_of(&self, ix: u32) -> Option<&Arc<SourceRow>> {
+    pub fn source_of(&self, ix: u32) -> Option<&Arc<SourceRow>> {
         self.touch_of(ix).map(|touch| self.shared.sources.get(touch.source))
     }
 
@@ -194,13 +169,13 @@ impl Account {
     }
 
     /// Writes the call's row if it is news. Once the call is decided, subscribers are told of each.
-    pub fn emit_call(&mut self, ix: u32, mode: Mode, out: &mut Effects) {
+    pub fn emit_call(&mut self, ix: u32, mode: Mode, out: &mut Effects) -> Decision {
         let decision = self.decide(ix);
-        let chosen = decision.chosen.map(|at| &decision.candidates[at]);
-        let (session, visitor) = (chosen.and_then(|it| it.session), chosen.map(|it| it.visitor));
+        let session = decision.chosen.and_then(|at| decision.candidates[at].session);
         let mut row = self.call_row(ix, &decision);
         self.set_candidates(ix, decision.candidates.iter().filter_map(|it| it.session).collect());
-        self.note_joined(ix, visitor.filter(|_| decision.confidence.is_some_and(|it| it >= 0.5)));
+        self.set_likely(ix, decision.likely());
+        self.note_joined(ix, self.joined(&decision));
         if mode == Mode::Live
             && let Some(session) = session
             && self.sessions[session].written.revision == 0
@@ -209,17 +184,19 @@ impl Account {
         }
         let call = &mut self.calls[ix];
         if !is_news(&row, &mut call.written) {
-            return;
+            return decision;
         }
         row.revision = call.written.revision;
         let (decided, id) = (call.decided, row.call_id.clone());
         let row = Arc::new(row);
         out.calls.push(row.clone());
+        self.emit_candidates(&row, &decision, out);
         if decided {
             let (at, revision) = (row.ended_at.unwrap_or(row.started_at), row.revision.to_string());
             let moment = Moment::new(MomentKind::CallAttributed, &self.name, at, &id, &revision);
             out.moments.push(moment.of_call(Some(id), Some(row)));
         }
+        decision
     }
 
     /// The row as it would be written now.
@@ -227,159 +204,6 @@ impl Account {
         let mut row = self.call_row(ix, &self.decide(ix));
         row.revision = self.calls[ix].written.revision;
         Arc::new(row)
-    }
-
-    fn decide(&self, ix: u32) -> Decision {
-        let call = &self.calls[ix];
-        let Some(number) = call.tracking_number().number().filter(|_| call.direction() != Direction::Outbound) else {
-            return Decision::default();
-        };
-        let rules = self.rules(call.start());
-        if let Some(number) = rules.number(number)
-            && number.kind == NumberKind::Static
-        {
-            return static_decision(number);
-        }
-        let mut candidates = self.candidates(ix);
-        if candidates.is_empty() {
-            return Decision::default();
-        }
-        if candidates.len() > 1 {
-            candidates.sort_by_cached_key(|it| {
-                let name = it.session.map(|session| self.session_name(session));
-                (std::cmp::Reverse((it.evidence.last_sign, self.leases[it.lease].granted_at)), name)
-            });
-            candidates.truncate(CANDIDATES_PER_CALL);
-        }
-        self.choice(ix, candidates)
-    }
-
-    fn choice(&self, ix: u32, candidates: Vec<Candidate>) -> Decision {
-        let call = &self.calls[ix];
-        let evidence: Vec<Evidence> = candidates.iter().map(|it| it.evidence.clone()).collect();
-        let choice = choose(&evidence, call.start());
-        let source_of = |it: &Candidate| it.session.and_then(|session| self.source_of(session));
-        let mass = |source: &Arc<SourceRow>| -> f64 {
-            let of_it = candidates.iter().zip(&choice.probabilities);
-            of_it.filter(|(it, _)| source_of(it) == Some(source)).map(|(_, probability)| probability).sum()
-        };
-        let source = match choice.chosen {
-            Some(at) => source_of(&candidates[at]).map(|source| (source.clone(), mass(source))),
-            // No session is likelier than none of them, but all that share a source may be.
-            None => {
-                let sources = candidates.iter().filter_map(source_of);
-                let mut best: Option<(Arc<SourceRow>, f64)> = None;
-                for source in sources {
-                    let mass = mass(source);
-                    if mass > best.as_ref().map_or(choice.none, |(_, most)| *most) {
-                        best = Some((source.clone(), mass));
-                    }
-                }
-                best
-            }
-        };
-        let method = choice.chosen.map(|at| match choice.rests_on {
-            Some(RestsOn::Click) => Method::Click,
-            Some(RestsOn::Caller) => Method::Caller,
-            None if call.extension.get().is_some() => Method::Extension,
-            None if candidates[at].evidence.active => Method::Lease,
-            None => Method::Window,
-        });
-        Decision {
-            method,
-            confidence: choice.chosen.map(|at| choice.probabilities[at]),
-            source_confidence: source.as_ref().map(|(_, mass)| *mass),
-            source: source.map(|(source, _)| source),
-            chosen: choice.chosen,
-            candidates,
-            is_static: false,
-        }
-    }
-
-    /// The sessions that held the number (and extension) before the call, and were seen within the window.
-    fn candidates(&self, ix: u32) -> Vec<Candidate> {
-        let call = &self.calls[ix];
-        let Some((number, start)) = call.line else { return Vec::new() };
-        let Some(line) = self.find_line(number) else { return Vec::new() };
-        let line = &self.lines[line];
-        let granted = line.leases.partition_point(|lease| self.leases[*lease].granted_at <= start);
-        let extension = call.extension.get();
-        let mut held: Vec<(Option<u32>, u32, u32)> = Vec::new();
-        for &lease in &line.leases[..granted] {
-            let is_dialled = || {
-                let own = self.terms(lease).and_then(|terms| terms.extension);
-                own.map(|own| self.shared.texts.get(own)) == extension
-            };
-            if extension.is_none() || is_dialled() {
-                held.push((self.leases[lease].session(), self.lease_visitor(lease), lease));
-            }
-        }
-        // Stable: the leases of one session stay in order of their grant.
-        held.sort_by_key(|(session, visitor, _)| (*session, *visitor));
-        let window = self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64;
-        let mut candidates = Vec::new();
-        for group in held.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let candidate = self.candidate(ix, start, group);
-            if start.since(candidate.evidence.last_sign) as f64 <= window {
-                candidates.push(candidate);
-            }
-        }
-        candidates
-    }
-
-    /// One candidate of all leases of a session: the active one, else the latest, is its lease.
-    fn candidate(&self, ix: u32, start: Time, group: &[(Option<u32>, u32, u32)]) -> Candidate {
-        let (session, visitor, latest) = group[group.len() - 1];
-        let active = group.iter().rev().map(|(_, _, lease)| *lease).find(|&lease| self.leases[lease].is_active(start));
-        let last_sign = match session {
-            Some(session) => self.last_sign(session, start),
-            None => self.loose_sign(visitor, start),
-        };
-        let lease = active.unwrap_or(latest);
-        let evidence = Evidence {
-            last_sign: last_sign.unwrap_or(self.leases[lease].granted_at),
-            active: active.is_some(),
-            clicked: self.clicked(ix, session, visitor, start),
-            known_caller: self.is_known_caller(ix, visitor, start),
-            same_country: self.same_country(ix, session),
-        };
-        Candidate { session, visitor, lease, evidence }
-    }
-
-    /// The last sign of life of a visitor without a session: a grant or renewal of a lease that falls into none.
-    fn loose_sign(&self, visitor: u32, start: Time) -> Option<Time> {
-        let leases = self.visitors[visitor].loose_leases().iter().map(|&lease| &self.leases[lease]);
-        let loose = leases.filter(|lease| lease.session().is_none());
-        loose.filter_map(|lease| lease.last_told(start)).max()
-    }
-
-    /// Whether the visitor clicked on the called number moments before, in that session.
-    fn clicked(&self, ix: u32, session: Option<u32>, visitor: u32, start: Time) -> bool {
-        let Some(rest) = &self.visitors[visitor].rest else { return false };
-        let number = self.calls[ix].tracking_number().number();
-        let in_session = |said: &Said| match (session, said.given) {
-            (Some(session), Some(given)) => session == given,
-            (Some(session), None) => self.made_session_at(visitor, said.at) == Some(session),
-            (None, _) => false,
-        };
-        rest.clicks
-            .iter()
-            .any(|said| Some(said.phone) == number && is_moments_before(said.at, start) && in_session(said))
-    }
-
-    fn is_known_caller(&self, ix: u32, visitor: u32, start: Time) -> bool {
-        let caller = self.calls[ix].caller().number();
-        let asked = self.visitors[visitor]
-            .rest
-            .as_ref()
-            .is_some_and(|rest| rest.callbacks.iter().any(|said| Some(said.phone) == caller && said.at <= start));
-        asked || self.was_joined_before(ix, visitor)
-    }
-
-    fn same_country(&self, ix: u32, session: Option<u32>) -> Option<bool> {
-        let caller = self.calls[ix].country.as_ref()?.1.as_ref()?;
-        let place = self.shared.places.get(self.touch_of(session?)?.place);
-        place.country.as_ref().map(|country| **country == **caller)
     }
 
     fn call_row(&self, ix: u32, decision: &Decision) -> CallRow {
@@ -448,30 +272,5 @@ impl Account {
             first_source: session.and_then(|(_, it)| self.first_source(it.visitor)),
             kinds: self.kinds(ix),
         }
-    }
-}
-
-/// A static number is its source's alone.
-fn static_decision(number: &crate::settings::Number) -> Decision {
-    let names_source = number.source.is_some() || number.medium.is_some() || number.campaign.is_some();
-    let (source, medium) = (number.source.as_deref(), number.medium.as_deref());
-    let (source, medium) = (source.unwrap_or("(not set)"), medium.unwrap_or("(not set)"));
-    let row = names_source.then(|| {
-        Arc::new(SourceRow {
-            channel: channel(source, medium, number.campaign.as_deref()),
-            source: source.into(),
-            medium: medium.into(),
-            campaign: number.campaign.as_deref().map(Str::from),
-            term: None,
-            content: None,
-        })
-    });
-    Decision {
-        method: Some(Method::Static),
-        confidence: names_source.then_some(1.0),
-        source_confidence: names_source.then_some(1.0),
-        source: row,
-        is_static: true,
-        ..Decision::default()
     }
 }

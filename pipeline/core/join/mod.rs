@@ -2,7 +2,8 @@
 //! and a watermark of its own, so that how accounts are spread over partitions changes nothing.
 //!
 //! - [`visits`] and [`made`] make sessions of what visitors do, [`leases`] keeps who held which number when;
-//! - [`calls`] puts calls together, [`attribution`] chooses among candidates, [`callers`] counts a caller's calls;
+//! - [`calls`] puts calls together, [`choice`] gathers candidates and [`attribution`] chooses among them, [`lessons`] are what it
+//!   learns from calls; [`callers`] counts a caller's calls, [`links`] tell whose telephone theirs is;
 //! - [`decide`] holds the timers: when something is decided, corrected, and forgotten;
 //! - [`emit`] makes rows, and writes one only if it differs from what was written before.
 //!
@@ -15,12 +16,16 @@ mod arena;
 mod attribution;
 mod callers;
 mod calls;
+mod choice;
 mod decide;
 mod emit;
+mod explain;
 mod few;
 mod index;
 mod intern;
 mod leases;
+mod lessons;
+mod links;
 mod made;
 mod name;
 mod seen;
@@ -43,7 +48,7 @@ pub use snapshot::SnapshotError;
 use crate::event::Event;
 use crate::moment::Moment;
 use crate::phone::Phone;
-use crate::row::{CallRow, LeaseRow, SessionRow, Str};
+use crate::row::{CallRow, CandidateRow, LeaseRow, SessionRow, Str};
 use crate::settings::IpPrecision;
 use crate::source::Visit;
 use crate::time::Time;
@@ -72,6 +77,8 @@ pub struct Effects {
     pub sessions: Vec<SessionRow>,
     pub leases: Vec<LeaseRow>,
     pub calls: Vec<Arc<CallRow>>,
+    /// Behind each row of a call: who it could be.
+    pub candidates: Vec<CandidateRow>,
     pub moments: Vec<Moment>,
     pub erasures: Vec<Erasure>,
 }
@@ -82,13 +89,15 @@ impl Effects {
     }
 
     pub fn len(&self) -> usize {
-        self.sessions.len() + self.leases.len() + self.calls.len() + self.moments.len() + self.erasures.len()
+        let joined = self.sessions.len() + self.leases.len() + self.calls.len() + self.candidates.len();
+        joined + self.moments.len() + self.erasures.len()
     }
 
     pub fn clear(&mut self) {
         self.sessions.clear();
         self.leases.clear();
         self.calls.clear();
+        self.candidates.clear();
         self.moments.clear();
         self.erasures.clear();
     }

@@ -135,6 +135,15 @@ impl Session {
         u32::from(self.pages) + self.rest.as_ref().map_or(0, |rest| rest.pages_let_go)
     }
 
+    /// Page views by then.
+    pub fn pages_by(&self, at: Time) -> u32 {
+        if self.last_at <= at {
+            return self.pages_count();
+        }
+        let seen = self.entries().take_while(|entry| entry.at <= at).filter(Entry::is_page).count();
+        seen as u32
+    }
+
     /// The last of the events that make a session: page views and web events.
     pub fn last_own(&self) -> Time {
         if !self.beats_last {

@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::account::{Account, Era};
 use super::arena::Arena;
+use super::attribution::Learner;
 use super::callers::Caller;
 use super::calls::CallState;
 use super::index::Index;
@@ -26,8 +27,8 @@ use crate::settings::{Rules, Settings};
 use crate::time::Time;
 
 const MAGIC: &[u8; 7] = b"CWSTATE";
-/// 2: packed sessions and leases, shared values by number, timers left out.
-const VERSION: u8 = 2;
+/// 3: what was learned, links of callers with weights. 2: packed sessions and leases, shared values by number, timers left out.
+const VERSION: u8 = 3;
 const HEADER: usize = MAGIC.len() + 1 + 16;
 
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,7 @@ struct AccountRef<'a> {
     calls: &'a Arena<CallState>,
     callers: &'a Arena<Caller>,
     lines: &'a Arena<Line>,
+    learner: &'a Learner,
 }
 
 #[derive(Deserialize)]
@@ -89,6 +91,7 @@ struct StoredAccount {
     calls: Arena<CallState>,
     callers: Arena<Caller>,
     lines: Arena<Line>,
+    learner: Learner,
 }
 
 impl Join {
@@ -142,6 +145,7 @@ impl<'a> AccountRef<'a> {
             calls: &account.calls,
             callers: &account.callers,
             lines: &account.lines,
+            learner: &account.learner,
         })
     }
 }
@@ -200,6 +204,7 @@ impl StoredAccount {
         account.calls = self.calls;
         account.callers = self.callers;
         account.lines = self.lines;
+        account.learner = self.learner;
         Ok(account)
     }
 }

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use super::account::Account;
 use super::few::Few;
 use super::intern::Sym;
+use super::links::Person;
 use super::name::Name;
 use super::session::Session;
 use super::timers::Thing;
@@ -38,6 +39,8 @@ pub(super) struct VisitorRest {
     pub clicks: Vec<Said>,
     /// `callback_request`, and the number to call.
     pub callbacks: Vec<Said>,
+    /// Who the site says this is, by hash.
+    pub user: Option<Person>,
     /// Made sessions that were taken back: one that begins when one of them did is that one again.
     pub taken_back: Vec<u32>,
 }

@@ -3,6 +3,7 @@
 
 use super::account::Account;
 use super::intern::{Campaign, Sym, Touch, hash_of};
+use super::links::person_named;
 use super::session::Session;
 use super::timeline::{Entry, What};
 use super::visitors::Said;
@@ -24,6 +25,9 @@ pub(super) fn place_after<T>(list: &[T], at: Time, time: impl Fn(&T) -> Time) ->
 impl Account {
     pub fn page_view(&mut self, at: Time, view: &PageView<'_>, visit: Option<&Visit<'_>>) {
         let visitor = self.visitor(&view.visitor_id);
+        if let Some(user) = &view.user_id {
+            self.identify(visitor, user);
+        }
         match &view.session_id {
             Some(id) => {
                 let ix = self.given_session(id, visitor, at);
@@ -42,6 +46,19 @@ impl Account {
                 let url = self.shared.texts.intern(&view.url);
                 self.own_event(visitor, Entry { at, what: What::Page { url, touch } });
             }
+        }
+    }
+
+    /// The site says who the visitor is: their calls are linked to that person from now on.
+    fn identify(&mut self, visitor: u32, user: &str) {
+        // Apart from the names of browsers.
+        let person = person_named(&format!("user {user}"));
+        if self.visitors[visitor].rest.as_ref().is_some_and(|rest| rest.user == Some(person)) {
+            return;
+        }
+        self.visitors[visitor].rest().user = Some(person);
+        for session in self.visits(visitor) {
+            self.touch_calls_of(session);
         }
     }
 
@@ -73,6 +90,11 @@ impl Account {
             list.insert(place, Said { at, phone, given });
             for session in self.visits(visitor) {
                 self.touch_calls_on_leases(session, at);
+            }
+            // Who asks to be called may have called before.
+            let called_before = if is_callback { self.calls_of_phone(phone) } else { Default::default() };
+            for call in called_before {
+                self.touch_call(call);
             }
         }
     }

@@ -147,6 +147,7 @@ impl<'s> Check<'s> {
             ("sales_cycle_days", settings.sales_cycle_days, SALES_CYCLE_DAYS_MAX, true),
             ("session_timeout_minutes", settings.session_timeout_minutes, SESSION_TIMEOUT_MINUTES_MAX, false),
             ("attribution_window_hours", settings.attribution_window_hours, ATTRIBUTION_WINDOW_HOURS_MAX, false),
+            ("attribution_threshold", settings.attribution_threshold.unwrap_or(0.0), 1.0, true),
             ("lateness_seconds", settings.lateness_seconds, LATENESS_SECONDS_MAX, true),
             ("call_timeout_minutes", settings.call_timeout_minutes, CALL_TIMEOUT_MINUTES_MAX, false),
         ] {

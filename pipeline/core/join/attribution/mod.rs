@@ -1,0 +1,294 @@
+//! The choice among candidates: which session's visitor is calling, and how sure that is (docs/attribution.md).
+//!
+//! Calls come to a number from several sources at once: each session that was shown it, each caller who calls again, and those
+//! who never saw it there. Each source has a rate at the call's instant, given all that is seen of it; a call belongs to
+//! each in proportion to its rate, and "none of them" is one of them (superposition of point processes; Bayes' rule). The rates
+//! are learned per account and pool ([`learn`], [`rates`]), by when calls come and what else could have been the case then.
+//!
+//! Every rate and factor lies within bounds that stand beside it, so their products neither vanish nor overflow.
+
+mod bins;
+mod learn;
+mod rates;
+
+pub(super) use bins::{NEAR_SECONDS, State, seconds};
+pub(super) use learn::Learner;
+pub(super) use rates::{Count, Rates, Tally};
+
+use smallvec::SmallVec;
+
+use crate::limits::CLICK_WINDOW;
+use crate::time::{MICROS_PER_SECOND, Time};
+
+/// What is known of one candidate.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Evidence {
+    pub last_sign: Time,
+    pub state: State,
+    /// Microseconds since the last sign of life, or since the lease was given back.
+    pub delay: i64,
+    /// Since the last click on this number, if that was moments before.
+    pub clicked: Option<i64>,
+    /// Since the visitor asked to be called at this caller's number; less than nothing if that came later.
+    pub asked: Option<i64>,
+    /// How likely the caller's telephone is this visitor's, by other calls.
+    pub link: f64,
+    /// How likely the session has made its call already.
+    pub spent: f64,
+    /// The session was shown another number since.
+    pub moved: bool,
+    /// Whether the caller's country is the session's; nothing where one of them is not known.
+    pub same_country: Option<bool>,
+    /// Page views by the call's start.
+    pub pages: u32,
+    /// Microseconds from the grant to the last sign of life.
+    pub shown: i64,
+}
+
+/// What is known of the call, and what its candidates are judged by.
+pub(super) struct Judge<'a> {
+    pub rates: &'a Rates,
+    /// How likely somebody of whom nothing is known has this telephone; 1 for a withheld one, and where nobody had it yet.
+    pub anybody: f64,
+    /// Somebody was called who had asked for it.
+    pub is_callback: bool,
+    /// Microseconds since this caller's call before, if there was one.
+    pub called_before: Option<i64>,
+    /// How likely that was a call of somebody who never saw this number; 0 where it was another number.
+    pub was_stranger: f64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Choice {
+    /// The likeliest; nothing where that is "none of them".
+    pub chosen: Option<usize>,
+    /// Of each candidate, in their order.
+    pub probabilities: Vec<f64>,
+    /// The part of them that does not rest on an earlier call of this caller.
+    pub first_calls: Vec<f64>,
+    pub none: f64,
+    /// What the choice rests on, if without it another would be likeliest.
+    pub rests_on: Option<RestsOn>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RestsOn {
+    Click,
+    Caller,
+}
+
+/// How much a session that was shown another number since is held back.
+const MOVED: f64 = 0.02;
+/// How much of a session's rate goes once it has called.
+const SPENT: f64 = 0.98;
+/// The chance that somebody calls again, and after how many seconds on average.
+const REPEATS: (f64, f64) = (0.15, 130_000.0);
+/// Callers whom no session explains call again less often: many had the wrong number.
+const STRANGERS_REPEAT: f64 = 0.1;
+/// Calls a second to somebody who asked for it, within the hour and later.
+const ASKED: (f64, f64) = (1e-3, 1e-6);
+const HOUR: i64 = 3_600 * MICROS_PER_SECOND;
+/// How much is left of other rates for a call to somebody who asked for it.
+const NOT_ASKED: f64 = 0.01;
+
+/// For planning pools: shares and mean delays in seconds, during the visit, within hours, within days.
+const DELAYS: [(f64, f64); 3] = [(0.5, 300.0), (0.3, 7_200.0), (0.2, 86_400.0)];
+
+/// The share of a session's calls that come more than so many microseconds after its last sign of life.
+pub(crate) fn share_of_calls_after(delay: i64) -> f64 {
+    let delay = delay.max(0) as f64 / MICROS_PER_SECOND as f64;
+    DELAYS.iter().map(|(share, mean)| share * (-delay / mean).exp()).sum()
+}
+
+/// Which evidence is looked at.
+#[derive(Clone, Copy)]
+struct With {
+    click: bool,
+    caller: bool,
+}
+
+const ALL: With = With { click: true, caller: true };
+
+/// Nothing is made of pages where none is known.
+fn by_pages(rates: &Rates, pages: u32) -> f64 {
+    if pages == 0 { 1.0 } else { f64::from(rates.pages[bins::pages(pages)]) }
+}
+
+/// The rate at which one of whom nothing else is known calls so long after the last sign of life.
+pub(super) fn base(rates: &Rates, state: State, delay: i64, pages: u32, shown: i64) -> f64 {
+    let delay = seconds(delay);
+    if delay < NEAR_SECONDS {
+        f64::from(rates.near[bins::near(state, delay)]) * by_pages(rates, pages)
+    } else {
+        f64::from(rates.far[bins::far(delay)]) * f64::from(rates.cells[bins::cell(pages, seconds(shown))])
+    }
+}
+
+impl Judge<'_> {
+    fn repeats(&self) -> f64 {
+        let (share, mean) = REPEATS;
+        let since = self.called_before.map(seconds);
+        self.rates.unit * since.map_or(0.0, |since| (share / mean * (-since / mean).exp()).max(1e-9))
+    }
+
+    /// The rate of the session's first call, and of another one by its visitor.
+    fn weights(&self, it: &Evidence, with: With) -> (f64, f64) {
+        let rates = self.rates;
+        let mut first = match it.clicked {
+            Some(since) if with.click => rates.unit * bins::CLICKS[bins::click(seconds(since))],
+            _ => base(rates, it.state, it.delay, it.pages, it.shown),
+        };
+        if it.moved {
+            first *= MOVED;
+        }
+        if let Some(same) = it.same_country {
+            first *= f64::from(rates.countries[usize::from(!same)]);
+        }
+        first *= 1.0 - SPENT * it.spent;
+        if self.is_callback {
+            first *= NOT_ASKED;
+        }
+        if !with.caller {
+            return (first, 0.0);
+        }
+        first *= it.link + (1.0 - it.link) * self.anybody;
+        let asked = match it.asked {
+            Some(since) if (0..HOUR).contains(&since) => rates.unit * ASKED.0,
+            Some(_) => rates.unit * ASKED.1,
+            None => 0.0,
+        };
+        (first + asked, it.link * self.repeats())
+    }
+
+    fn none(&self, with: With) -> f64 {
+        let mut none = self.rates.stray;
+        if self.is_callback {
+            none *= NOT_ASKED;
+        }
+        if !with.caller {
+            return none;
+        }
+        none * self.anybody + self.was_stranger * STRANGERS_REPEAT * self.repeats()
+    }
+
+    fn posterior(&self, evidence: &[Evidence], with: With) -> Choice {
+        let weights: Vec<(f64, f64)> = evidence.iter().map(|it| self.weights(it, with)).collect();
+        let none = self.none(with);
+        let all = none + weights.iter().map(|(first, again)| first + again).sum::<f64>();
+        let probabilities: Vec<f64> = weights.iter().map(|(first, again)| (first + again) / all).collect();
+        let none = none / all;
+        let chosen = likeliest(&probabilities, none);
+        let first_calls = weights.iter().map(|(first, _)| first / all).collect();
+        Choice { chosen, probabilities, first_calls, none, rests_on: None }
+    }
+
+    /// Chooses among `evidence`, which is in the order in which equals are preferred. A single candidate is always named.
+    pub fn choose(&self, evidence: &[Evidence]) -> Choice {
+        let mut choice = self.posterior(evidence, ALL);
+        if evidence.len() == 1 {
+            choice.chosen = Some(0);
+            return choice;
+        }
+        let without = |with| self.posterior(evidence, with).chosen != choice.chosen;
+        choice.rests_on = match choice.chosen.map(|chosen| &evidence[chosen]) {
+            Some(it) if it.clicked.is_some() && without(With { click: false, ..ALL }) => Some(RestsOn::Click),
+            Some(it) if it.knows_caller() && without(With { caller: false, ..ALL }) => Some(RestsOn::Caller),
+            _ => None,
+        };
+        choice
+    }
+
+    /// What could be said if nothing were known of this caller's other calls.
+    pub fn unacquainted(&self, evidence: &[Evidence]) -> Choice {
+        self.posterior(evidence, With { caller: false, ..ALL })
+    }
+}
+
+impl Evidence {
+    pub fn is_active(&self) -> bool {
+        self.state == State::Held
+    }
+
+    pub fn knows_caller(&self) -> bool {
+        self.link > 0.0 || self.asked.is_some()
+    }
+}
+
+/// The first of the likeliest, or nothing where none of them is likelier.
+fn likeliest(of: &[f64], none: f64) -> Option<usize> {
+    let mut best = None;
+    let mut most = none;
+    for (at, probability) in of.iter().enumerate() {
+        if *probability > most {
+            (best, most) = (Some(at), *probability);
+        }
+    }
+    best
+}
+
+/// Whether a click at `at` is moments before a call that starts at `start`.
+pub(super) fn is_moments_before(at: Time, start: Time) -> bool {
+    (0..=CLICK_WINDOW).contains(&start.since(at))
+}
+
+/// Counts a call for each of its candidates, by how likely it was theirs and their first.
+pub(super) fn count_call(tally: &mut Tally, evidence: &[Evidence], choice: &Choice) {
+    let add = |count: &mut Count, calls: f64, chances: f64| {
+        count.calls += calls as f32;
+        count.chances += chances as f32;
+    };
+    let far = evidence.iter().filter(|it| seconds(it.delay) >= NEAR_SECONDS).count() as f64;
+    let first: f64 = choice.first_calls.iter().sum();
+    tally.calls += first + choice.none;
+    tally.strays += choice.none;
+    for (it, &share) in evidence.iter().zip(&choice.first_calls) {
+        let delay = seconds(it.delay);
+        if let Some(same) = it.same_country {
+            add(&mut tally.countries[usize::from(!same)], share, first / evidence.len() as f64);
+        }
+        if it.clicked.is_some() {
+            continue;
+        }
+        if delay < NEAR_SECONDS {
+            add(&mut tally.near[bins::near(it.state, delay)], share, 0.0);
+            add(&mut tally.pages[bins::pages(it.pages)], share, 0.0);
+        } else {
+            add(&mut tally.far[bins::far(delay)], share, 0.0);
+            // Against all others that were far at that time.
+            add(&mut tally.cells[bins::cell(it.pages, seconds(it.shown))], share, 1.0 / far);
+        }
+    }
+}
+
+/// One candidate who could have called at a point in time.
+pub(super) struct Chance {
+    pub state: State,
+    pub delay: i64,
+    pub pages: u32,
+    /// At what rate, by what was known then and its delay alone.
+    pub rate: f64,
+}
+
+/// A number at a point in time at which somebody might have called.
+pub(super) struct Point {
+    /// Those whose last sign of life was not long before.
+    pub near: SmallVec<[Chance; 2]>,
+    /// A session is shown the number every so many seconds.
+    pub shown_every: f64,
+    /// How many seconds back sessions are known.
+    pub known: f64,
+}
+
+pub(super) fn count_point(tally: &mut Tally, point: &Point, weight: f64) {
+    tally.points += weight;
+    for it in &point.near {
+        tally.near[bins::near(it.state, seconds(it.delay))].chances += weight as f32;
+        tally.pages[bins::pages(it.pages)].chances += (weight * it.rate) as f32;
+    }
+    for (at, count) in tally.far.iter_mut().enumerate() {
+        count.chances += (weight * bins::far_width(at, point.known) / point.shown_every) as f32;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,350 @@
+//! How a call is joined: who could be calling, what is known of each, and which of them it is.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::account::Account;
+use super::attribution::{Choice, Evidence, Judge, Rates, RestsOn, State, is_moments_before};
+use super::links::Link;
+use super::visitors::Said;
+use crate::event::Direction;
+use crate::limits::CANDIDATES_PER_CALL;
+use crate::row::{Method, SourceRow, Str};
+use crate::settings::NumberKind;
+use crate::source::channel;
+use crate::time::{MICROS_PER_HOUR, Time};
+
+/// How a call is joined.
+#[derive(Default)]
+pub(super) struct Decision {
+    pub method: Option<Method>,
+    pub confidence: Option<f64>,
+    pub source_confidence: Option<f64>,
+    pub candidates: Vec<Candidate>,
+    pub choice: Option<Choice>,
+    pub chosen: Option<usize>,
+    pub source: Option<Arc<SourceRow>>,
+    pub is_static: bool,
+}
+
+/// One session that may have held the number, or a visitor's leases that fall into no session.
+pub(super) struct Candidate {
+    pub session: Option<u32>,
+    pub visitor: u32,
+    pub lease: u32,
+    pub evidence: Evidence,
+}
+
+/// How likely sessions have called before on this number, by session.
+type Spent = SmallVec<[(u32, f64); 16]>;
+
+/// Where a call finds its candidates.
+struct Place<'a> {
+    ix: u32,
+    start: Time,
+    links: &'a [Link],
+    spent: Spent,
+}
+
+impl Account {
+    pub fn decide(&self, ix: u32) -> Decision {
+        let call = &self.calls[ix];
+        let Some(number) = call.tracking_number().number().filter(|_| call.direction() != Direction::Outbound) else {
+            return Decision::default();
+        };
+        if let Some(number) = self.rules(call.start()).number(number)
+            && number.kind == NumberKind::Static
+        {
+            return static_decision(number);
+        }
+        let links = self.links_of(ix);
+        let candidates = self.ordered_candidates(ix, &links);
+        if candidates.is_empty() {
+            return Decision::default();
+        }
+        let choice = self.judge(ix, &candidates, &links, |judge, evidence| judge.choose(evidence));
+        self.decision(ix, candidates, choice)
+    }
+
+    /// Whose a call would be if nothing were known of its caller's other calls: the visitor, if that is likely.
+    pub fn decide_alone(&self, ix: u32) -> Option<(u32, f64)> {
+        let candidates = self.ordered_candidates(ix, &[]);
+        if candidates.is_empty() {
+            return None;
+        }
+        let choice = self.judge(ix, &candidates, &[], |judge, evidence| judge.unacquainted(evidence));
+        choice.chosen.map(|at| (candidates[at].visitor, choice.probabilities[at]))
+    }
+
+    /// The latest seen first.
+    fn ordered_candidates(&self, ix: u32, links: &[Link]) -> Vec<Candidate> {
+        let mut candidates = self.candidates(ix, links);
+        if candidates.len() > 1 {
+            let key = |it: &Candidate| std::cmp::Reverse((it.evidence.last_sign, self.leases[it.lease].granted_at));
+            candidates.sort_by(|a, b| {
+                let name = |it: &Candidate| it.session.map(|session| self.session_name(session));
+                key(a).cmp(&key(b)).then_with(|| name(a).cmp(&name(b)))
+            });
+            candidates.truncate(CANDIDATES_PER_CALL);
+        }
+        candidates
+    }
+
+    /// The pool that a call's number belongs to: by the latest of its leases.
+    pub fn pool_of(&self, candidates: &[Candidate]) -> Option<Str> {
+        let latest = candidates.iter().max_by_key(|it| self.leases[it.lease].granted_at)?;
+        self.terms(latest.lease).map(|terms| self.shared.text(terms.pool))
+    }
+
+    fn judge<T>(
+        &self,
+        ix: u32,
+        candidates: &[Candidate],
+        links: &[Link],
+        say: impl FnOnce(&Judge<'_>, &[Evidence]) -> T,
+    ) -> T {
+        let call = &self.calls[ix];
+        let evidence: Vec<Evidence> = candidates.iter().map(|it| it.evidence.clone()).collect();
+        let pool = self.pool_of(candidates);
+        let rates: &Rates = self.learner.rates(call.start(), pool.as_deref()).unwrap_or(&self.supposed);
+        let before = self.called_before(ix, links);
+        let judge = Judge {
+            rates,
+            anybody: before.anybody,
+            is_callback: call.direction() == Direction::Callback,
+            called_before: before.since,
+            was_stranger: before.was_stranger,
+        };
+        say(&judge, &evidence)
+    }
+
+    fn decision(&self, ix: u32, candidates: Vec<Candidate>, mut choice: Choice) -> Decision {
+        let call = &self.calls[ix];
+        let threshold = self.rules(call.start()).settings().attribution_threshold;
+        choice.chosen = choice.chosen.filter(|at| choice.probabilities[*at] >= threshold.unwrap_or(0.0));
+        let source_of = |it: &Candidate| it.session.and_then(|session| self.source_of(session));
+        let mass = |source: &Arc<SourceRow>| -> f64 {
+            let of_it = candidates.iter().zip(&choice.probabilities);
+            of_it.filter(|(it, _)| source_of(it) == Some(source)).map(|(_, probability)| probability).sum::<f64>().min(1.0)
+        };
+        let source = match choice.chosen {
+            Some(at) => source_of(&candidates[at]).map(|source| (source.clone(), mass(source))),
+            // No session is likelier than none of them, but all that share a source may be.
+            None => {
+                let mut best: Option<(Arc<SourceRow>, f64)> = None;
+                let mut seen: Vec<&Arc<SourceRow>> = Vec::new();
+                for source in candidates.iter().filter_map(source_of) {
+                    if seen.contains(&source) {
+                        continue;
+                    }
+                    seen.push(source);
+                    let mass = mass(source);
+                    if mass > best.as_ref().map_or(choice.none, |(_, most)| *most) && mass >= threshold.unwrap_or(0.0) {
+                        best = Some((source.clone(), mass));
+                    }
+                }
+                best
+            }
+        };
+        let method = choice.chosen.map(|at| match choice.rests_on {
+            Some(RestsOn::Click) => Method::Click,
+            Some(RestsOn::Caller) => Method::Caller,
+            None if call.extension.get().is_some() => Method::Extension,
+            None if candidates[at].evidence.is_active() => Method::Lease,
+            None => Method::Window,
+        });
+        Decision {
+            method,
+            confidence: choice.chosen.map(|at| choice.probabilities[at]),
+            source_confidence: source.as_ref().map(|(_, mass)| *mass),
+            source: source.map(|(source, _)| source),
+            chosen: choice.chosen,
+            candidates,
+            choice: Some(choice),
+            is_static: false,
+        }
+    }
+
+    /// The sessions that held the number (and extension) before the call, and were seen within the window.
+    fn candidates(&self, ix: u32, links: &[Link]) -> Vec<Candidate> {
+        let call = &self.calls[ix];
+        let Some((number, start)) = call.line else { return Vec::new() };
+        let Some(line) = self.find_line(number) else { return Vec::new() };
+        let line = &self.lines[line];
+        let granted = line.leases.partition_point(|lease| self.leases[*lease].granted_at <= start);
+        let extension = call.extension.get();
+        let mut held: Vec<(Option<u32>, u32, u32)> = Vec::new();
+        for &lease in &line.leases[..granted] {
+            let is_dialled = || {
+                let own = self.terms(lease).and_then(|terms| terms.extension);
+                own.map(|own| self.shared.texts.get(own)) == extension
+            };
+            if extension.is_none() || is_dialled() {
+                held.push((self.leases[lease].session(), self.lease_visitor(lease), lease));
+            }
+        }
+        // Stable: the leases of one session stay in order of their grant.
+        held.sort_by_key(|(session, visitor, _)| (*session, *visitor));
+        let window = self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64;
+        let place = Place { ix, start, links, spent: self.spent(ix, start) };
+        let mut candidates = Vec::new();
+        for group in held.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let candidate = self.candidate(&place, group);
+            if start.since(candidate.evidence.last_sign) as f64 <= window {
+                candidates.push(candidate);
+            }
+        }
+        candidates
+    }
+
+    /// How likely sessions have made earlier calls to this number, other callers' or this one's.
+    fn spent(&self, ix: u32, start: Time) -> Spent {
+        let mut spent = Spent::new();
+        let Some(line) = self.calls[ix].line.and_then(|(number, _)| self.find_line(number)) else { return spent };
+        let calls = self.lines[line].calls();
+        let upto = calls.partition_point(|(at, _)| *at <= start);
+        for &(at, call) in &calls[..upto] {
+            if call == ix || (at == start && !self.is_before(call, ix)) {
+                continue;
+            }
+            for &(session, percent) in &self.calls[call].likely {
+                spent.push((session, f64::from(percent) / 100.0));
+            }
+        }
+        spent.sort_unstable_by_key(|(session, _)| *session);
+        spent.dedup_by(|next, held| {
+            let same = next.0 == held.0;
+            if same {
+                held.1 = (held.1 + next.1).min(1.0);
+            }
+            same
+        });
+        spent
+    }
+
+    /// Of calls that start at once, the one of the lesser id is first.
+    fn is_before(&self, call: u32, other: u32) -> bool {
+        self.text_of(&self.calls[call].id) < self.text_of(&self.calls[other].id)
+    }
+
+    /// One candidate of all leases of a session: the active one, else the latest, is its lease.
+    fn candidate(&self, place: &Place<'_>, group: &[(Option<u32>, u32, u32)]) -> Candidate {
+        let (ix, start) = (place.ix, place.start);
+        let (session, visitor, latest) = group[group.len() - 1];
+        let active = group.iter().rev().map(|(_, _, lease)| *lease).find(|&lease| self.leases[lease].is_active(start));
+        let lease = active.unwrap_or(latest);
+        let held = &self.leases[lease];
+        let last_sign = match session {
+            Some(session) => self.last_sign(session, start),
+            None => self.loose_sign(visitor, start),
+        };
+        let last_sign = last_sign.unwrap_or(held.granted_at);
+        let (state, since) = self.state_of(lease, last_sign, start);
+        let spent = session.and_then(|session| {
+            let at = place.spent.binary_search_by_key(&session, |(session, _)| *session).ok()?;
+            Some(place.spent[at].1)
+        });
+        let evidence = Evidence {
+            last_sign,
+            state,
+            delay: start.since(since),
+            clicked: self.clicked(ix, session, visitor, start),
+            asked: self.asked(ix, visitor, start),
+            link: self.link(place.links, visitor, start),
+            spent: spent.unwrap_or(0.0),
+            moved: session.is_some_and(|session| self.has_moved(session, lease, start)),
+            same_country: self.same_country(ix, session),
+            pages: session.map_or(0, |session| self.sessions[session].pages_by(start)),
+            shown: last_sign.since(self.leases[group[0].2].granted_at),
+        };
+        Candidate { session, visitor, lease, evidence }
+    }
+
+    /// What has become of a lease at `start`, and since when nothing was seen of its session.
+    pub fn state_of(&self, lease: u32, last_sign: Time, start: Time) -> (State, Time) {
+        let lease = &self.leases[lease];
+        match lease.released_at().filter(|at| *at <= start) {
+            _ if lease.is_active(start) => (State::Held, last_sign),
+            Some(released) if released >= last_sign => (State::Released, released),
+            // Something was seen of it since: it did not end with the lease.
+            Some(_) | None => (State::Lapsed, last_sign),
+        }
+    }
+
+    /// Whether the session was shown another number later.
+    fn has_moved(&self, session: u32, lease: u32, start: Time) -> bool {
+        let leases = self.sessions[session].leases();
+        if leases.len() == 1 {
+            return false;
+        }
+        let own = &self.leases[lease];
+        let line = |lease: u32| self.terms(lease).map(|terms| terms.line);
+        leases.iter().any(|&other| {
+            let granted_at = self.leases[other].granted_at;
+            granted_at > own.granted_at && granted_at <= start && line(other) != line(lease)
+        })
+    }
+
+    /// The last sign of life of a visitor without a session: a grant or renewal of a lease that falls into none.
+    fn loose_sign(&self, visitor: u32, start: Time) -> Option<Time> {
+        let leases = self.visitors[visitor].loose_leases().iter().map(|&lease| &self.leases[lease]);
+        let loose = leases.filter(|lease| lease.session().is_none());
+        loose.filter_map(|lease| lease.last_told(start)).max()
+    }
+
+    /// How long before the call the visitor clicked on its number, if that was moments before, in that session.
+    fn clicked(&self, ix: u32, session: Option<u32>, visitor: u32, start: Time) -> Option<i64> {
+        let rest = self.visitors[visitor].rest.as_ref()?;
+        let number = self.calls[ix].tracking_number().number();
+        let in_session = |said: &Said| match (session, said.given) {
+            (Some(session), Some(given)) => session == given,
+            (Some(session), None) => self.made_session_at(visitor, said.at) == Some(session),
+            (None, _) => false,
+        };
+        let clicks = rest.clicks.iter().rev();
+        let said = clicks
+            .filter(|said| Some(said.phone) == number && is_moments_before(said.at, start) && in_session(said))
+            .max_by_key(|said| said.at)?;
+        Some(start.since(said.at))
+    }
+
+    /// How long before the call the visitor asked to be called at the caller's number; less than nothing if later.
+    fn asked(&self, ix: u32, visitor: u32, start: Time) -> Option<i64> {
+        let rest = self.visitors[visitor].rest.as_ref()?;
+        let caller = self.calls[ix].caller().number()?;
+        let said = rest.callbacks.iter().filter(|said| said.phone == caller);
+        said.map(|said| start.since(said.at)).min_by_key(|since| (*since < 0, since.abs()))
+    }
+
+    fn same_country(&self, ix: u32, session: Option<u32>) -> Option<bool> {
+        let caller = self.calls[ix].country.as_ref()?.1.as_ref()?;
+        let place = self.shared.places.get(self.touch_of(session?)?.place);
+        place.country.as_ref().map(|country| **country == **caller)
+    }
+}
+
+/// A static number is its source's alone.
+fn static_decision(number: &crate::settings::Number) -> Decision {
+    let names_source = number.source.is_some() || number.medium.is_some() || number.campaign.is_some();
+    let (source, medium) = (number.source.as_deref(), number.medium.as_deref());
+    let (source, medium) = (source.unwrap_or("(not set)"), medium.unwrap_or("(not set)"));
+    let row = names_source.then(|| {
+        Arc::new(SourceRow {
+            channel: channel(source, medium, number.campaign.as_deref()),
+            source: source.into(),
+            medium: medium.into(),
+            campaign: number.campaign.as_deref().map(Str::from),
+            term: None,
+            content: None,
+        })
+    });
+    Decision {
+        method: Some(Method::Static),
+        confidence: names_source.then_some(1.0),
+        source_confidence: names_source.then_some(1.0),
+        source: row,
+        is_static: true,
+        ..Decision::default()
+    }
+}

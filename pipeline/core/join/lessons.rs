@@ -1,0 +1,115 @@
+//! What a call teaches, once it is decided: when calls come, against when they could have come.
+
+use smallvec::SmallVec;
+
+use super::account::Account;
+use super::attribution::{Chance, Evidence, NEAR_SECONDS, Point, base, count_call, count_point, seconds};
+use super::choice::Decision;
+use crate::event::Direction;
+use crate::limits::{LEASES_PER_POINT, POINTS_PER_CALL};
+use crate::row::Str;
+use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND, Time};
+
+/// Numbers that are tried, until one is of the call's pool.
+const TRIES: u64 = 8;
+/// How often a number is shown is told by the leases of so long before.
+const SHOWN_WITHIN: i64 = 2 * MICROS_PER_HOUR;
+
+/// A one-to-one scrambling of 64 bits (SplitMix64's last step): chance that is the same in every replay.
+fn scramble(n: u64) -> u64 {
+    let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
+}
+
+/// From 0 to `n - 1`.
+fn below(bits: u64, n: u64) -> u64 {
+    ((u128::from(bits) * u128::from(n)) >> 64) as u64
+}
+
+impl Account {
+    /// Counts a call that was decided for the first time. What is told of it later changes its row, not what it taught.
+    pub fn learn(&mut self, ix: u32, decision: &Decision, due: Time) {
+        let call = &self.calls[ix];
+        let Some(choice) = &decision.choice else { return };
+        if call.direction() != Direction::Inbound || call.extension.get().is_some() {
+            return;
+        }
+        let start = call.start();
+        let pool = self.pool_of(&decision.candidates);
+        let evidence: Vec<Evidence> = decision.candidates.iter().map(|it| it.evidence.clone()).collect();
+        let points = self.points(ix, start, pool.as_ref());
+        let weight = 1.0 / POINTS_PER_CALL as f64;
+        for tally in self.learner.tallies(start, pool.as_ref(), due) {
+            count_call(tally, &evidence, choice);
+            for point in &points {
+                count_point(tally, point, weight);
+            }
+        }
+    }
+
+    /// Numbers of the pool at random times of the day before: what could have been seen there, had somebody called.
+    fn points(&self, ix: u32, start: Time, pool: Option<&Str>) -> SmallVec<[Point; POINTS_PER_CALL as usize]> {
+        let seed = xxhash_rust::xxh3::xxh3_64(self.text_of(&self.calls[ix].id).as_bytes());
+        let point = |n| {
+            let bits = scramble(seed.wrapping_add(n));
+            let at = start.minus(below(bits, MICROS_PER_DAY as u64) as i64);
+            let lines = (1..=TRIES).map(|again| below(scramble(bits.wrapping_add(again)), u64::from(self.lines.slots())));
+            let line = lines.map(|line| line as u32).find(|&line| self.is_of_pool(line, pool))?;
+            self.point(line, at, pool)
+        };
+        (0..POINTS_PER_CALL).filter_map(point).collect()
+    }
+
+    fn is_of_pool(&self, line: u32, pool: Option<&Str>) -> bool {
+        let last = self.lines.get(line).and_then(|line| line.leases.last());
+        let terms = last.and_then(|&lease| self.terms(lease));
+        terms.is_some_and(|terms| Some(self.shared.texts.get(terms.pool)) == pool)
+    }
+
+    /// A number as it was at a time; nothing if a call would have had no candidate.
+    fn point(&self, line: u32, at: Time, pool: Option<&Str>) -> Option<Point> {
+        let leases = &self.lines[line].leases;
+        let granted = leases.partition_point(|lease| self.leases[*lease].granted_at <= at);
+        let recent = &leases[granted.saturating_sub(LEASES_PER_POINT)..granted];
+        let window = (self.rules(at).settings().attribution_window_hours * MICROS_PER_HOUR as f64) as i64;
+        let age = |lease: u32| at.since(self.leases[lease].granted_at);
+        recent.last().filter(|lease| age(**lease) <= window)?;
+        let within = recent.iter().filter(|lease| age(**lease) <= SHOWN_WITHIN).count();
+        let shown_every = match recent.first() {
+            Some(&first) if within == LEASES_PER_POINT => seconds(age(first)) / (within - 1) as f64,
+            _ if within > 0 => seconds(SHOWN_WITHIN) / within as f64,
+            _ => f64::INFINITY,
+        };
+        let known = self.learner.since().map_or(0, |since| at.since(since)).clamp(0, window);
+        let near = self.near(recent, at, pool);
+        Some(Point { near, shown_every, known: seconds(known) })
+    }
+
+    /// Sessions whose last sign of life was not long before.
+    fn near(&self, leases: &[u32], at: Time, pool: Option<&Str>) -> SmallVec<[Chance; 2]> {
+        let rates = self.learner.rates(at, pool.map(|pool| &**pool)).unwrap_or(&self.supposed);
+        let mut near = SmallVec::new();
+        let mut seen: SmallVec<[(Option<u32>, u32); LEASES_PER_POINT]> = SmallVec::new();
+        for &lease in leases.iter().rev() {
+            let (session, visitor) = (self.leases[lease].session(), self.lease_visitor(lease));
+            if seen.contains(&(session, visitor)) {
+                continue;
+            }
+            seen.push((session, visitor));
+            let last_sign = match session {
+                Some(session) => self.last_sign(session, at),
+                None => self.leases[lease].last_told(at),
+            };
+            let last_sign = last_sign.unwrap_or(self.leases[lease].granted_at);
+            let (state, since) = self.state_of(lease, last_sign, at);
+            let delay = at.since(since);
+            if delay < (NEAR_SECONDS * MICROS_PER_SECOND as f64) as i64 {
+                let pages = session.map_or(0, |session| self.sessions[session].pages_by(at));
+                near.push(Chance { state, delay, pages, rate: base(rates, state, delay, 0, 0) });
+            }
+        }
+        near
+    }
+}

@@ -1,0 +1,169 @@
+//! Who a caller is: visitors to whom this telephone's calls were joined, each with how often and how surely, and less so
+//! with time. Many telephones may be one visitor's, and many visitors may share one telephone.
+
+use std::num::NonZeroU64;
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use super::account::Account;
+use super::choice::Decision;
+use super::intern::hash_of;
+use crate::limits::{LATER_CALLS_HEARD, VISITORS_PER_CALLER};
+use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Time};
+
+/// A person, as a caller remembers them: a user whom the site knows, else a browser. By hash, since callers are remembered for
+/// longer than visitors.
+pub(super) type Person = NonZeroU64;
+
+/// That a telephone is a person's.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Link {
+    pub person: Person,
+    /// Calls, each by how likely it was theirs, as of `hour`.
+    pub weight: f32,
+    /// Since 1970.
+    pub hour: u32,
+}
+
+/// A call's part in a link: whose it was, and how likely in hundredths.
+pub(super) type Joined = SmallVec<[(Person, u8); 2]>;
+
+/// After so long a link counts half.
+const HALF_LIFE: f64 = (180 * MICROS_PER_DAY) as f64;
+/// Links are never surer than this: telephones are lent, and numbers given to others.
+const SUREST: f64 = 0.98;
+/// Less likely ones are not kept.
+const LEAST_PERCENT: u8 = 10;
+/// Callers that are supposed before any are known.
+const CALLERS_SUPPOSED: f64 = 50.0;
+/// The share of calls of a telephone with many owners that are new ones'.
+const NEW_OWNERS: f64 = 0.7;
+
+/// What a caller's calls before tell.
+pub(super) struct Before {
+    pub anybody: f64,
+    pub since: Option<i64>,
+    pub was_stranger: f64,
+}
+
+impl Link {
+    pub fn of(person: Person, percent: u8, at: Time) -> Link {
+        Link { person, weight: f32::from(percent) / 100.0, hour: (at.0.max(0) / MICROS_PER_HOUR) as u32 }
+    }
+
+    /// The two together, as of the later.
+    pub fn and(self, other: Link) -> Link {
+        let hour = self.hour.max(other.hour);
+        Link { weight: self.weight_at(hour) + other.weight_at(hour), hour, ..self }
+    }
+
+    fn weight_at(self, hour: u32) -> f32 {
+        let hours = f64::from(hour) - f64::from(self.hour);
+        (f64::from(self.weight) * (-hours.max(0.0) * MICROS_PER_HOUR as f64 / HALF_LIFE).exp2()) as f32
+    }
+
+    /// How likely the telephone is still theirs.
+    pub fn sure(self, at: Time) -> f64 {
+        f64::from(self.weight_at((at.0.max(0) / MICROS_PER_HOUR) as u32)).min(SUREST)
+    }
+}
+
+fn add(links: &mut Vec<Link>, link: Link) {
+    match links.iter_mut().find(|held| held.person == link.person) {
+        Some(held) => *held = held.and(link),
+        None => links.push(link),
+    }
+}
+
+impl Account {
+    /// A visitor as callers know them.
+    pub fn person(&self, visitor: u32) -> Person {
+        let visitor = &self.visitors[visitor];
+        let user = visitor.rest.as_ref().and_then(|rest| rest.user);
+        user.unwrap_or_else(|| person_named(&self.text_of(&visitor.id)))
+    }
+
+    /// Everybody whose telephone the caller's may be, by all their other calls: earlier ones by what was decided, later ones by
+    /// what they tell by themselves, so that no two calls rest on each other.
+    pub fn links_of(&self, ix: u32) -> Vec<Link> {
+        let mut links = Vec::new();
+        let Some((caller, place)) = self.place_of_call(ix) else { return links };
+        caller.joined_before().for_each(|link| add(&mut links, link));
+        for entry in &caller.recent()[..place] {
+            for &(person, percent) in &entry.joined {
+                add(&mut links, Link::of(person, percent, entry.start));
+            }
+        }
+        let later = caller.recent()[place + 1..].iter().filter_map(|entry| Some((entry.start, entry.call?)));
+        for (start, call) in later.take(LATER_CALLS_HEARD) {
+            if let Some((visitor, probability)) = self.decide_alone(call)
+                && let percent = percent(probability)
+                && percent >= 50
+            {
+                add(&mut links, Link::of(self.person(visitor), percent, start));
+            }
+        }
+        links
+    }
+
+    /// How likely the caller's telephone is this visitor's.
+    pub fn link(&self, links: &[Link], visitor: u32, at: Time) -> f64 {
+        if links.is_empty() {
+            return 0.0;
+        }
+        let (person, browser) = (self.person(visitor), person_named(&self.text_of(&self.visitors[visitor].id)));
+        let of = links.iter().filter(|link| link.person == person || link.person == browser);
+        of.map(|link| link.sure(at)).fold(0.0, f64::max)
+    }
+
+    pub fn called_before(&self, ix: u32, links: &[Link]) -> Before {
+        let nobody = Before { anybody: 1.0, since: None, was_stranger: 0.0 };
+        let Some((caller, place)) = self.place_of_call(ix) else { return nobody };
+        let start = self.calls[ix].start();
+        let calls = caller.calls_before(place);
+        if calls == 0 && links.is_empty() {
+            return nobody;
+        }
+        let owners = links.iter().filter(|link| link.weight >= 0.3).count();
+        let owners = if owners >= VISITORS_PER_CALLER { f64::from(calls) * NEW_OWNERS } else { owners.max(1) as f64 };
+        let anybody = (owners / (self.callers.len() as f64 + CALLERS_SUPPOSED)).min(1.0);
+        let last = caller.recent()[..place].last();
+        let since = last.map(|entry| start.since(entry.start)).or_else(|| {
+            let hour = caller.last_hour_before()?;
+            Some(start.0 - i64::from(hour) * MICROS_PER_HOUR)
+        });
+        let here = |call: u32| self.calls[call].line.map(|(number, _)| number) == self.calls[ix].line.map(|it| it.0);
+        let was_stranger = last.filter(|entry| entry.call.is_some_and(here)).map_or(0.0, |entry| {
+            1.0 - (entry.joined.iter().map(|(_, percent)| f64::from(*percent)).sum::<f64>() / 100.0).min(1.0)
+        });
+        Before { anybody, since, was_stranger }
+    }
+
+    /// Whose a call is, as far as that is worth remembering.
+    pub fn joined(&self, decision: &Decision) -> Joined {
+        let mut joined = Joined::new();
+        let Some(choice) = &decision.choice else { return joined };
+        for (candidate, probability) in decision.candidates.iter().zip(&choice.probabilities) {
+            let percent = percent(*probability);
+            if percent >= LEAST_PERCENT {
+                let person = self.person(candidate.visitor);
+                match joined.iter_mut().find(|(held, _)| *held == person) {
+                    Some(held) => held.1 = held.1.saturating_add(percent).min(100),
+                    None => joined.push((person, percent)),
+                }
+            }
+        }
+        joined.sort_by_key(|(person, percent)| (std::cmp::Reverse(*percent), *person));
+        joined.truncate(VISITORS_PER_CALLER);
+        joined
+    }
+}
+
+pub(super) fn percent(probability: f64) -> u8 {
+    (probability * 100.0).round().clamp(0.0, 100.0) as u8
+}
+
+pub(super) fn person_named(name: &str) -> Person {
+    Person::new(hash_of(name)).unwrap_or(Person::MIN)
+}

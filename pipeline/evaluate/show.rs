@@ -1,0 +1,78 @@
+//! The tables, as text.
+
+use std::io::{self, Write};
+
+use super::case::{Case, Given};
+use super::score::{Score, calibration_error, reliability, score};
+
+type How = (&'static str, fn(&Case) -> Given);
+
+/// Each way to answer, by its name.
+pub const WAYS: [How; 4] = [
+    ("callweave", Case::model),
+    ("Bayes-optimal", Case::optimal),
+    ("whoever holds it now", Case::holder),
+    ("last who held it", Case::last_holder),
+];
+
+/// What is scored together: a name, and its calls.
+pub struct Group<'a> {
+    pub name: String,
+    pub cases: Vec<&'a Case>,
+}
+
+pub fn scores(cases: &[&Case]) -> [(&'static str, Score); 4] {
+    WAYS.map(|(name, way)| (name, score(cases.iter().map(|case| way(case)))))
+}
+
+/// One line a group and way, and what the margins are.
+pub fn write_table(groups: &[Group<'_>], out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "| calls to leased numbers | answers by | calls | accuracy | of the optimum | named | right of those | calibration error (15 bins) | (10 bins) | Brier | log loss |")?;
+    writeln!(out, "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
+    for group in groups {
+        let scores = scores(&group.cases);
+        let optimum = scores[1].1.accuracy();
+        for (at, (name, score)) in scores.iter().enumerate() {
+            let calibrated = at < 2;
+            let number = |value: f64| if calibrated { format!("{value:.4}") } else { String::new() };
+            writeln!(
+                out,
+                "| {} | {name} | {} | {:.4} | {:.4} | {:.4} | {:.4} | {} | {} | {} | {} |",
+                group.name,
+                score.calls,
+                score.accuracy(),
+                score.accuracy() / optimum,
+                score.coverage(),
+                score.precision(),
+                number(score.ece_15),
+                number(score.ece_10),
+                number(score.brier),
+                number(score.log_loss),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// What was said against what was true, of all calls together.
+pub fn write_reliability(cases: &[&Case], out: &mut dyn Write) -> io::Result<()> {
+    let model = score(cases.iter().map(|case| case.model()));
+    let sources: Vec<(f64, bool)> = cases.iter().filter_map(|case| case.source()).collect();
+    let sources = reliability(&sources, super::score::BINS);
+    writeln!(out, "| confidence from | calls | said | right | sources | said | right |")?;
+    writeln!(out, "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
+    for (at, (session, source)) in model.reliability.iter().zip(&sources).enumerate() {
+        writeln!(
+            out,
+            "| {:.2} | {} | {:.3} | {:.3} | {} | {:.3} | {:.3} |",
+            at as f64 / super::score::BINS as f64,
+            session.calls,
+            session.said,
+            session.right,
+            source.calls,
+            source.said,
+            source.right
+        )?;
+    }
+    writeln!(out, "\nCalibration error: sessions {:.4}, sources {:.4}", model.ece_15, calibration_error(&sources))
+}
