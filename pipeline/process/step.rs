@@ -137,9 +137,11 @@ pub fn rows(
 pub fn effect_rows(effects: &mut Effects, batches: &mut Batches) -> Result<(), ArrowError> {
     add(&effects.sessions, batches)?;
     add(&effects.leases, batches)?;
+    add(&effects.candidates, batches)?;
     add(&effects.moments, batches)?;
     effects.sessions.clear();
     effects.leases.clear();
+    effects.candidates.clear();
     effects.moments.clear();
     let calls: Vec<CallRow> = effects.calls.drain(..).map(Arc::unwrap_or_clone).collect();
     add(&calls, batches)

@@ -16,7 +16,7 @@ macro_rules! texts {
 
 /// One for each table of the contract: its columns, and which rows of it count.
 pub const STAGING: &[Text] = texts!("staging":
-    "page_views" "web_events" "sessions" "leases" "calls" "call_moments" "tags" "notes" "transcripts" "deals"
+    "page_views" "web_events" "sessions" "leases" "calls" "call_candidates" "call_moments" "tags" "notes" "transcripts" "deals"
     "ad_costs" "rejected");
 
 /// One grain each.

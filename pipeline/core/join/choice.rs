@@ -108,13 +108,20 @@ impl Account {
         let evidence: Vec<Evidence> = candidates.iter().map(|it| it.evidence.clone()).collect();
         let pool = self.pool_of(candidates);
         let rates: &Rates = self.learner.rates(call.start(), pool.as_deref()).unwrap_or(&self.supposed);
-        let before = self.called_before(ix, links);
+        // Of several sessions of one visitor, one is as good as another.
+        let mut present: SmallVec<[(u32, f64); 4]> = SmallVec::new();
+        for it in candidates.iter().filter(|it| it.evidence.link > 0.0) {
+            if !present.iter().any(|(visitor, _)| *visitor == it.visitor) {
+                present.push((it.visitor, it.evidence.link));
+            }
+        }
+        let before = self.called_before(ix, links, present.iter().map(|(_, link)| link).sum());
         let judge = Judge {
             rates,
             anybody: before.anybody,
             is_callback: call.direction() == Direction::Callback,
             called_before: before.since,
-            was_stranger: before.was_stranger,
+            absent: before.absent,
         };
         say(&judge, &evidence)
     }

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::account::Account;
-use super::attribution::{Chance, Evidence, NEAR_SECONDS, Point, base, count_call, count_point, seconds};
+use super::attribution::{Chance, Evidence, NEAR_SECONDS, Point, count_call, count_point, lesson, seconds};
 use super::choice::Decision;
 use crate::event::Direction;
 use crate::limits::{LEASES_PER_POINT, POINTS_PER_CALL};
@@ -39,12 +39,16 @@ impl Account {
         let start = call.start();
         let pool = self.pool_of(&decision.candidates);
         let evidence: Vec<Evidence> = decision.candidates.iter().map(|it| it.evidence.clone()).collect();
+        let before = self.called_before(ix, &[], 0.0);
+        let Some(lesson) = lesson(&evidence, choice).filter(|_| before.since.is_none()) else { return };
         let points = self.points(ix, start, pool.as_ref());
+        let window = (self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64) as i64;
+        let known = self.learner.since().map_or(0, |since| start.since(since)).clamp(0, window);
         let weight = 1.0 / POINTS_PER_CALL as f64;
-        for tally in self.learner.tallies(start, pool.as_ref(), due) {
+        for tally in self.learner.hear(start, pool.as_ref(), due, lesson) {
             count_call(tally, &evidence, choice);
             for point in &points {
-                count_point(tally, point, weight);
+                count_point(tally, point, seconds(known), weight);
             }
         }
     }
@@ -57,7 +61,7 @@ impl Account {
             let at = start.minus(below(bits, MICROS_PER_DAY as u64) as i64);
             let lines = (1..=TRIES).map(|again| below(scramble(bits.wrapping_add(again)), u64::from(self.lines.slots())));
             let line = lines.map(|line| line as u32).find(|&line| self.is_of_pool(line, pool))?;
-            self.point(line, at, pool)
+            self.point(line, at)
         };
         (0..POINTS_PER_CALL).filter_map(point).collect()
     }
@@ -69,7 +73,7 @@ impl Account {
     }
 
     /// A number as it was at a time; nothing if a call would have had no candidate.
-    fn point(&self, line: u32, at: Time, pool: Option<&Str>) -> Option<Point> {
+    fn point(&self, line: u32, at: Time) -> Option<Point> {
         let leases = &self.lines[line].leases;
         let granted = leases.partition_point(|lease| self.leases[*lease].granted_at <= at);
         let recent = &leases[granted.saturating_sub(LEASES_PER_POINT)..granted];
@@ -82,14 +86,12 @@ impl Account {
             _ if within > 0 => seconds(SHOWN_WITHIN) / within as f64,
             _ => f64::INFINITY,
         };
-        let known = self.learner.since().map_or(0, |since| at.since(since)).clamp(0, window);
-        let near = self.near(recent, at, pool);
-        Some(Point { near, shown_every, known: seconds(known) })
+        let near = self.near(recent, at);
+        Some(Point { near, shown_every })
     }
 
     /// Sessions whose last sign of life was not long before.
-    fn near(&self, leases: &[u32], at: Time, pool: Option<&Str>) -> SmallVec<[Chance; 2]> {
-        let rates = self.learner.rates(at, pool.map(|pool| &**pool)).unwrap_or(&self.supposed);
+    fn near(&self, leases: &[u32], at: Time) -> SmallVec<[Chance; 2]> {
         let mut near = SmallVec::new();
         let mut seen: SmallVec<[(Option<u32>, u32); LEASES_PER_POINT]> = SmallVec::new();
         for &lease in leases.iter().rev() {
@@ -107,7 +109,7 @@ impl Account {
             let delay = at.since(since);
             if delay < (NEAR_SECONDS * MICROS_PER_SECOND as f64) as i64 {
                 let pages = session.map_or(0, |session| self.sessions[session].pages_by(at));
-                near.push(Chance { state, delay, pages, rate: base(rates, state, delay, 0, 0) });
+                near.push(Chance { state, delay, pages });
             }
         }
         near

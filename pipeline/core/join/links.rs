@@ -44,7 +44,8 @@ const NEW_OWNERS: f64 = 0.7;
 pub(super) struct Before {
     pub anybody: f64,
     pub since: Option<i64>,
-    pub was_stranger: f64,
+    /// How likely whoever called this number before is none of the candidates.
+    pub absent: f64,
 }
 
 impl Link {
@@ -117,8 +118,9 @@ impl Account {
         of.map(|link| link.sure(at)).fold(0.0, f64::max)
     }
 
-    pub fn called_before(&self, ix: u32, links: &[Link]) -> Before {
-        let nobody = Before { anybody: 1.0, since: None, was_stranger: 0.0 };
+    /// `present`: how likely the telephone is a candidate's.
+    pub fn called_before(&self, ix: u32, links: &[Link], present: f64) -> Before {
+        let nobody = Before { anybody: 1.0, since: None, absent: 0.0 };
         let Some((caller, place)) = self.place_of_call(ix) else { return nobody };
         let start = self.calls[ix].start();
         let calls = caller.calls_before(place);
@@ -126,7 +128,7 @@ impl Account {
             return nobody;
         }
         let owners = links.iter().filter(|link| link.weight >= 0.3).count();
-        let owners = if owners >= VISITORS_PER_CALLER { f64::from(calls) * NEW_OWNERS } else { owners.max(1) as f64 };
+        let owners = if owners >= VISITORS_PER_CALLER { f64::from(calls.max(1)) * NEW_OWNERS } else { owners.max(1) as f64 };
         let anybody = (owners / (self.callers.len() as f64 + CALLERS_SUPPOSED)).min(1.0);
         let last = caller.recent()[..place].last();
         let since = last.map(|entry| start.since(entry.start)).or_else(|| {
@@ -134,10 +136,8 @@ impl Account {
             Some(start.0 - i64::from(hour) * MICROS_PER_HOUR)
         });
         let here = |call: u32| self.calls[call].line.map(|(number, _)| number) == self.calls[ix].line.map(|it| it.0);
-        let was_stranger = last.filter(|entry| entry.call.is_some_and(here)).map_or(0.0, |entry| {
-            1.0 - (entry.joined.iter().map(|(_, percent)| f64::from(*percent)).sum::<f64>() / 100.0).min(1.0)
-        });
-        Before { anybody, since, was_stranger }
+        let absent = if last.is_some_and(|entry| entry.call.is_some_and(here)) { 1.0 - present.min(1.0) } else { 0.0 };
+        Before { anybody, since, absent }
     }
 
     /// Whose a call is, as far as that is worth remembering.

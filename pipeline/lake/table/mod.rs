@@ -1,6 +1,7 @@
 //! The tables of the contract (section 5), one file each: a plain list of columns.
 
 mod ad_costs;
+mod call_candidates;
 mod call_moments;
 mod calls;
 mod deals;
@@ -59,6 +60,7 @@ pub enum TableName {
     Sessions,
     Leases,
     Calls,
+    CallCandidates,
     CallMoments,
     Tags,
     Notes,
@@ -69,12 +71,13 @@ pub enum TableName {
 }
 
 impl TableName {
-    pub const ALL: [TableName; 12] = [
+    pub const ALL: [TableName; 13] = [
         TableName::PageViews,
         TableName::WebEvents,
         TableName::Sessions,
         TableName::Leases,
         TableName::Calls,
+        TableName::CallCandidates,
         TableName::CallMoments,
         TableName::Tags,
         TableName::Notes,
@@ -92,6 +95,7 @@ impl TableName {
             TableName::Sessions => "sessions",
             TableName::Leases => "leases",
             TableName::Calls => "calls",
+            TableName::CallCandidates => "call_candidates",
             TableName::CallMoments => "call_moments",
             TableName::Tags => "tags",
             TableName::Notes => "notes",
@@ -112,6 +116,9 @@ impl TableName {
             TableName::Sessions => "One row a revision of a session; the highest revision counts, unless retracted.",
             TableName::Leases => "One row a revision of a lease; the highest revision counts.",
             TableName::Calls => "One row a revision of a call; the highest revision counts.",
+            TableName::CallCandidates => {
+                "One row a session that could be a call's, and one for none of them; those of the call's highest revision count."
+            }
             TableName::CallMoments => "One row a moment that subscribers were told.",
             TableName::Tags => "One row a tag that a call was given.",
             TableName::Notes => "One row a note on a call.",
@@ -129,6 +136,7 @@ impl TableName {
             TableName::Sessions => Definition::of::<callweave_core::row::SessionRow>(),
             TableName::Leases => Definition::of::<callweave_core::row::LeaseRow>(),
             TableName::Calls => Definition::of::<callweave_core::row::CallRow>(),
+            TableName::CallCandidates => Definition::of::<callweave_core::row::CandidateRow>(),
             TableName::CallMoments => Definition::of::<callweave_core::moment::Moment>(),
             TableName::Tags => Definition::of::<TagRow<'_>>(),
             TableName::Notes => Definition::of::<NoteRow<'_>>(),

@@ -95,7 +95,7 @@ const DELAYS: [(f64, f64); 4] = [(0.5, 90.0), (0.2, 600.0), (0.2, 10_800.0), (0.
 /// How much of the first of them is left once the lease has ended in this way.
 const OPEN: [f64; STATES] = [1.0, 0.3, 0.05];
 /// Calls a second that come to a number from nobody who saw it there: old notes, misdials.
-pub const STRAY: f64 = 2e-7;
+pub const STRAY: f64 = 1e-6;
 /// Of clicks, how many a second lead to a call so long after them.
 pub const CLICKS: [f64; CLICK] = [0.05, 0.1, 0.04, 0.01, 1e-3, 1e-4];
 /// How much rarer a session with more pages calls from the page that it looks at.
@@ -110,6 +110,20 @@ fn prior(delay: f64, open: f64) -> f64 {
     CALLS_PER_SESSION * DELAYS.iter().enumerate().map(of).sum::<f64>()
 }
 
+/// Mean delays of tails, in seconds.
+const TAIL_MEANS: [f64; TAILS] = [900.0, 2_700.0, 8_100.0, 24_300.0, 72_900.0, 218_700.0];
+pub const TAILS: usize = 6;
+/// From this one on they are long.
+pub const LONG: usize = 4;
+/// Calls a session of each, before anything is known.
+pub const TAILS_SUPPOSED: [f64; TAILS] = [5e-3, 4e-3, 4e-3, 3e-3, 2.5e-3, 1.5e-3];
+
+/// The mean density of a tail in a far bin.
+pub fn tail(tail: usize, at: usize) -> f64 {
+    let (from, to, mean) = (FAR_EDGES[at], FAR_EDGES[at + 1], TAIL_MEANS[tail]);
+    ((-from / mean).exp() - (-to / mean).exp()) / (to - from)
+}
+
 fn middle(edges: &[f64], at: usize) -> f64 {
     (edges[at] + edges[at + 1]) / 2.0
 }
@@ -118,9 +132,6 @@ pub fn prior_near(at: usize) -> f64 {
     prior(middle(&NEAR_EDGES, at % NEAR), OPEN[at / NEAR])
 }
 
-pub fn prior_far(at: usize) -> f64 {
-    prior(middle(&FAR_EDGES, at), 0.0)
-}
 
 #[cfg(test)]
 mod tests {

@@ -8,10 +8,12 @@
 //! Every rate and factor lies within bounds that stand beside it, so their products neither vanish nor overflow.
 
 mod bins;
+mod fit;
 mod learn;
 mod rates;
 
 pub(super) use bins::{NEAR_SECONDS, State, seconds};
+use fit::Lesson;
 pub(super) use learn::Learner;
 pub(super) use rates::{Count, Rates, Tally};
 
@@ -54,8 +56,8 @@ pub(super) struct Judge<'a> {
     pub is_callback: bool,
     /// Microseconds since this caller's call before, if there was one.
     pub called_before: Option<i64>,
-    /// How likely that was a call of somebody who never saw this number; 0 where it was another number.
-    pub was_stranger: f64,
+    /// How likely that was somebody who is none of the candidates; 0 where it was another number.
+    pub absent: f64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -64,8 +66,6 @@ pub(super) struct Choice {
     pub chosen: Option<usize>,
     /// Of each candidate, in their order.
     pub probabilities: Vec<f64>,
-    /// The part of them that does not rest on an earlier call of this caller.
-    pub first_calls: Vec<f64>,
     pub none: f64,
     /// What the choice rests on, if without it another would be likeliest.
     pub rests_on: Option<RestsOn>,
@@ -83,8 +83,8 @@ const MOVED: f64 = 0.02;
 const SPENT: f64 = 0.98;
 /// The chance that somebody calls again, and after how many seconds on average.
 const REPEATS: (f64, f64) = (0.15, 130_000.0);
-/// Callers whom no session explains call again less often: many had the wrong number.
-const STRANGERS_REPEAT: f64 = 0.1;
+/// Callers whom no candidate explains call again less often: some had the wrong number.
+const ABSENT_REPEAT: f64 = 0.7;
 /// Calls a second to somebody who asked for it, within the hour and later.
 const ASKED: (f64, f64) = (1e-3, 1e-6);
 const HOUR: i64 = 3_600 * MICROS_PER_SECOND;
@@ -105,20 +105,22 @@ pub(crate) fn share_of_calls_after(delay: i64) -> f64 {
 struct With {
     click: bool,
     caller: bool,
+    /// Earlier calls on the number.
+    spent: bool,
 }
 
-const ALL: With = With { click: true, caller: true };
+const ALL: With = With { click: true, caller: true, spent: true };
 
-/// Nothing is made of pages where none is known.
-fn by_pages(rates: &Rates, pages: u32) -> f64 {
-    if pages == 0 { 1.0 } else { f64::from(rates.pages[bins::pages(pages)]) }
+/// The more pages a visit has had, the rarer it calls from the one it looks at.
+fn by_pages(rates: &Rates, state: State, pages: u32) -> f64 {
+    if state == State::Held { f64::from(rates.pages[bins::pages(pages)]) } else { 1.0 }
 }
 
 /// The rate at which one of whom nothing else is known calls so long after the last sign of life.
-pub(super) fn base(rates: &Rates, state: State, delay: i64, pages: u32, shown: i64) -> f64 {
+fn base(rates: &Rates, state: State, delay: i64, pages: u32, shown: i64) -> f64 {
     let delay = seconds(delay);
     if delay < NEAR_SECONDS {
-        f64::from(rates.near[bins::near(state, delay)]) * by_pages(rates, pages)
+        f64::from(rates.near[bins::near(state, delay)]) * by_pages(rates, state, pages)
     } else {
         f64::from(rates.far[bins::far(delay)]) * f64::from(rates.cells[bins::cell(pages, seconds(shown))])
     }
@@ -144,7 +146,9 @@ impl Judge<'_> {
         if let Some(same) = it.same_country {
             first *= f64::from(rates.countries[usize::from(!same)]);
         }
-        first *= 1.0 - SPENT * it.spent;
+        if with.spent {
+            first *= 1.0 - SPENT * it.spent;
+        }
         if self.is_callback {
             first *= NOT_ASKED;
         }
@@ -160,26 +164,26 @@ impl Judge<'_> {
         (first + asked, it.link * self.repeats())
     }
 
-    fn none(&self, with: With) -> f64 {
+    /// The rate of calls of none of the candidates: of people who never called before, and of those who did.
+    fn none(&self, with: With) -> (f64, f64) {
         let mut none = self.rates.stray;
         if self.is_callback {
             none *= NOT_ASKED;
         }
         if !with.caller {
-            return none;
+            return (none, 0.0);
         }
-        none * self.anybody + self.was_stranger * STRANGERS_REPEAT * self.repeats()
+        (none * self.anybody, self.absent * ABSENT_REPEAT * self.repeats())
     }
 
     fn posterior(&self, evidence: &[Evidence], with: With) -> Choice {
         let weights: Vec<(f64, f64)> = evidence.iter().map(|it| self.weights(it, with)).collect();
-        let none = self.none(with);
-        let all = none + weights.iter().map(|(first, again)| first + again).sum::<f64>();
+        let (strays, again) = self.none(with);
+        let all = strays + again + weights.iter().map(|(first, again)| first + again).sum::<f64>();
         let probabilities: Vec<f64> = weights.iter().map(|(first, again)| (first + again) / all).collect();
-        let none = none / all;
+        let none = (strays + again) / all;
         let chosen = likeliest(&probabilities, none);
-        let first_calls = weights.iter().map(|(first, _)| first / all).collect();
-        Choice { chosen, probabilities, first_calls, none, rests_on: None }
+        Choice { chosen, probabilities, none, rests_on: None }
     }
 
     /// Chooses among `evidence`, which is in the order in which equals are preferred. A single candidate is always named.
@@ -198,9 +202,9 @@ impl Judge<'_> {
         choice
     }
 
-    /// What could be said if nothing were known of this caller's other calls.
+    /// What could be said if nothing were known of other calls: those may rest on it.
     pub fn unacquainted(&self, evidence: &[Evidence]) -> Choice {
-        self.posterior(evidence, With { caller: false, ..ALL })
+        self.posterior(evidence, With { caller: false, spent: false, ..ALL })
     }
 }
 
@@ -231,31 +235,45 @@ pub(super) fn is_moments_before(at: Time, start: Time) -> bool {
     (0..=CLICK_WINDOW).contains(&start.since(at))
 }
 
-/// Counts a call for each of its candidates, by how likely it was theirs and their first.
+/// What a call teaches about when calls come, if it teaches anything: those after a click are certain anyway, and those of
+/// callers who called before come for another reason.
+pub(super) fn lesson(evidence: &[Evidence], choice: &Choice) -> Option<impl FnOnce(u8) -> Lesson> {
+    let by_click = |(it, probability): (&Evidence, &f64)| it.clicked.is_some() && *probability >= 0.5;
+    if evidence.iter().any(Evidence::knows_caller) || evidence.iter().zip(&choice.probabilities).any(by_click) {
+        return None;
+    }
+    let of = move |pool| {
+        let mut lesson = Lesson::new(pool);
+        for it in evidence.iter().filter(|it| it.clicked.is_none() && !it.moved) {
+            let delay = seconds(it.delay);
+            if delay < NEAR_SECONDS {
+                let spent = (it.spent * 100.0).round().clamp(0.0, 100.0) as u8;
+                lesson.near(bins::near(it.state, delay), bins::pages(it.pages), spent);
+            } else {
+                lesson.far(bins::far(delay));
+            }
+        }
+        lesson
+    };
+    Some(of)
+}
+
+/// Counts a call for each of its candidates, by how likely it was theirs.
 pub(super) fn count_call(tally: &mut Tally, evidence: &[Evidence], choice: &Choice) {
     let add = |count: &mut Count, calls: f64, chances: f64| {
         count.calls += calls as f32;
         count.chances += chances as f32;
     };
-    let far = evidence.iter().filter(|it| seconds(it.delay) >= NEAR_SECONDS).count() as f64;
-    let first: f64 = choice.first_calls.iter().sum();
-    tally.calls += first + choice.none;
-    tally.strays += choice.none;
-    for (it, &share) in evidence.iter().zip(&choice.first_calls) {
-        let delay = seconds(it.delay);
+    tally.calls += 1.0;
+    let far = |it: &&Evidence| seconds(it.delay) >= NEAR_SECONDS;
+    let fars = evidence.iter().filter(far).count() as f64;
+    for (it, &share) in evidence.iter().zip(&choice.probabilities) {
         if let Some(same) = it.same_country {
-            add(&mut tally.countries[usize::from(!same)], share, first / evidence.len() as f64);
+            add(&mut tally.countries[usize::from(!same)], share, 1.0 / evidence.len() as f64);
         }
-        if it.clicked.is_some() {
-            continue;
-        }
-        if delay < NEAR_SECONDS {
-            add(&mut tally.near[bins::near(it.state, delay)], share, 0.0);
-            add(&mut tally.pages[bins::pages(it.pages)], share, 0.0);
-        } else {
-            add(&mut tally.far[bins::far(delay)], share, 0.0);
+        if far(&it) {
             // Against all others that were far at that time.
-            add(&mut tally.cells[bins::cell(it.pages, seconds(it.shown))], share, 1.0 / far);
+            add(&mut tally.cells[bins::cell(it.pages, seconds(it.shown))], share, 1.0 / fars);
         }
     }
 }
@@ -265,8 +283,6 @@ pub(super) struct Chance {
     pub state: State,
     pub delay: i64,
     pub pages: u32,
-    /// At what rate, by what was known then and its delay alone.
-    pub rate: f64,
 }
 
 /// A number at a point in time at which somebody might have called.
@@ -275,18 +291,20 @@ pub(super) struct Point {
     pub near: SmallVec<[Chance; 2]>,
     /// A session is shown the number every so many seconds.
     pub shown_every: f64,
-    /// How many seconds back sessions are known.
-    pub known: f64,
 }
 
-pub(super) fn count_point(tally: &mut Tally, point: &Point, weight: f64) {
+/// `known`: how many seconds back sessions are known.
+pub(super) fn count_point(tally: &mut Tally, point: &Point, known: f64, weight: f64) {
     tally.points += weight;
     for it in &point.near {
-        tally.near[bins::near(it.state, seconds(it.delay))].chances += weight as f32;
-        tally.pages[bins::pages(it.pages)].chances += (weight * it.rate) as f32;
+        let at = bins::near(it.state, seconds(it.delay));
+        match it.state {
+            State::Held => tally.open[at * bins::PAGES + bins::pages(it.pages)] += weight as f32,
+            _ => tally.near[at].chances += weight as f32,
+        }
     }
     for (at, count) in tally.far.iter_mut().enumerate() {
-        count.chances += (weight * bins::far_width(at, point.known) / point.shown_every) as f32;
+        count.chances += (weight * bins::far_width(at, known) / point.shown_every) as f32;
     }
 }
 

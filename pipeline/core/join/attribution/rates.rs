@@ -14,6 +14,8 @@ pub struct Tally {
     pub near: Vec<Count>,
     pub far: Vec<Count>,
     pub pages: Vec<Count>,
+    /// Chances of candidates whose lease is active, by bin and pages: the two go together.
+    pub open: Vec<f32>,
     pub cells: Vec<Count>,
     pub countries: Vec<Count>,
 }
@@ -43,6 +45,7 @@ impl Default for Tally {
             near: counts(STATES * NEAR),
             far: counts(FAR),
             pages: counts(PAGES),
+            open: vec![0.0; NEAR * PAGES],
             cells: counts(CELLS),
             countries: counts(COUNTRIES),
         }
@@ -54,11 +57,18 @@ impl Tally {
         [&mut self.near, &mut self.far, &mut self.pages, &mut self.cells, &mut self.countries]
     }
 
+    /// Chances as of so many calls.
+    pub fn scale(&mut self, calls: f64) {
+        self.fade(if self.calls > 0.0 { calls / self.calls } else { 0.0 });
+        self.calls = calls;
+    }
+
     /// What is old counts less.
     pub fn fade(&mut self, by: f64) {
         for number in [&mut self.calls, &mut self.points, &mut self.strays] {
             *number *= by;
         }
+        self.open.iter_mut().for_each(|chances| *chances *= by as f32);
         for count in self.lists().into_iter().flatten() {
             count.calls *= by as f32;
             count.chances *= by as f32;
@@ -74,6 +84,8 @@ pub struct Rates {
     pub stray: f64,
     pub near: Vec<f32>,
     pub far: Vec<f32>,
+    /// Calls per point of sessions whose delays are exponential, of each mean: `far` comes of them.
+    pub tails: Vec<f64>,
     pub pages: Vec<f32>,
     pub cells: Vec<f32>,
     pub countries: Vec<f32>,
@@ -86,7 +98,8 @@ impl Default for Rates {
             unit: 1.0,
             stray: bins::STRAY,
             near: (0..STATES * NEAR).map(|at| bins::prior_near(at) as f32).collect(),
-            far: (0..FAR).map(|at| bins::prior_far(at) as f32).collect(),
+            far: far(&bins::TAILS_SUPPOSED.to_vec()),
+            tails: bins::TAILS_SUPPOSED.to_vec(),
             pages: bins::BY_PAGES.map(|factor| factor as f32).to_vec(),
             cells: vec![1.0; CELLS],
             countries: vec![1.2, 0.4],
@@ -113,17 +126,67 @@ fn factors(counts: &[Count], supposed: &[f32]) -> Vec<f32> {
     counts.iter().zip(supposed).map(of).collect()
 }
 
+/// The rates of far bins that come of these tails.
+fn far(tails: &[f64]) -> Vec<f32> {
+    let of = |at| tails.iter().enumerate().map(|(tail, calls)| calls * bins::tail(tail, at)).sum::<f64>() as f32;
+    (0..FAR).map(of).collect()
+}
+
+/// Turns of the fit below; it hardly moves after fewer.
+const TURNS: usize = 40;
+/// The longest tails cannot be told from strays by when calls come, so they stay near what the others make one suppose: they
+/// are worth this share of all calls.
+const WORTH_OF_LONG: f64 = 0.05;
+/// Strays too are hard to tell from long tails: so many of all calls are supposed, which is worth so many.
+const STRAYS: f64 = 0.05;
+const WORTH_OF_STRAYS: f64 = 0.01;
+
+/// Fits tails to far calls (a mixture with gamma priors, by expectation and maximisation).
+fn tails(tally: &Tally, supposed: &[f64], scale: f64, of_account: bool) -> Vec<f64> {
+    let supposed: Vec<f64> = supposed.iter().map(|calls| calls * scale).collect();
+    let worth = if of_account { WORTH } else { WORTH_OF_ACCOUNT };
+    let mut tails = supposed.clone();
+    let chances: Vec<f64> = (0..bins::TAILS)
+        .map(|tail| tally.far.iter().enumerate().map(|(at, it)| f64::from(it.chances) * bins::tail(tail, at)).sum())
+        .collect();
+    for _ in 0..TURNS {
+        let mut calls = [0.0; bins::TAILS];
+        for (at, it) in tally.far.iter().enumerate().filter(|(_, it)| it.calls > 0.0) {
+            let of = |tail: usize| tails[tail] * bins::tail(tail, at);
+            let all: f64 = (0..bins::TAILS).map(of).sum();
+            if all > 0.0 {
+                (0..bins::TAILS).for_each(|tail| calls[tail] += f64::from(it.calls) * of(tail) / all);
+            }
+        }
+        let middle = |of: &[f64]| of[bins::LONG - 2] + of[bins::LONG - 1];
+        let grown = middle(&tails) / middle(&supposed);
+        for tail in 0..bins::TAILS {
+            let (supposed, worth) = if tail < bins::LONG {
+                (supposed[tail], worth)
+            } else {
+                (supposed[tail] * grown, worth + WORTH_OF_LONG * tally.calls)
+            };
+            tails[tail] = rate(calls[tail], chances[tail], supposed, worth);
+        }
+    }
+    tails
+}
+
 impl Rates {
-    /// The rates that a tally comes to, where others were supposed.
-    pub fn learn(tally: &Tally, supposed: &Rates, of_account: bool) -> Rates {
+    /// The rates that a tally comes to, where others were supposed; `pages` are the factors so far.
+    pub fn learn(tally: &Tally, supposed: &Rates, pages: &[f32], of_account: bool) -> Rates {
+        let mut near_counts = tally.near.clone();
+        for (count, open) in near_counts.iter_mut().zip(tally.open.chunks(PAGES)) {
+            count.chances = open.iter().zip(pages).map(|(chances, factor)| chances * factor).sum();
+        }
         let chances = |counts: &[Count], rates: &[f32]| -> f64 {
             counts.iter().zip(rates).map(|(count, rate)| f64::from(count.chances) * f64::from(*rate)).sum()
         };
-        let expected = chances(&tally.near, &supposed.near)
-            + chances(&tally.far, &supposed.far)
-            + tally.points * supposed.stray;
+        let expected = chances(&near_counts, &supposed.near)
+            + chances(&tally.far, &supposed.far);
         // How many more calls there are than was supposed: that is the scale, and nothing else.
-        let scale = if expected > 0.0 && tally.calls > 0.0 { tally.calls / expected } else { 1.0 };
+        let scale = if expected > 0.0 && tally.calls > 0.0 { (1.0 - STRAYS) * tally.calls / expected } else { 1.0 };
+        let strays = if tally.points > 0.0 && tally.calls > 0.0 { STRAYS * tally.calls / tally.points } else { bins::STRAY };
         let worth = if of_account { WORTH } else { WORTH_OF_ACCOUNT };
         let rates = |counts: &[Count], supposed: &[f32]| -> Vec<f32> {
             let of = |(count, supposed): (&Count, &f32)| {
@@ -131,12 +194,20 @@ impl Rates {
             };
             counts.iter().zip(supposed).map(of).collect()
         };
+        let tails = tails(tally, &supposed.tails, scale, of_account);
+        let far = far(&tails);
+        let near = rates(&near_counts, &supposed.near);
+        let mut page_counts = tally.pages.clone();
+        for (at, count) in page_counts.iter_mut().enumerate() {
+            count.chances = tally.open.chunks(PAGES).zip(&near).map(|(open, rate)| open[at] * rate).sum();
+        }
         Rates {
             unit: supposed.unit * scale,
-            stray: rate(tally.strays, tally.points, supposed.stray * scale, worth),
-            near: rates(&tally.near, &supposed.near),
-            far: rates(&tally.far, &supposed.far),
-            pages: factors(&tally.pages, &supposed.pages),
+            stray: rate(tally.strays, tally.points, strays, worth + WORTH_OF_STRAYS * tally.calls),
+            near,
+            far,
+            tails,
+            pages: factors(&page_counts, &supposed.pages),
             cells: factors(&tally.cells, &supposed.cells),
             countries: factors(&tally.countries, &supposed.countries),
         }

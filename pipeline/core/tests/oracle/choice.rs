@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::kinds::earlier;
 use super::read::{Fact, seconds, time_column};
 use super::visit::{Holder, Lease, Visits, source_columns};
 use super::{Row, Source, Tables, differing};
@@ -32,7 +31,7 @@ pub struct Candidate {
     pub last_seen: i64,
     /// The session's last `click_to_call` on the number by the call's start.
     pub clicked: Option<i64>,
-    /// An earlier call of this caller has the visitor among its candidates, so may have been joined to them.
+    /// Another call of this caller may have been joined to the visitor.
     pub known_caller: bool,
     /// The methods by which it may be chosen.
     pub methods: BTreeSet<&'static str>,
@@ -130,10 +129,10 @@ fn candidate(lease: &Lease, call: &Call, calls: &[Call], facts: &[Fact], visits:
     let visitor = visitor_of(lease, visits);
     let active = lease.active_at(call.start);
     let clicked = clicked(&lease.holder, call, facts, visits);
-    let is_visitors = |other: &Lease| visitor_of(other, visits) == visitor;
-    let may_have_been = |call: &Call| candidates(call, visits).iter().any(|lease| is_visitors(lease));
-    let was_before = call.caller() != "anonymous" && earlier(call, calls).into_iter().any(may_have_been);
-    let known_caller = was_before || asked_to_be_called(&visitor, call, facts);
+    let others = calls.iter().filter(|other| other.caller() == call.caller() && !other.is_outbound());
+    // Later calls, and callbacks asked for later, tell whose an earlier call was.
+    let is_known = call.caller() != "anonymous" && others.clone().count() > 1;
+    let known_caller = is_known || asked_to_be_called(&visitor, call, facts);
 
     let mut methods = BTreeSet::from([base_method(call, active)]);
     methods.extend(clicked.map(|_| "click"));
@@ -154,12 +153,12 @@ fn candidate(lease: &Lease, call: &Call, calls: &[Call], facts: &[Fact], visits:
     }
 }
 
-/// Whether the visitor asked, by the call's start, to be called at the caller's number.
+/// Whether the visitor ever asked to be called at the caller's number.
 fn asked_to_be_called(visitor: &str, call: &Call, facts: &[Fact]) -> bool {
     facts.iter().any(|fact| {
         let asked = fact.text("name") == Some("callback_request") && fact.name("visitor_id") == visitor;
         let phone = fact.member("properties").and_then(|it| it.get("phone")).and_then(|it| it.as_str());
-        asked && fact.time <= call.start && phone == Some(call.caller())
+        asked && phone == Some(call.caller())
     })
 }
 
