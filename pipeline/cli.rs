@@ -1,5 +1,6 @@
 //! Commands and flags. Exit status: 0 done, 1 failed, 2 used wrongly. Messages go to stderr, results to stdout.
 
+mod evaluate;
 mod import;
 mod pool;
 mod simulate;
@@ -62,6 +63,8 @@ enum Command {
     Import(import::Import),
     /// Writes made-up events, by seed, with known truth
     Simulate(simulate::Simulate),
+    /// How good the join's answers are, against the truth of a simulation
+    Evaluate(evaluate::Evaluate),
     /// SQL over the lake, at a prompt or in one go
     Sql(Sql),
     /// A report over the lake; without a name, lists them
@@ -182,6 +185,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
         Command::Check => return app::check(&flags),
         Command::Import(options) => return options.run(&flags),
         Command::Simulate(options) => return options.run(),
+        Command::Evaluate(options) => return options.run(),
         _ => {}
     }
     let config = config::load(&flags, &config::environment()).map_err(|it| Failure::Usage(it.to_string()))?;
@@ -219,7 +223,9 @@ fn work(cli: Cli) -> Result<(), Failure> {
             output: it.output.output,
             max_rows: it.output.max_rows,
         }),
-        Command::Schema { .. } | Command::Check | Command::Import(_) | Command::Simulate(_) => Ok(()),
+        Command::Schema { .. } | Command::Check | Command::Import(_) | Command::Simulate(_) | Command::Evaluate(_) => {
+            Ok(())
+        }
     }
 }
 

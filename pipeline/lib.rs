@@ -10,6 +10,7 @@ pub mod log;
 pub mod lease;
 
 pub mod collect;
+pub mod evaluate;
 pub mod import;
 pub mod plan;
 pub mod process;

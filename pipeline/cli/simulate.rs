@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
+use callweave_core::settings::OnExhausted;
 use callweave_core::time::Time;
 use clap::Args;
 
@@ -43,6 +44,46 @@ pub struct Simulate {
     /// Share of sessions that call
     #[arg(long, value_name = "SHARE")]
     calls: Option<f64>,
+    /// Seconds that a page is looked at, on average
+    #[arg(long, value_name = "N")]
+    page_seconds: Option<f64>,
+    /// Seconds between two signs that a page is still open
+    #[arg(long, value_name = "N")]
+    heartbeat_seconds: Option<f64>,
+    /// Share of visits by people who have been there before
+    #[arg(long, value_name = "SHARE")]
+    returning: Option<f64>,
+    #[arg(long, value_name = "N")]
+    hold_minutes: Option<f64>,
+    #[arg(long, value_name = "N")]
+    cooldown_minutes: Option<f64>,
+    /// Show a held number to others too when a pool has no free one, instead of the overflow number
+    #[arg(long)]
+    share: bool,
+    /// Relative numbers of calls during the visit, minutes, hours and days later
+    #[arg(long, value_name = "D,M,H,D", value_delimiter = ',', num_args = 4)]
+    dial: Option<Vec<f64>>,
+    /// Mean seconds of the last three of them
+    #[arg(long, value_name = "M,H,D", value_delimiter = ',', num_args = 3)]
+    dial_seconds: Option<Vec<f64>>,
+    /// Share of calls during a visit that come from a tap on the number
+    #[arg(long, value_name = "SHARE")]
+    clicks: Option<f64>,
+    /// Calls of people who dialled wrongly, in proportion to others
+    #[arg(long, value_name = "SHARE")]
+    wrong_numbers: Option<f64>,
+    /// Share of callers who withhold their number
+    #[arg(long, value_name = "SHARE")]
+    withheld: Option<f64>,
+    /// Share of callers who call again
+    #[arg(long, value_name = "SHARE")]
+    repeats: Option<f64>,
+    /// How many telephones there are to call from
+    #[arg(long, value_name = "N")]
+    telephones: Option<usize>,
+    /// Share of people who call from a telephone that many share
+    #[arg(long, value_name = "SHARE")]
+    shared_phones: Option<f64>,
     /// Share of visitors whose browser sends no session id
     #[arg(long, value_name = "SHARE")]
     without_session_id: Option<f64>,
@@ -80,6 +121,30 @@ impl Simulate {
         set(&mut options.visits_per_day, self.visits_per_day);
         set(&mut options.pages_per_visit, self.pages_per_visit);
         set(&mut options.call_share, self.calls);
+        set(&mut options.page_seconds, self.page_seconds);
+        set(&mut options.heartbeat_seconds, self.heartbeat_seconds);
+        set(&mut options.returning_share, self.returning);
+        set(&mut options.hold_minutes, self.hold_minutes);
+        set(&mut options.cooldown_minutes, self.cooldown_minutes);
+        set(&mut options.click_share, self.clicks);
+        set(&mut options.wrong_number_share, self.wrong_numbers);
+        set(&mut options.withheld_share, self.withheld);
+        set(&mut options.repeat_share, self.repeats);
+        set(&mut options.shared_phone_share, self.shared_phones);
+        options.telephones = self.telephones;
+        options.optimal = self.truth.is_some();
+        if self.share {
+            options.on_exhausted = OnExhausted::Share;
+        }
+        if let Some([during, minutes, hours, days]) = self.dial.as_deref() {
+            options.delays.during_visit = *during;
+            for (delay, weight) in options.delays.later.iter_mut().zip([minutes, hours, days]) {
+                delay.weight = *weight;
+            }
+        }
+        for (delay, mean) in options.delays.later.iter_mut().zip(self.dial_seconds.iter().flatten()) {
+            delay.mean_seconds = *mean;
+        }
         set(&mut options.implicit_session_share, self.without_session_id);
         set(&mut options.late_share, self.late);
         set(&mut options.duplicate_share, self.duplicates);

@@ -5,5 +5,6 @@
 
 pub mod case;
 pub mod plot;
+pub mod read;
 pub mod score;
 pub mod show;

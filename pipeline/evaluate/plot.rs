@@ -35,11 +35,7 @@ fn axes(left: f64, width: f64, title: &str, out: &mut dyn Write) -> io::Result<(
     text(out, left, TOP - 16.0, "start", title)?;
     for tenth in [0, 2, 4, 6, 8, 10] {
         let y = TOP + SIDE * (1.0 - f64::from(tenth) / 10.0);
-        writeln!(
-            out,
-            r##"<line x1="{left}" y1="{y:.1}" x2="{:.1}" y2="{y:.1}" stroke="#dddddd"/>"##,
-            left + width
-        )?;
+        writeln!(out, r##"<line x1="{left}" y1="{y:.1}" x2="{:.1}" y2="{y:.1}" stroke="#dddddd"/>"##, left + width)?;
         text(out, left - 6.0, y + 4.0, "end", &format!("{:.1}", f64::from(tenth) / 10.0))?;
     }
     Ok(())

@@ -27,7 +27,10 @@ pub fn scores(cases: &[&Case]) -> [(&'static str, Score); 4] {
 
 /// One line a group and way, and what the margins are.
 pub fn write_table(groups: &[Group<'_>], out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "| calls to leased numbers | answers by | calls | accuracy | of the optimum | named | right of those | calibration error (15 bins) | (10 bins) | Brier | log loss |")?;
+    writeln!(
+        out,
+        "| calls to leased numbers | answers by | calls | accuracy | of the optimum | named | right of those | calibration error (15 bins) | (10 bins) | Brier | log loss |"
+    )?;
     writeln!(out, "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
     for group in groups {
         let scores = scores(&group.cases);

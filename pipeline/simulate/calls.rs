@@ -4,10 +4,11 @@
 use callweave_core::event::{CallStatus, Direction, HangupBy, Outcome};
 use callweave_core::time::{MICROS_PER_DAY, MICROS_PER_SECOND, Time};
 
+use super::PoolSize;
 use super::account::AGENT_EXTENSIONS;
 use super::numbers;
-use super::tables::{self, CAMPAIGNS};
 use super::optimal::{Book, Dialled, Optimum, Seen};
+use super::tables::{self, CAMPAIGNS};
 use super::truth::{TrueSource, Truth, Why};
 use super::visits::Visit;
 use super::world::{Action, World};
@@ -268,6 +269,10 @@ impl World {
             started_at: call.started,
             session_started_at: call.session_started,
             optimum: call.optimum,
+            utilisation: match self.options.pool {
+                PoolSize::Utilisation(share) => Some(share),
+                PoolSize::Numbers(_) => None,
+            },
         }
     }
 

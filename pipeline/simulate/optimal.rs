@@ -221,7 +221,8 @@ impl Book {
         let anybody = rates.anybody(call.from);
         let line = self.lines.get(&call.number).map_or(&[][..], |line| line);
         let mut weights: Vec<f64> = line.iter().map(|shown| self.first_call(shown, call, rates, anybody)).collect();
-        let mut none = if call.extension == 0 && call.direction != Direction::Callback { rates.stray * anybody } else { 0.0 };
+        let mut none =
+            if call.extension == 0 && call.direction != Direction::Callback { rates.stray * anybody } else { 0.0 };
         let repeats = self.repeats(call, options);
         for &(at, rate) in &repeats {
             for &(visit, _, probability) in &self.phones[&call.from][at].of {
@@ -233,7 +234,8 @@ impl Book {
         }
         let dialled = |shown: &Shown| call.extension == 0 || shown.extension == call.extension;
         let is_candidate = |shown: &Shown| dialled(shown) && call.now.since(shown.last_sign) <= WINDOW;
-        none += line.iter().zip(&weights).filter(|(shown, _)| !is_candidate(shown)).map(|(_, weight)| weight).sum::<f64>();
+        none +=
+            line.iter().zip(&weights).filter(|(shown, _)| !is_candidate(shown)).map(|(_, weight)| weight).sum::<f64>();
         let candidates: Vec<(&Shown, f64)> =
             line.iter().zip(weights.iter().copied()).filter(|(shown, _)| is_candidate(shown)).collect();
         let all = none + candidates.iter().map(|(_, weight)| weight).sum::<f64>();
@@ -249,13 +251,20 @@ impl Book {
             of_truth: truth.map_or(none, |(_, weight)| share(*weight)),
             truth_is_candidate: truth.is_some(),
         };
-        let of = line.iter().zip(&weights).map(|(shown, weight)| (shown.seen.visit, shown.seen.visitor, share(*weight)));
+        let of =
+            line.iter().zip(&weights).map(|(shown, weight)| (shown.seen.visit, shown.seen.visitor, share(*weight)));
         let of: Vec<(u64, u64, f64)> = of.filter(|(_, _, probability)| *probability > LEAST).collect();
         self.learn(call, of, &repeats, |rate| share(rate));
         optimum
     }
 
-    fn learn(&mut self, call: &Dialled, of: Vec<(u64, u64, f64)>, repeats: &[(usize, f64)], share: impl Fn(f64) -> f64) {
+    fn learn(
+        &mut self,
+        call: &Dialled,
+        of: Vec<(u64, u64, f64)>,
+        repeats: &[(usize, f64)],
+        share: impl Fn(f64) -> f64,
+    ) {
         if call.direction != Direction::Callback
             && let Some(line) = self.lines.get_mut(&call.number)
         {

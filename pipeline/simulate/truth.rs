@@ -55,6 +55,8 @@ pub struct Truth {
     pub session_started_at: Option<Time>,
     /// The best possible answer; of calls to leased numbers, if it was asked for.
     pub(super) optimum: Option<Optimum>,
+    /// The share of the pools that is asked for, where the simulation was told.
+    pub(super) utilisation: Option<f64>,
 }
 
 impl Truth {
@@ -86,9 +88,11 @@ impl Truth {
         });
         if let Some(optimum) = &self.optimum {
             let answer = optimum.answer;
+            line["utilisation"] = serde_json::json!(self.utilisation);
             line["candidates"] = optimum.candidates.into();
             line["is_candidate"] = optimum.truth_is_candidate.into();
-            line["optimal_session_id"] = serde_json::json!(answer.filter(|it| it.session != 0).map(|it| id('s', it.session)));
+            line["optimal_session_id"] =
+                serde_json::json!(answer.filter(|it| it.session != 0).map(|it| id('s', it.session)));
             line["optimal_visitor_id"] = serde_json::json!(answer.map(|it| id('v', it.visitor)));
             line["optimal_started_at"] = serde_json::json!(answer.map(|it| it.started));
             line["optimal_probability"] = optimum.probability.into();

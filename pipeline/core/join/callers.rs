@@ -103,7 +103,11 @@ impl Caller {
     fn was_joined(&mut self, link: Link) {
         let (same, mut all): (Vec<Link>, SmallVec<[Link; VISITORS_PER_CALLER + 1]>) =
             self.joined_before().fold(Default::default(), |(mut same, mut others), held| {
-                if held.person == link.person { same.push(held) } else { others.push(held) }
+                if held.person == link.person {
+                    same.push(held)
+                } else {
+                    others.push(held)
+                }
                 (same, others)
             });
         all.push(same.into_iter().fold(link, Link::and));
@@ -181,7 +185,8 @@ impl Account {
             let Some((phone, start)) = filed else { return };
             let place = self.place_among(phone, start, ix);
             let kinds = Kinds::default();
-            let entry = Entry { start, call: Some(ix), qualified, cycle, joined: Joined::new(), kinds, after: Count::NOTHING };
+            let entry =
+                Entry { start, call: Some(ix), qualified, cycle, joined: Joined::new(), kinds, after: Count::NOTHING };
             self.caller_or_new(phone).rest.get_or_insert_default().recent.insert(place, entry);
             self.recount(phone, place);
         } else if let Some((phone, _)) = filed

@@ -133,7 +133,11 @@ impl Account {
         let source_of = |it: &Candidate| it.session.and_then(|session| self.source_of(session));
         let mass = |source: &Arc<SourceRow>| -> f64 {
             let of_it = candidates.iter().zip(&choice.probabilities);
-            of_it.filter(|(it, _)| source_of(it) == Some(source)).map(|(_, probability)| probability).sum::<f64>().min(1.0)
+            of_it
+                .filter(|(it, _)| source_of(it) == Some(source))
+                .map(|(_, probability)| probability)
+                .sum::<f64>()
+                .min(1.0)
         };
         let source = match choice.chosen {
             Some(at) => source_of(&candidates[at]).map(|source| (source.clone(), mass(source))),

@@ -59,7 +59,8 @@ impl Account {
         let point = |n| {
             let bits = scramble(seed.wrapping_add(n));
             let at = start.minus(below(bits, MICROS_PER_DAY as u64) as i64);
-            let lines = (1..=TRIES).map(|again| below(scramble(bits.wrapping_add(again)), u64::from(self.lines.slots())));
+            let lines =
+                (1..=TRIES).map(|again| below(scramble(bits.wrapping_add(again)), u64::from(self.lines.slots())));
             let line = lines.map(|line| line as u32).find(|&line| self.is_of_pool(line, pool))?;
             self.point(line, at)
         };

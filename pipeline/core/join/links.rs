@@ -128,7 +128,8 @@ impl Account {
             return nobody;
         }
         let owners = links.iter().filter(|link| link.weight >= 0.3).count();
-        let owners = if owners >= VISITORS_PER_CALLER { f64::from(calls.max(1)) * NEW_OWNERS } else { owners.max(1) as f64 };
+        let owners =
+            if owners >= VISITORS_PER_CALLER { f64::from(calls.max(1)) * NEW_OWNERS } else { owners.max(1) as f64 };
         let anybody = (owners / (self.callers.len() as f64 + CALLERS_SUPPOSED)).min(1.0);
         let last = caller.recent()[..place].last();
         let since = last.map(|entry| start.since(entry.start)).or_else(|| {

@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["config", "files"],
     &["log", "lake"],
     &["lease"],
-    &["collect", "process", "query", "import", "simulate", "plan"],
+    &["collect", "process", "query", "import", "simulate", "evaluate", "plan"],
     &["app"],
     &["cli"],
     &["main"],

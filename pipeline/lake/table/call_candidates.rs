@@ -28,9 +28,11 @@ fn who_it_is() -> Vec<Candidate> {
         Candidate::int("revision", "The call's; the highest of an account's call_id counts.", |r| count(r.revision))
             .stats(),
         Candidate::int("rank", "From 1 by probability; 0 is none of them.", |r| count(r.rank)),
-        Candidate::double("probability", "How likely the session's visitor is the caller; of all rows of a call about 1.", |r| {
-            Some(r.probability)
-        }),
+        Candidate::double(
+            "probability",
+            "How likely the session's visitor is the caller; of all rows of a call about 1.",
+            |r| Some(r.probability),
+        ),
         Candidate::bool("chosen", "The call was joined to this one.", |r| Some(r.chosen)),
         Candidate::text("session_id", "The visit that held the number.", |r| r.session_id.as_deref()).unique(),
         Candidate::text("visitor_id", "Its browser.", |r| r.visitor_id.as_deref()).unique().erase(Erase::Visitor),
@@ -53,9 +55,11 @@ fn why() -> Vec<Candidate> {
         }),
         Candidate::bool("lease_active", "The lease was active at the call's start.", |r| r.lease_active),
         Candidate::bool("lease_released", "The lease was given back: the page was closed.", |r| r.released),
-        Candidate::double("clicked_seconds", "From a click on the number to the call, if that was moments before.", |r| {
-            r.clicked_seconds
-        }),
+        Candidate::double(
+            "clicked_seconds",
+            "From a click on the number to the call, if that was moments before.",
+            |r| r.clicked_seconds,
+        ),
         Candidate::bool("asked_for_callback", "The visitor asked to be called at the caller's number.", |r| r.asked),
         Candidate::double("known_caller", "How likely the caller's telephone is the visitor's, by other calls.", |r| {
             r.known_caller
@@ -68,8 +72,10 @@ fn why() -> Vec<Candidate> {
             r.same_country
         }),
         Candidate::int("pages", "Page views of the session by the call's start.", |r| r.pages.and_then(count)),
-        Candidate::double("shown_seconds", "From the number's first lease to the session to its last sign of life.", |r| {
-            r.shown_seconds
-        }),
+        Candidate::double(
+            "shown_seconds",
+            "From the number's first lease to the session to its last sign of life.",
+            |r| r.shown_seconds,
+        ),
     ]
 }

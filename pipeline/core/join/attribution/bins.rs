@@ -9,8 +9,26 @@ const NEAR_EDGES: [f64; NEAR + 1] = [
 ];
 /// Seconds beyond: half hours to the widest window that settings allow.
 const FAR_EDGES: [f64; FAR + 1] = [
-    1800.0, 2700.0, 3600.0, 5400.0, 7200.0, 10_800.0, 14_400.0, 21_600.0, 28_800.0, 43_200.0, 57_600.0, 86_400.0,
-    129_600.0, 172_800.0, 259_200.0, 432_000.0, 691_200.0, 1_296_000.0, 2_592_000.0, 7_776_000.0,
+    1800.0,
+    2700.0,
+    3600.0,
+    5400.0,
+    7200.0,
+    10_800.0,
+    14_400.0,
+    21_600.0,
+    28_800.0,
+    43_200.0,
+    57_600.0,
+    86_400.0,
+    129_600.0,
+    172_800.0,
+    259_200.0,
+    432_000.0,
+    691_200.0,
+    1_296_000.0,
+    2_592_000.0,
+    7_776_000.0,
 ];
 /// Seconds since a click on the number.
 const CLICK_EDGES: [f64; CLICK + 1] = [0.0, 2.0, 5.0, 10.0, 20.0, 60.0, 301.0];
@@ -132,16 +150,18 @@ pub fn prior_near(at: usize) -> f64 {
     prior(middle(&NEAR_EDGES, at % NEAR), OPEN[at / NEAR])
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_value_has_its_bin() {
-        for (state, delay, expected) in
-            [(State::Held, 0.0, 0), (State::Held, 0.99, 0), (State::Lapsed, 1.0, NEAR + 1), (State::Released, 1e9, 3 * NEAR - 1)]
-        {
+        for (state, delay, expected) in [
+            (State::Held, 0.0, 0),
+            (State::Held, 0.99, 0),
+            (State::Lapsed, 1.0, NEAR + 1),
+            (State::Released, 1e9, 3 * NEAR - 1),
+        ] {
             assert_eq!(near(state, delay), expected);
         }
         assert_eq!((far(0.0), far(1800.0), far(2700.0), far(f64::MAX)), (0, 0, 1, FAR - 1));

@@ -119,8 +119,8 @@ fn factors(counts: &[Count], supposed: &[f32]) -> Vec<f32> {
     let scale = if all.1 > 0.0 { all.0 / all.1 } else { 0.0 };
     let of = |(it, supposed): (&Count, &f32)| {
         let supposed = f64::from(*supposed);
-        let factor = (f64::from(it.calls) + WORTH_OF_FACTOR * supposed)
-            / (f64::from(it.chances) * scale + WORTH_OF_FACTOR);
+        let factor =
+            (f64::from(it.calls) + WORTH_OF_FACTOR * supposed) / (f64::from(it.chances) * scale + WORTH_OF_FACTOR);
         factor.clamp(0.02, 50.0) as f32
     };
     counts.iter().zip(supposed).map(of).collect()
@@ -182,11 +182,11 @@ impl Rates {
         let chances = |counts: &[Count], rates: &[f32]| -> f64 {
             counts.iter().zip(rates).map(|(count, rate)| f64::from(count.chances) * f64::from(*rate)).sum()
         };
-        let expected = chances(&near_counts, &supposed.near)
-            + chances(&tally.far, &supposed.far);
+        let expected = chances(&near_counts, &supposed.near) + chances(&tally.far, &supposed.far);
         // How many more calls there are than was supposed: that is the scale, and nothing else.
         let scale = if expected > 0.0 && tally.calls > 0.0 { (1.0 - STRAYS) * tally.calls / expected } else { 1.0 };
-        let strays = if tally.points > 0.0 && tally.calls > 0.0 { STRAYS * tally.calls / tally.points } else { bins::STRAY };
+        let strays =
+            if tally.points > 0.0 && tally.calls > 0.0 { STRAYS * tally.calls / tally.points } else { bins::STRAY };
         let worth = if of_account { WORTH } else { WORTH_OF_ACCOUNT };
         let rates = |counts: &[Count], supposed: &[f32]| -> Vec<f32> {
             let of = |(count, supposed): (&Count, &f32)| {

@@ -1,0 +1,92 @@
+//! Cases: what is true of each call, beside what the join makes of the events.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead};
+
+use callweave_core::event::{Body, decode};
+use callweave_core::join::{Effects, Join, Mode};
+use callweave_core::source::Surveyor;
+
+use super::case::{Answer, Candidate, Case, Truth};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("cannot read the events")]
+    Events(#[source] io::Error),
+    #[error("cannot read the truth")]
+    Truth(#[source] io::Error),
+    #[error("line {line} of the truth is not one that `simulate --truth` writes")]
+    Line {
+        line: usize,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("the truth has no best answers: it was written by an older program, or no call came to a leased number")]
+    NoCases,
+}
+
+type Answers = BTreeMap<(String, String), Answer>;
+
+/// Joins events as `run` does, and keeps what the highest revision of each call says.
+pub fn answers(events: impl BufRead) -> Result<Answers, ReadError> {
+    let (mut join, mut surveyor) = (Join::new(Mode::Bounded), Surveyor::default());
+    let (mut effects, mut answers) = (Effects::default(), Answers::new());
+    for line in events.split(b'\n') {
+        let line = line.map_err(ReadError::Events)?;
+        // What cannot be used is no evidence.
+        let Ok(event) = decode(&line, None) else { continue };
+        let visit = match &event.body {
+            Body::PageView(view) => Some(surveyor.visit(view)),
+            _ => None,
+        };
+        join.apply(&event, visit.as_ref(), &mut effects);
+        take(&mut effects, &mut answers);
+    }
+    join.settle(&mut effects);
+    take(&mut effects, &mut answers);
+    Ok(answers)
+}
+
+fn take(effects: &mut Effects, answers: &mut Answers) {
+    for row in effects.calls.drain(..) {
+        let source = row.source.as_ref().map(|source| {
+            (source.source.to_string(), source.medium.to_string(), source.campaign.as_deref().map(str::to_owned))
+        });
+        let answer = Answer {
+            session: row.session_id.as_deref().map(str::to_owned),
+            confidence: row.attribution_confidence,
+            source,
+            source_confidence: row.source_confidence,
+            candidates: Vec::new(),
+            none: 1.0,
+        };
+        answers.insert((row.account.to_string(), row.call_id.to_string()), answer);
+    }
+    for row in effects.candidates.drain(..) {
+        let Some(answer) = answers.get_mut(&(row.account.to_string(), row.call_id.to_string())) else { continue };
+        match row.granted_at {
+            Some(granted_at) => answer.candidates.push(Candidate {
+                session: row.session_id.as_deref().map(str::to_owned),
+                probability: row.probability,
+                active: row.lease_active == Some(true),
+                granted_at,
+            }),
+            None => answer.none = row.probability,
+        }
+    }
+    effects.clear();
+}
+
+/// Calls to leased numbers, each with its answer.
+pub fn cases(truth: impl BufRead, mut answers: Answers) -> Result<Vec<Case>, ReadError> {
+    let mut cases = Vec::new();
+    for (at, line) in truth.lines().enumerate() {
+        let line = line.map_err(ReadError::Truth)?;
+        let truth: Truth = serde_json::from_str(&line).map_err(|source| ReadError::Line { line: at + 1, source })?;
+        if truth.is_candidate.is_some() {
+            let answer = answers.remove(&(truth.account.clone(), truth.call_id.clone())).unwrap_or_default();
+            cases.push(Case { truth, answer });
+        }
+    }
+    if cases.is_empty() { Err(ReadError::NoCases) } else { Ok(cases) }
+}
