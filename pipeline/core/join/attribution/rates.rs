@@ -98,7 +98,7 @@ impl Default for Rates {
             unit: 1.0,
             stray: bins::STRAY,
             near: (0..STATES * NEAR).map(|at| bins::prior_near(at) as f32).collect(),
-            far: far(&bins::TAILS_SUPPOSED.to_vec()),
+            far: far(&bins::TAILS_SUPPOSED),
             tails: bins::TAILS_SUPPOSED.to_vec(),
             pages: bins::BY_PAGES.map(|factor| factor as f32).to_vec(),
             cells: vec![1.0; CELLS],
