@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use axum::Router;
 use callweave_core::event::{Body, Event, TYPES, Text, decode};
-use callweave_core::settings::Settings;
+use callweave_core::settings::{Login, Role, Settings};
 use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::collect::{Admin, Collect, log_answers};
+use crate::collect::{Admin, Collect, Listener, log_answers};
 use crate::config::{self, Config, FirstRun, Flags};
 use crate::lake::Lake;
 use crate::log::batching::{BatchOptions, Batcher, Submission};
@@ -94,12 +95,15 @@ impl From<QueryError> for Failure {
 pub struct Roles {
     pub collect: bool,
     pub process: bool,
+    pub query: bool,
 }
 
 impl Roles {
-    pub const ALL: Roles = Roles { collect: true, process: true };
-    pub const COLLECT: Roles = Roles { collect: true, process: false };
-    pub const PROCESS: Roles = Roles { collect: false, process: true };
+    const NONE: Roles = Roles { collect: false, process: false, query: false };
+    pub const ALL: Roles = Roles { collect: true, process: true, query: true };
+    pub const COLLECT: Roles = Roles { collect: true, ..Roles::NONE };
+    pub const PROCESS: Roles = Roles { process: true, ..Roles::NONE };
+    pub const QUERY: Roles = Roles { query: true, ..Roles::NONE };
 }
 
 fn runtime() -> Result<Runtime, Failure> {
@@ -147,6 +151,30 @@ pub fn sql(options: query::SqlOptions) -> Result<(), Failure> {
 
 pub fn report(options: query::ReportOptions) -> Result<(), Failure> {
     Ok(runtime()?.block_on(query::report(options))?)
+}
+
+/// Prints a login, for the settings, to standard output.
+pub fn login(name: &str, role: &str, is_new: bool) -> Result<(), Failure> {
+    let role: Role = serde_json::from_value(role.into())
+        .map_err(|_| Failure::Usage(format!("there is no role {role:?}; the roles are analyst and manager")))?;
+    let password = if is_new {
+        let password = uuid::Uuid::new_v4().simple().to_string();
+        eprintln!("{password}");
+        password
+    } else {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).context("the password cannot be read from standard input")?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    };
+    let verifier = config::Verifier::of(&password).map_err(|error| Failure::Usage(error.to_string()))?;
+    let login = Login::new(name, role, verifier.to_string());
+    let settings = Settings { logins: vec![login.clone()], ..Settings::default() };
+    settings
+        .check()
+        .map_err(|mistakes| Failure::Usage(mistakes.first().map(ToString::to_string).unwrap_or_default()))?;
+    let text = serde_json::json!({ "name": login.name, "role": login.role, "verifier": login.verifier });
+    let _ = writeln!(std::io::stdout(), "{text:#}");
+    Ok(())
 }
 
 fn surveyor(config: &Config) -> Result<Surveyor, Failure> {
@@ -238,13 +266,18 @@ async fn connect(options: NatsOptions) -> Result<NatsLog, ConnectError> {
 /// Runs roles until they are told to stop (SIGINT, SIGTERM); a second signal ends the process at once.
 pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
     start_logs(&config)?;
-    let first = if roles.collect { FirstRun::prepare(&mut config).map_err(Failure::failed)? } else { None };
+    let first = match roles.collect || roles.query {
+        true => FirstRun::prepare(&mut config).map_err(Failure::failed)?,
+        false => None,
+    };
     runtime()?.block_on(async {
         let shutdown = CancellationToken::new();
         tokio::spawn(stop_on_signal(shutdown.clone()));
         let up = Up::start(&config, roles, shutdown).await?;
         if let (Some(first), Some(address)) = (&first, up.collect) {
-            eprintln!("{}", first.welcome(address));
+            if roles.collect {
+                eprintln!("{}", first.welcome(address, up.postgres));
+            }
         }
         up.ended().await
     })
@@ -254,6 +287,8 @@ pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
 pub struct Up {
     /// Where events are taken in, if they are.
     pub collect: Option<std::net::SocketAddr>,
+    /// Where SQL is served by PostgreSQL's protocol, if it is.
+    pub postgres: Option<std::net::SocketAddr>,
     pub metrics: Metrics,
     shutdown: CancellationToken,
     roles: tokio::task::JoinSet<Result<(), Failure>>,
@@ -263,18 +298,40 @@ impl Up {
     pub async fn start(config: &Config, roles: Roles, shutdown: CancellationToken) -> Result<Up, Failure> {
         let metrics = Metrics::new();
         let surveyor = surveyor(config)?;
+        if roles == Roles::QUERY && config.nats.is_none() {
+            return Up::answer_alone(config, metrics, shutdown).await;
+        }
         let log = tokio::select! {
             log = open_log(config) => log?,
             () = shutdown.cancelled() => return Err(Failure::said("stopped before the log was there")),
         };
         append_settings(config, &log).await?;
         let mut tasks = tokio::task::JoinSet::new();
+        // Where rows are written the lake is there before it is asked.
+        let lake = match roles.process {
+            true => Some(Lake::open(&config.lake()).await.map_err(Failure::failed)?),
+            false => None,
+        };
+        let mut beside = Router::new();
+        let mut postgres = None;
+        if roles.query {
+            let server = query::Server::open(config, Some(log.clone())).await.map_err(Failure::failed)?;
+            postgres = server.postgres_address();
+            beside = beside.merge(server.routes());
+            let told = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |it| it.to_string());
+            tracing::info!(postgres = told(postgres), flight = told(server.flight_address()), "answering queries");
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move {
+                server.run(shutdown).await;
+                Ok(())
+            });
+        }
         // Collectors stop first: what they have acknowledged is in the log by then, and is processed to its end or
         // by whoever starts next.
         let collecting = CancellationToken::new();
         let mut address = None;
         if roles.collect {
-            let collect = Collect::of(config).with_places(surveyor.another());
+            let collect = Collect::of(config).with_places(surveyor.another()).with_routes(beside);
             let bound = collect.bind(log.clone(), metrics.clone(), log_answers(log.clone())).await;
             let bound = bound.map_err(Failure::failed)?;
             address = Some(bound.collect_address());
@@ -292,6 +349,17 @@ impl Up {
             let admin = Admin::bind(config.listen.admin, metrics.clone(), log_answers(log.clone())).await;
             let admin = admin.map_err(Failure::failed)?;
             tracing::info!(admin = %admin.address(), "serving health and metrics");
+            if roles.query {
+                let listener =
+                    Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
+                address = Some(listener.address);
+                tracing::info!(http = %listener.address, "answering over http");
+                let (limits, metrics, shutdown) = (config.limits.clone(), metrics.clone(), shutdown.clone());
+                tasks.spawn(async move {
+                    listener.serve(beside, &limits, &metrics, shutdown).await;
+                    Ok(())
+                });
+            }
             let (shutdown, collecting) = (shutdown.clone(), collecting.clone());
             tasks.spawn(async move {
                 let stopped = async {
@@ -302,8 +370,7 @@ impl Up {
                 Ok(())
             });
         }
-        if roles.process {
-            let lake = Lake::open(&config.lake()).await.map_err(Failure::failed)?;
+        if let Some(lake) = lake {
             let process = Process {
                 log: log.clone(),
                 lake,
@@ -315,7 +382,33 @@ impl Up {
             };
             tasks.spawn(async move { process.run(collecting).await.map_err(Failure::failed) });
         }
-        Ok(Up { collect: address, metrics, shutdown, roles: tasks })
+        Ok(Up { collect: address, postgres, metrics, shutdown, roles: tasks })
+    }
+
+    /// Answers queries without a log: the embedded one is another process's, and the logins are those configured.
+    async fn answer_alone(config: &Config, metrics: Metrics, shutdown: CancellationToken) -> Result<Up, Failure> {
+        let server = query::Server::open(config, None).await.map_err(Failure::failed)?;
+        let listener = Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
+        let (postgres, flight) = (server.postgres_address(), server.flight_address());
+        let told = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |it| it.to_string());
+        tracing::info!(http = %listener.address, postgres = told(postgres), flight = told(flight), "answering queries");
+        let (address, routes, limits) = (listener.address, server.routes(), config.limits.clone());
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn({
+            let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
+            async move {
+                listener.serve(routes, &limits, &metrics, shutdown).await;
+                Ok(())
+            }
+        });
+        tasks.spawn({
+            let shutdown = shutdown.clone();
+            async move {
+                server.run(shutdown).await;
+                Ok(())
+            }
+        });
+        Ok(Up { collect: Some(address), postgres, metrics, shutdown, roles: tasks })
     }
 
     /// Waits until every role has ended. Where one fails, the others are stopped, too.

@@ -54,6 +54,8 @@ enum Command {
     Collect(Serve),
     /// Joins the log into the lake
     Process(Serve),
+    /// Serves SQL over the lake: PostgreSQL's protocol, Arrow Flight SQL, HTTP
+    Query(Serve),
     /// `up` on a scratch folder with made-up visitors and callers, and a report at the end
     Demo(Demo),
     /// A bounded job: joins files of events into the lake at full speed, and stops
@@ -68,6 +70,8 @@ enum Command {
     Report(Report),
     /// Looks at pools of numbers
     Pool(pool::Pool),
+    /// Makes a login for SQL, for the `logins` of an account's settings, of a password on standard input or of a new one
+    Login(Login),
     /// Prints the JSON Schema of an event type; without a type, lists them
     Schema { r#type: Option<String> },
     /// Looks the configuration over, and says what is wrong and how to mend it
@@ -88,6 +92,12 @@ struct Serve {
     /// Where metrics and health are served [default: 127.0.0.1:9090]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
+    /// Where SQL is served by PostgreSQL's protocol, or `off` [default: 127.0.0.1:5433]
+    #[arg(long, value_name = "ADDRESS")]
+    postgres: Option<String>,
+    /// Where SQL is served by Arrow Flight SQL, or `off` [default: 127.0.0.1:8815]
+    #[arg(long, value_name = "ADDRESS")]
+    flight: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -114,6 +124,18 @@ struct Run {
     /// As --input
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Login {
+    /// The user's name
+    name: String,
+    /// analyst (people are hidden) or manager (everything is seen)
+    #[arg(long, value_name = "ROLE", default_value = "analyst")]
+    role: String,
+    /// Makes a password, and prints it to standard error, in place of reading one
+    #[arg(long)]
+    new: bool,
 }
 
 #[derive(Debug, Args)]
@@ -180,6 +202,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Schema { r#type } => return app::schema(r#type.as_deref()),
         Command::Check => return app::check(&flags),
+        Command::Login(Login { name, role, new }) => return app::login(&name, &role, new),
         Command::Import(options) => return options.run(&flags),
         Command::Simulate(options) => return options.run(),
         _ => {}
@@ -189,6 +212,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
         Command::Up(_) => app::up(config, app::Roles::ALL),
         Command::Collect(_) => app::up(config, app::Roles::COLLECT),
         Command::Process(_) => app::up(config, app::Roles::PROCESS),
+        Command::Query(_) => app::up(config, app::Roles::QUERY),
         Command::Demo(demo) => app::demo::demo(
             config,
             app::demo::Demo { seconds: demo.seconds, rate: demo.rate, keep: demo.keep, seed: demo.seed },
@@ -219,14 +243,18 @@ fn work(cli: Cli) -> Result<(), Failure> {
             output: it.output.output,
             max_rows: it.output.max_rows,
         }),
-        Command::Schema { .. } | Command::Check | Command::Import(_) | Command::Simulate(_) => Ok(()),
+        Command::Schema { .. } | Command::Check | Command::Login(_) | Command::Import(_) | Command::Simulate(_) => {
+            Ok(())
+        }
     }
 }
 
 impl Command {
     fn serve(&self) -> Option<&Serve> {
         match self {
-            Command::Up(serve) | Command::Collect(serve) | Command::Process(serve) => Some(serve),
+            Command::Up(serve) | Command::Collect(serve) | Command::Process(serve) | Command::Query(serve) => {
+                Some(serve)
+            }
             _ => None,
         }
     }
@@ -243,6 +271,8 @@ impl Global {
             partitions: of(|it| &it.partitions),
             listen: of(|it| &it.listen),
             admin: of(|it| &it.admin),
+            postgres: of(|it| &it.postgres),
+            flight: of(|it| &it.flight),
             log: self.log,
             log_format: self.log_format,
             places: self.places,

@@ -121,6 +121,42 @@ pub const MEMBERS: &[Member] = &[
         set: |config, given| put(&mut config.listen.admin, given.address()),
     },
     Member {
+        name: "listen.postgres",
+        form: "ADDRESS:PORT or off",
+        default: "127.0.0.1:5433, or a free port if that is taken",
+        about: "Where SQL is served by PostgreSQL's wire protocol (`up`, `query`).",
+        set: |config, given| put(&mut config.listen.postgres, given.door()),
+    },
+    Member {
+        name: "listen.flight",
+        form: "ADDRESS:PORT or off",
+        default: "127.0.0.1:8815, or a free port if that is taken",
+        about: "Where SQL is served by Arrow Flight SQL (`up`, `query`).",
+        set: |config, given| put(&mut config.listen.flight, given.door()),
+    },
+    Member {
+        name: "query.tls_certificate",
+        form: PATH,
+        default: "",
+        about: "Certificates (PEM) with which SQL is served, the server's own first. Without them nothing is encrypted.",
+        set: |config, given| put(&mut config.query.tls_certificate, given.file().map(Some)),
+    },
+    Member {
+        name: "query.tls_key",
+        form: PATH,
+        default: "",
+        about: "The private key of that certificate (PEM).",
+        set: |config, given| put(&mut config.query.tls_key, given.file().map(Some)),
+    },
+    Member {
+        name: "query.mask_key_file",
+        form: PATH,
+        default: "",
+        about: "A file that holds what pseudonyms of callers are made with; the file `mask.key` in `data`, made at the first \
+                start, if absent. Machines that serve one lake give the same.",
+        set: |config, given| put(&mut config.query.mask_key, given.secret_file().map(Some)),
+    },
+    Member {
         name: "public_url",
         form: "https://HOST, with a path if there is one",
         default: "",

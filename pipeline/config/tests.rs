@@ -337,7 +337,10 @@ fn a_first_run_makes_one_key_and_keeps_it() {
     assert!(first.made);
     assert_eq!(config.accounts[DEFAULT_ACCOUNT], first.account);
     let key = first.account.keys[0].reveal();
-    assert!(key.len() > 60 && !first.welcome(config.listen.collect).contains(key), "the key itself is not printed");
+    assert!(
+        key.len() > 60 && !first.welcome(config.listen.collect, None).contains(key),
+        "the key itself is not printed"
+    );
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

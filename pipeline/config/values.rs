@@ -31,6 +31,7 @@ pub struct Config {
     pub commit: Commit,
     pub snapshot: Snapshot,
     pub retention: Retention,
+    pub query: Query,
     /// A database of places in MaxMind's format (`.mmdb`).
     pub places: Option<PathBuf>,
     /// Where others reach the collector: what telephone providers are told, and sign.
@@ -62,6 +63,30 @@ pub struct Listen {
     pub collect: SocketAddr,
     /// Metrics and health.
     pub admin: SocketAddr,
+    /// SQL by PostgreSQL's wire protocol.
+    pub postgres: Door,
+    /// SQL by Arrow Flight.
+    pub flight: Door,
+}
+
+/// An address that may be left closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    Closed,
+    /// Nobody asked for it: where something else listens there, any free port will do.
+    Usual(SocketAddr),
+    At(SocketAddr),
+}
+
+/// How SQL is served.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Query {
+    /// Certificates (PEM), the server's own first.
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key (PEM, PKCS #8, PKCS #1 or SEC 1).
+    pub tls_key: Option<PathBuf>,
+    /// What pseudonyms are made with. Absent: a file in the data folder.
+    pub mask_key: Option<Secret>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +166,13 @@ impl Default for Config {
             lake: None,
             nats: None,
             partitions: None,
-            listen: Listen { collect: local(8090), admin: local(9090) },
+            listen: Listen {
+                collect: local(8090),
+                admin: local(9090),
+                postgres: Door::Usual(local(5433)),
+                flight: Door::Usual(local(8815)),
+            },
+            query: Query::default(),
             trusted_proxies: Vec::new(),
             log: Log { level: "info".to_owned(), format: Format::Text },
             limits: Limits::default(),

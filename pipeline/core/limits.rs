@@ -162,3 +162,11 @@ pub const ASSESSMENT_CATEGORIES_MAX: usize = 10;
 pub const TWILIO_PARAMETERS_MAX: usize = 500;
 /// How far a telephone system's clock may be off before the collector's own counts.
 pub const TWILIO_CLOCK_MICROS_MAX: i64 = MICROS_PER_DAY;
+
+// --- who asks by SQL ---
+/// Logins of an account.
+pub const LOGINS_MAX: usize = 1_000;
+pub const LOGIN_SECONDS_MAX: u32 = 86_400;
+pub const LOGIN_MEMORY_MIB_MAX: u32 = 1 << 20;
+pub const LOGIN_ROWS_MAX: u64 = 1_000_000_000_000;
+pub const LOGIN_CONCURRENT_MAX: u32 = 1_000;

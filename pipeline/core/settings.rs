@@ -2,6 +2,7 @@
 
 mod check;
 mod local_time;
+mod login;
 mod mapping;
 mod route;
 mod rules;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::Mistake;
 pub use local_time::{LocalTime, LocalTimeError};
+pub use login::{Login, Role, VERIFIER_PREFIX};
 pub(crate) use mapping::STATUSES;
 pub use mapping::{Mapping, Member};
 pub use route::{RouteAsk, Shows};
@@ -72,6 +74,9 @@ pub struct Settings {
     /// How the messages of systems that callweave does not know become calls; `callrail` and `ctm` come with it.
     #[serde(deserialize_with = "object::list")]
     pub mappings: Vec<Mapping>,
+    /// Who may ask the tables by SQL.
+    #[serde(deserialize_with = "object::list")]
+    pub logins: Vec<Login>,
     /// Rows older than this are deleted; absent: kept for good.
     pub retention_days: Option<u32>,
     pub ip_precision: IpPrecision,
@@ -237,6 +242,7 @@ impl Default for Settings {
             voice: Voice::default(),
             agents: BTreeMap::new(),
             mappings: Vec::new(),
+            logins: Vec::new(),
             retention_days: None,
             ip_precision: IpPrecision::default(),
         }
