@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider};
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, TableProvider};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionContext;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
+use futures::FutureExt;
 
 use super::comments;
 use super::error::QueryError;
@@ -38,30 +39,32 @@ impl Directory {
         Ok(SessionStateBuilder::new_from_existing(context.state()).with_catalog_list(list).build())
     }
 
-    /// Fills up a catalog with what it has not.
-    pub fn copy_to(&self, catalog: &MemoryCatalogProvider) -> Result<(), QueryError> {
-        for name in self.catalog.schema_names() {
+    /// Every table and view by schema and name, PostgreSQL's catalogs aside, in this order.
+    pub fn everything(&self) -> Vec<(String, String, Arc<dyn TableProvider>)> {
+        let mut all = Vec::new();
+        for name in self.catalog.schema_names().into_iter().filter(|name| name != PG_CATALOG) {
             let Some(schema) = self.catalog.schema(&name) else { continue };
-            match catalog.schema(&name) {
-                Some(there) if name != PG_CATALOG => copy_tables(&*schema, &*there)?,
-                _ => {
-                    catalog.register_schema(&name, schema).map_err(QueryError::engine)?;
+            for table in schema.table_names() {
+                // A schema in memory answers at once.
+                if let Some(Ok(Some(provider))) = schema.table(&table).now_or_never() {
+                    all.push((name.clone(), table, provider));
                 }
             }
         }
+        all.sort_by(|(a, b, _), (c, d, _)| (a, b).cmp(&(c, d)));
+        all
+    }
+
+    /// Fills up a catalog with what it has not.
+    pub fn copy_to(&self, catalog: &MemoryCatalogProvider) -> Result<(), QueryError> {
+        for (schema, name, table) in self.everything() {
+            if let Some(there) = catalog.schema(&schema).filter(|there| !there.table_exist(&name)) {
+                there.register_table(name, table).map_err(QueryError::engine)?;
+            }
+        }
+        if let Some(schema) = self.catalog.schema(PG_CATALOG) {
+            catalog.register_schema(PG_CATALOG, schema).map_err(QueryError::engine)?;
+        }
         Ok(())
     }
-}
-
-fn copy_tables(from: &dyn SchemaProvider, to: &dyn SchemaProvider) -> Result<(), QueryError> {
-    for name in from.table_names() {
-        if to.table_exist(&name) {
-            continue;
-        }
-        // A schema in memory answers at once.
-        if let Some(Ok(Some(table))) = futures::FutureExt::now_or_never(from.table(&name)) {
-            to.register_table(name, table).map_err(QueryError::engine)?;
-        }
-    }
-    Ok(())
 }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::{OpenApi, ToSchema};
 
 use super::error::QueryError;
-use super::format::{Encoder, Format};
+use super::format::{Encoder, Format, plain_schema};
 use super::guard::QUERY_BYTES_MAX;
 use super::logins::{Logins, Reader};
 use super::session::Answer;
@@ -303,7 +303,7 @@ impl Page {
     fn new(answer: Answer, format: Format, max_rows: u64, sql: String) -> Result<Page, QueryError> {
         let mut made = Shared::default();
         if format == Format::Json {
-            let head = serde_json::json!(columns(&answer.schema)).to_string();
+            let head = serde_json::json!(columns(&plain_schema(&answer.schema))).to_string();
             let _ = write!(made, "{{\"columns\":{head},\"rows\":");
         }
         let encoder = Encoder::new(format, false, &answer.schema, made.clone())?;

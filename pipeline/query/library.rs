@@ -31,6 +31,33 @@ pub const CHECKS: &[Text] = texts!("checks":
     "attribution_confidence" "call_times" "dates" "events_once" "kinds_by_settings" "kinds_in_order"
     "lease_after_call" "one_row_a_key" "revisions" "unique_target");
 
+/// Rows of `table` name a row of `refers_to` in `column`, within their account. Not every one is there: a session may have
+/// been erased, and a call have none.
+#[derive(Debug)]
+pub struct ForeignKey {
+    pub table: &'static str,
+    pub column: &'static str,
+    pub refers_to: &'static str,
+}
+
+const fn key(table: &'static str, column: &'static str, refers_to: &'static str) -> ForeignKey {
+    ForeignKey { table, column, refers_to }
+}
+
+/// How the tables of the contract hang together.
+pub const FOREIGN_KEYS: &[ForeignKey] = &[
+    key("calls", "session_id", "sessions"),
+    key("calls", "lease_id", "leases"),
+    key("leases", "session_id", "sessions"),
+    key("page_views", "session_id", "sessions"),
+    key("web_events", "session_id", "sessions"),
+    key("call_moments", "call_id", "calls"),
+    key("tags", "call_id", "calls"),
+    key("notes", "call_id", "calls"),
+    key("transcripts", "call_id", "calls"),
+    key("deals", "call_id", "calls"),
+];
+
 impl Text {
     pub fn find(texts: &'static [Text], name: &str) -> Option<&'static Text> {
         texts.iter().find(|text| text.name == name)
@@ -71,6 +98,20 @@ mod tests {
             assert_eq!(files, listed, "{folder}");
         }
         Ok(())
+    }
+
+    #[test]
+    fn keys_are_columns_of_their_tables() {
+        use crate::lake::table::TableName;
+        for key in FOREIGN_KEYS {
+            for (table, what) in [(key.table, "names"), (key.refers_to, "is named")] {
+                let name = TableName::ALL.into_iter().find(|name| name.name() == table);
+                let has = name.is_some_and(|name| name.definition().columns.iter().any(|it| it.name == key.column));
+                assert!(has, "{table} {what} by {}", key.column);
+            }
+            let of = Text::find(STAGING, key.refers_to).map(|text| text.list("key")).unwrap_or_default();
+            assert_eq!(of, ["account", key.column]);
+        }
     }
 
     #[test]

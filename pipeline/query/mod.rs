@@ -9,6 +9,7 @@ mod bounds;
 mod comments;
 mod directory;
 mod error;
+mod flight;
 pub mod format;
 mod guard;
 mod http;

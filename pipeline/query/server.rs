@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::MaskKey;
 use super::error::QueryError;
+use super::flight::Flight;
 use super::http;
 use super::logins::Logins;
 use super::postgres::Postgres;
@@ -40,6 +41,8 @@ pub struct Server {
     postgres: Option<TcpListener>,
     flight: Option<TcpListener>,
     tls: Option<rustls::ServerConfig>,
+    /// The same as text: certificates and key.
+    pem: Option<(Vec<u8>, Vec<u8>)>,
     pub(super) logins: Arc<Logins>,
 }
 
@@ -52,15 +55,19 @@ impl Server {
         let lake = QuerySession::open(&config.lake())?.with_postgres().await?;
         let mask = MaskKey::new(mask_key(config)?.reveal().as_bytes());
         let logins = Logins::new(config.accounts.values(), log, lake, mask);
-        let tls = match (&config.query.tls_certificate, &config.query.tls_key) {
-            (Some(certificate), Some(key)) => Some(tls(certificate, key).map_err(ServeError::Tls)?),
-            (None, None) => None,
+        let (tls, pem) = match (&config.query.tls_certificate, &config.query.tls_key) {
+            (Some(certificate), Some(key)) => {
+                let read = |path| std::fs::read(path).map_err(|error| ServeError::Tls(error.to_string()));
+                (Some(tls(certificate, key).map_err(ServeError::Tls)?), Some((read(certificate)?, read(key)?)))
+            }
+            (None, None) => (None, None),
             _ => return Err(ServeError::Tls("one of them is missing".to_owned())),
         };
         Ok(Server {
             postgres: bind("listen.postgres", config.listen.postgres).await?,
             flight: bind("listen.flight", config.listen.flight).await?,
             tls,
+            pem,
             logins: Arc::new(logins),
         })
     }
@@ -80,15 +87,20 @@ impl Server {
 
     /// Serves until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Server { postgres, flight, tls, logins } = self;
+        let Server { postgres, flight, tls, pem, logins } = self;
         let acceptor = tls.clone().map(|tls| TlsAcceptor::from(Arc::new(with_protocol(tls, b"postgresql"))));
         let postgres = async {
             if let Some(socket) = postgres {
                 Postgres::new(Arc::clone(&logins), acceptor).serve(socket, shutdown.clone()).await;
             }
         };
-        let _ = &flight;
-        tokio::join!(postgres);
+        let flight = async {
+            let Some(socket) = flight else { return };
+            if let Err(error) = Flight::new(Arc::clone(&logins)).serve(socket, pem, shutdown.clone()).await {
+                tracing::error!(%error, "flight sql is served no more");
+            }
+        };
+        tokio::join!(postgres, flight);
     }
 }
 

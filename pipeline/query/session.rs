@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -115,6 +116,12 @@ impl QuerySession {
             directory.copy_to(&setter.catalog)?;
         }
         Ok(setter.scene())
+    }
+
+    /// Every table and view with its columns, by schema and name.
+    pub(crate) async fn everything(&self) -> Result<Vec<(String, String, Arc<dyn TableProvider>)>, QueryError> {
+        let directory = self.directory.get_or_try_init(|| Directory::new(&self.base)).await?;
+        Ok(directory.everything())
     }
 
     /// Speaks PostgreSQL from now on: its catalogs and functions are there.
