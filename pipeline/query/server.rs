@@ -125,6 +125,8 @@ fn tls(certificate: &Path, key: &Path) -> Result<rustls::ServerConfig, String> {
     let chain = chain.map_err(|error| format!("{}: {error}", certificate.display()))?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{}: {error}", key.display()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    // Tonic takes the process's own, and two are linked: whoever set one before has chosen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     config
         .map_err(|error| error.to_string())?

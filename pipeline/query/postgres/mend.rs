@@ -17,6 +17,8 @@ use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
 use datafusion_postgres::pgwire::api::store::PortalStore;
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
+use datafusion_postgres::pgwire::messages::startup::ParameterStatus;
 
 use super::errors;
 use crate::query::QueryError;
@@ -60,22 +62,29 @@ pub(super) fn reworded(sql: &str) -> Cow<'_, str> {
     if text.is_empty() { Cow::Borrowed(sql) } else { Cow::Owned(text + rest) }
 }
 
-/// Where the next `array(select` begins, and where its parenthesis opens.
+/// Where the next of these begins, and where its parenthesis opens.
 fn array_of_query(sql: &str) -> Option<(usize, usize)> {
-    const WORD: &str = "array";
     let lower = sql.to_ascii_lowercase();
+    let options = lower.find(OPTIONS).map(|at| (at, at + OPTIONS.len() - 1));
     let mut from = 0;
-    while let Some(at) = lower[from..].find(WORD).map(|at| from + at) {
-        let after = lower[at + WORD.len()..].trim_start();
+    while let Some(at) = lower[from..].find(ARRAY).map(|at| from + at) {
+        if options.is_some_and(|(first, _)| first < at) {
+            break;
+        }
+        let after = lower[at + ARRAY.len()..].trim_start();
         let open = lower.len() - after.len();
         let starts_a_word = !lower[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
         if starts_a_word && after.strip_prefix('(').is_some_and(|inner| inner.trim_start().starts_with("select")) {
             return Some((at, open));
         }
-        from = at + WORD.len();
+        from = at + ARRAY.len();
     }
-    None
+    options
 }
+
+const ARRAY: &str = "array";
+/// How psql writes options and privileges (`\d+`, `\dp`), in columns that datafusion-postgres' `pg_class` has not.
+const OPTIONS: &str = "pg_catalog.array_to_string(";
 
 /// Where the parenthesis that the text begins with closes; those in quotes do not count.
 fn closing(text: &str) -> Option<usize> {
@@ -113,7 +122,7 @@ impl QueryHook for Mend {
         if let Err(error) = guard::admit_of_client(statement) {
             return Some(Err(errors::of_query(error)));
         }
-        answer(statement, client)
+        answer(statement, client).await
     }
 
     async fn handle_extended_parse_query(
@@ -125,7 +134,8 @@ impl QueryHook for Mend {
         if let Err(error) = guard::admit_of_client(statement) {
             return Some(Err(errors::of_query(error)));
         }
-        if let Some((name, _)) = variable(statement) {
+        let is_zone = matches!(statement, Statement::ShowVariable { variable } if is_timezone(variable));
+        if let Some(name) = variable(statement).map(|(name, _)| name).or(is_zone.then_some("TimeZone")) {
             return Some(one_text(name).map_err(|error| PgWireError::ApiError(Box::new(error))));
         }
         is_ours(statement).then(|| {
@@ -142,7 +152,7 @@ impl QueryHook for Mend {
         _context: &SessionContext,
         client: &mut dyn HookClient,
     ) -> Option<PgWireResult<Response>> {
-        answer(statement, client)
+        answer(statement, client).await
     }
 }
 
@@ -160,8 +170,16 @@ fn is_ours(statement: &Statement) -> bool {
     )
 }
 
-fn answer(statement: &Statement, client: &mut dyn HookClient) -> Option<PgWireResult<Response>> {
+async fn answer(statement: &Statement, client: &mut dyn HookClient) -> Option<PgWireResult<Response>> {
     let done = |tag: &str| Some(Ok(Response::Execution(Tag::new(tag))));
+    if let Some(zone) = zone(statement) {
+        client.metadata_mut().insert(TIMEZONE.to_owned(), zone.clone());
+        let status = ParameterStatus::new("TimeZone".to_owned(), zone);
+        return match client.send_message(PgWireBackendMessage::ParameterStatus(status)).await {
+            Ok(()) => done("SET"),
+            Err(error) => Some(Err(error)),
+        };
+    }
     match statement {
         // What pools send before they give a connection to somebody else (Npgsql, pgbouncer, pgAdmin).
         Statement::Discard { object_type: DiscardObject::ALL } => {
@@ -180,8 +198,26 @@ fn answer(statement: &Statement, client: &mut dyn HookClient) -> Option<PgWireRe
         // Nothing is ever written, so there is nothing to go back to.
         Statement::Savepoint { .. } => done("SAVEPOINT"),
         Statement::ReleaseSavepoint { .. } => done("RELEASE"),
+        Statement::ShowVariable { variable } if is_timezone(variable) => {
+            let zone = client.metadata().get(TIMEZONE).cloned().unwrap_or_else(|| "UTC".to_owned());
+            Some(row("TimeZone", &zone))
+        }
         _ => variable(statement).map(|(name, value)| row(name, value)),
     }
+}
+
+/// Where datafusion-postgres keeps a connection's time zone.
+const TIMEZONE: &str = "timezone";
+
+fn is_timezone(variable: &[ast::Ident]) -> bool {
+    matches!(variable, [ast::Ident { value, .. }] if value.eq_ignore_ascii_case(TIMEZONE))
+}
+
+/// `SET timezone = '…'`, which upstream knows only as `SET TIME ZONE` (psycopg, Grafana).
+fn zone(statement: &Statement) -> Option<String> {
+    let Statement::Set(ast::Set::SingleAssignment { variable, values, .. }) = statement else { return None };
+    let value = values.first().filter(|_| variable.to_string().eq_ignore_ascii_case(TIMEZONE))?;
+    Some(value.to_string().trim_matches(['\'', '"']).to_owned())
 }
 
 /// `SHOW name`, if it is one of ours.
@@ -224,6 +260,10 @@ mod tests {
             (
                 "SELECT x, array ( select ')' || f(a) from pg_catalog.b ) as c, array_to_string(d) FROM e",
                 "SELECT x, NULL::text as c, array_to_string(d) FROM e",
+            ),
+            (
+                "SELECT pg_catalog.array_to_string(c.x || array(select 'y' from pg_catalog.z), ', '), array (select 1)",
+                "SELECT NULL::text, NULL::text",
             ),
             ("SELECT my_array(select 1) FROM pg_catalog.a", "SELECT my_array(select 1) FROM pg_catalog.a"),
             ("SELECT array(select ((1) FROM pg_catalog.a", "SELECT array(select ((1) FROM pg_catalog.a"),

@@ -13,9 +13,11 @@ use datafusion_postgres::arrow_pg::datatypes::arrow_schema_to_pg_fields;
 use datafusion_postgres::hooks::cursor::CursorStatementHook;
 use datafusion_postgres::hooks::set_show::SetShowHook;
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
-use datafusion_postgres::pgwire::api::portal::{Format, Portal};
+use datafusion_postgres::pgwire::api::portal::{Format, Portal, PortalExecutionState};
 use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use datafusion_postgres::pgwire::api::results::{FieldInfo, Response};
+use datafusion_postgres::pgwire::api::results::{
+    DescribePortalResponse, DescribeStatementResponse, FieldInfo, Response,
+};
 use datafusion_postgres::pgwire::api::stmt::{QueryParser, StoredStatement};
 use datafusion_postgres::pgwire::api::store::PortalStore;
 use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, METADATA_DATABASE, METADATA_USER, Type};
@@ -179,6 +181,69 @@ impl ExtendedQueryHandler for Service {
         let answer = ExtendedQueryHandler::do_query(&*self.inner, client, &now, max_rows).await;
         self.clear();
         answer
+    }
+
+    async fn do_describe_statement<C>(
+        &self,
+        client: &mut C,
+        target: &StoredStatement<Prepared>,
+    ) -> PgWireResult<DescribeStatementResponse>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let (parser, statement) = (ExtendedQueryHandler::query_parser(self), &target.statement);
+        let fields = match fetched(client, statement).await {
+            Some(fields) => fields,
+            None => parser.get_result_schema(statement, None)?,
+        };
+        let inferred = parser.get_parameter_types(statement)?;
+        let given = |at: usize| target.parameter_types.get(at).cloned().flatten();
+        let parameters = (0..target.parameter_types.len().max(inferred.len()))
+            .map(|at| given(at).or_else(|| inferred.get(at).cloned()).unwrap_or(Type::UNKNOWN))
+            .collect();
+        Ok(DescribeStatementResponse::new(parameters, fields))
+    }
+
+    async fn do_describe_portal<C>(
+        &self,
+        client: &mut C,
+        target: &Portal<Prepared>,
+    ) -> PgWireResult<DescribePortalResponse>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let statement = &target.statement.statement;
+        let fields = match fetched(client, statement).await {
+            Some(fields) => fields,
+            None => ExtendedQueryHandler::query_parser(self)
+                .get_result_schema(statement, Some(&target.result_column_format))?,
+        };
+        Ok(DescribePortalResponse::new(fields))
+    }
+}
+
+/// The columns that a FETCH will give: those of its cursor.
+async fn fetched<C>(client: &C, (_, statement): &Prepared) -> Option<Vec<FieldInfo>>
+where
+    C: ClientPortalStore + Sync,
+    C::PortalStore: PortalStore<Statement = Prepared>,
+{
+    let Some((Statement::Fetch { name, .. }, _)) = statement else { return None };
+    let portal = Arc::clone(client.portal_store().get_portal(&name.value)?.value()?);
+    let state = portal.state.lock().await;
+    fields(&state)
+}
+
+fn fields(state: &PortalExecutionState) -> Option<Vec<FieldInfo>> {
+    match state {
+        PortalExecutionState::Suspended(rows) => Some(rows.row_schema.to_vec()),
+        _ => None,
     }
 }
 
