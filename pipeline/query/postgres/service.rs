@@ -219,7 +219,9 @@ impl ExtendedQueryHandler for Service {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let statement = &target.statement.statement;
-        let fields = match fetched(client, statement).await {
+        // A cursor's portal has its rows, and no plan (psycopg describes it by its name).
+        let begun = begun(&*target.state.lock().await);
+        let fields = match begun.or(fetched(client, statement).await) {
             Some(fields) => fields,
             None => ExtendedQueryHandler::query_parser(self)
                 .get_result_schema(statement, Some(&target.result_column_format))?,
@@ -237,10 +239,11 @@ where
     let Some((Statement::Fetch { name, .. }, _)) = statement else { return None };
     let portal = Arc::clone(client.portal_store().get_portal(&name.value)?.value()?);
     let state = portal.state.lock().await;
-    fields(&state)
+    begun(&state)
 }
 
-fn fields(state: &PortalExecutionState) -> Option<Vec<FieldInfo>> {
+/// The columns of a portal that has begun to give rows.
+fn begun(state: &PortalExecutionState) -> Option<Vec<FieldInfo>> {
     match state {
         PortalExecutionState::Suspended(rows) => Some(rows.row_schema.to_vec()),
         _ => None,
