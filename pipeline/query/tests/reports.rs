@@ -8,7 +8,8 @@ use crate::query::QueryError;
 use crate::query::format::Format;
 use crate::query::library::{CHECKS, REPORTS, Text};
 use crate::query::output::{Shape, pump};
-use crate::query::report::{ReportOptions, Scope, checks, frame};
+use crate::query::report::narrow::Scope;
+use crate::query::report::{ReportOptions, checks, frame};
 
 /// A report's answer as CSV without its header.
 async fn tell(dir: &TempDir, name: &str, options: ReportOptions) -> Result<String, QueryError> {
@@ -138,6 +139,43 @@ async fn checks_find_offenders_and_nothing_else() -> Result<(), Failure> {
     for check in checked.into_iter().chain(["one_row_a_key", "revisions", "events_once"]) {
         let offenders = found.iter().find(|found| found.name == check).map(|found| found.offenders);
         assert_eq!(offenders, Some(1), "{check}: {found:?}");
+    }
+    Ok(())
+}
+
+/// Joins and kinds, where one wrong row may stand out in several ways.
+#[tokio::test]
+async fn wrong_joins_and_kinds_are_found() -> Result<(), Failure> {
+    let joined = |id: &str, at: &str, more: Value| {
+        let ours = json!({"visitor_id": "v-s1", "session_id": "s1", "attribution_confidence": 0.5});
+        with(with(call(id, 1, at, "anonymous"), ours), more)
+    };
+    let late = "2026-11-21T09:00:00Z";
+    for (check, row) in [
+        ("lease_of_call", joined("z1", late, json!({"lease_id": "none"}))),
+        ("lease_of_call", joined("z2", late, json!({"lease_id": "l1", "attribution_method": "lease"}))),
+        ("lease_of_call", joined("z3", late, json!({"lease_id": "l1", "visitor_id": "v-s4"}))),
+        ("lease_of_call", joined("z4", late, json!({"lease_id": "l1", "tracking_number": "+14155550199"}))),
+        ("orphans", joined("z5", late, json!({"session_id": "none"}))),
+        ("orphans", joined("z6", late, json!({"visitor_id": "v-s4"}))),
+        // Its visit begins after it.
+        ("weights_sum_to_one", joined("z7", "2026-11-20T09:00:00Z", json!({}))),
+        // As long as one that qualified, and without a kind.
+        (
+            "kinds_recomputed",
+            with(
+                call("z8", 1, late, "+4930999"),
+                json!({"outcome": "answered", "talk_seconds": 50.0, "is_unique": true}),
+            ),
+        ),
+        ("kinds_recomputed", with(call("z9", 1, "2026-11-23T09:00:00Z", "+4930111"), json!({"is_first_target": true}))),
+    ] {
+        let dir = small().await?;
+        write(dir.path(), "calls", std::slice::from_ref(&row)).await?;
+        let text = Text::find(CHECKS, check).ok_or("no such check")?;
+        let session = open(&dir)?;
+        let (_, frame) = frame(&session, text, &Scope::default()).await?;
+        assert!(frame.count().await? > 0, "{check}: {row}");
     }
     Ok(())
 }
