@@ -1,11 +1,11 @@
 -- Deals, one row each: the latest stage, with the source of the call or visit that it came from.
 -- grain: a deal
 -- key: account, deal_id
--- time: at
+-- time: reached_at
 --
--- Prunes: a filter on date, at or account reaches the scan of deals. Calls and sessions are read by account alone.
+-- Prunes: a filter on date, reached_at or account reaches the scan of deals. Calls and sessions are read by account alone.
 -- A deal belongs to the call it names, else to the latest call of its phone by then, else to the latest visit of its
--- visitor by then. local_at is the wall clock at the latest stage and day is read from it: UTC here, the zone of
+-- visitor by then. local_reached_at is the wall clock at the latest stage and day is read from it: UTC here, the zone of
 -- --timezone in a report.
 WITH latest AS (
     SELECT d.*
@@ -50,7 +50,7 @@ visited AS (
 SELECT
     d.account,
     d.date,
-    d.time AS at,
+    d.time AS reached_at,
     d.deal_id,
     d.stage,
     d.revenue,
@@ -71,7 +71,7 @@ SELECT
     CASE WHEN c.call_id IS NULL THEN s.term ELSE c.term END AS term,
     CASE WHEN c.call_id IS NULL THEN s.content ELSE c.content END AS content,
     CASE WHEN c.call_id IS NULL THEN s.landing_page ELSE c.landing_page END AS landing_page,
-    CAST(d.time AS TIMESTAMP) AS local_at,
+    CAST(d.time AS TIMESTAMP) AS local_reached_at,
     CAST(d.time AS DATE) AS day
 FROM latest AS d
 LEFT JOIN phoned AS p ON p.account = d.account AND p.deal_id = d.deal_id AND p.place = 1
