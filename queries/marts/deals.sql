@@ -77,4 +77,4 @@ FROM latest AS d
 LEFT JOIN phoned AS p ON p.account = d.account AND p.deal_id = d.deal_id AND p.place = 1
 LEFT JOIN visited AS v ON v.account = d.account AND v.deal_id = d.deal_id AND v.place = 1
 LEFT JOIN public.calls AS c ON c.account = d.account AND c.call_id = coalesce(d.call_id, p.call_id)
-LEFT JOIN public.sessions AS s ON s.account = v.account AND s.session_id = v.session_id
+LEFT JOIN public.sessions AS s ON s.account = d.account AND s.session_id = v.session_id

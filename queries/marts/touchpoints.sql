@@ -3,11 +3,13 @@
 -- key: account, call_id, session_id
 -- time: started_at
 --
--- Prunes: a filter on date or account reaches the scan of calls (both are in the windows' keys for that). Sessions are
--- read by account alone. date, started_at, local_started_at, day, weekday and hour are the call's.
+-- Prunes: a filter on date or account reaches the scan of calls (both are among the keys of all that is counted over a
+-- call's visits). Sessions are read by account alone. date, started_at, local_started_at, day, weekday and hour are the
+-- call's.
 -- A call without a visitor has no rows. Each weight sums to one over a call's rows: weight_position gives 40 % to the first
 -- and the last and 20 % to those between, weight_time_decay halves with every 7 days before the call. A visit without a
--- source counts as direct. Where all are direct, the last one is the last that is not.
+-- source counts as direct. Where all are direct, the last one is the last that is not. is_first and is_last cost less than
+-- position, which has to sort.
 WITH touched AS (
     SELECT
         c.account,
@@ -41,8 +43,9 @@ WITH touched AS (
         s.city,
         coalesce(s.source, '(direct)') = '(direct)' AS is_direct,
         (date_part('epoch', c.started_at) - date_part('epoch', s.started_at)) / 86400.0 AS days_before_call,
-        row_number() OVER (PARTITION BY c.account, c.date, c.call_id ORDER BY s.started_at, s.session_id) AS place,
-        count(*) OVER (PARTITION BY c.account, c.date, c.call_id) AS places
+        power(2.0, (date_part('epoch', s.started_at) - date_part('epoch', c.started_at)) / 604800.0) AS decay,
+        -- Sorts by start, then by id: microseconds have 16 digits from 2001 to 2286.
+        concat(CAST(CAST(round(date_part('epoch', s.started_at) * 1000000) AS BIGINT) AS VARCHAR), ' ', s.session_id) AS place
     FROM public.calls AS c
     INNER JOIN public.sessions AS s
         ON
@@ -52,14 +55,32 @@ WITH touched AS (
             AND s.started_at >= c.started_at - INTERVAL '2160 hours'
 ),
 
+whole AS (
+    SELECT
+        t.account,
+        t.date,
+        t.call_id,
+        count(*) AS places,
+        min(t.place) AS first_place,
+        max(t.place) AS last_place,
+        coalesce(max(CASE WHEN NOT t.is_direct THEN t.place END), max(t.place)) AS last_known_place,
+        max(t.days_before_call) AS days_from_first,
+        sum(t.decay) AS decay_total
+    FROM touched AS t
+    GROUP BY t.account, t.date, t.call_id
+),
+
 weighed AS (
     SELECT
         t.*,
-        max(CASE WHEN t.is_direct THEN 0 ELSE t.place END) OVER (PARTITION BY t.account, t.date, t.call_id) AS last_known,
-        max(t.days_before_call) OVER (PARTITION BY t.account, t.date, t.call_id) AS days_from_first,
-        power(2.0, -t.days_before_call / 7.0) AS decay,
-        sum(power(2.0, -t.days_before_call / 7.0)) OVER (PARTITION BY t.account, t.date, t.call_id) AS decay_total
+        w.places,
+        w.days_from_first,
+        t.place = w.first_place AS is_first,
+        t.place = w.last_place AS is_last,
+        t.place = w.last_known_place AS is_last_known,
+        t.decay / w.decay_total AS decay_share
     FROM touched AS t
+    INNER JOIN whole AS w ON w.account = t.account AND w.date = t.date AND w.call_id = t.call_id
 )
 
 SELECT
@@ -70,25 +91,29 @@ SELECT
     w.session_id,
     w.visitor_id,
     w.session_started_at,
-    CAST(w.place AS INTEGER) AS position,
-    CAST(w.places - w.place + 1 AS INTEGER) AS position_from_end,
+    CAST(row_number() OVER (PARTITION BY w.account, w.date, w.call_id ORDER BY w.place) AS INTEGER) AS position,
+    CAST(
+        w.places - CAST(row_number() OVER (PARTITION BY w.account, w.date, w.call_id ORDER BY w.place) AS BIGINT) + 1 AS INTEGER
+    ) AS position_from_end,
     CAST(w.places AS INTEGER) AS touchpoints,
+    w.is_first,
+    w.is_last,
     w.is_direct,
     w.is_call_session,
     w.days_before_call,
     w.days_from_first,
-    CAST(CASE WHEN w.place = 1 THEN 1 ELSE 0 END AS DOUBLE) AS weight_first,
-    CAST(CASE WHEN w.place = w.places THEN 1 ELSE 0 END AS DOUBLE) AS weight_last,
-    CAST(
-        CASE WHEN w.place = CASE WHEN w.last_known > 0 THEN w.last_known ELSE w.places END THEN 1 ELSE 0 END AS DOUBLE
-    ) AS weight_last_non_direct,
+    CAST(CASE WHEN w.is_first THEN 1 ELSE 0 END AS DOUBLE) AS weight_first,
+    CAST(CASE WHEN w.is_last THEN 1 ELSE 0 END AS DOUBLE) AS weight_last,
+    CAST(CASE WHEN w.is_last_known THEN 1 ELSE 0 END AS DOUBLE) AS weight_last_non_direct,
     1.0 / CAST(w.places AS DOUBLE) AS weight_linear,
-    CASE
-        WHEN w.places <= 2 THEN 1.0 / CAST(w.places AS DOUBLE)
-        WHEN w.place = 1 OR w.place = w.places THEN 0.4
-        ELSE 0.2 / CAST(w.places - 2 AS DOUBLE)
-    END AS weight_position,
-    w.decay / w.decay_total AS weight_time_decay,
+    CAST(
+        CASE
+            WHEN w.places <= 2 THEN 1.0 / CAST(w.places AS DOUBLE)
+            WHEN w.is_first OR w.is_last THEN 0.4
+            ELSE 0.2 / CAST(w.places - 2 AS DOUBLE)
+        END AS DOUBLE
+    ) AS weight_position,
+    w.decay_share AS weight_time_decay,
     w.visit_number,
     w.pages,
     w.channel,

@@ -22,7 +22,7 @@ SELECT
     round(avg(days_from_first), 2) AS mean_days,
     round(median(days_from_first), 2) AS median_days
 FROM marts.touchpoints
-WHERE position_from_end = 1
+WHERE is_last
 GROUP BY touchpoints, account, day, channel, source, medium, campaign, device
 ORDER BY
     visits,

@@ -57,7 +57,7 @@ FROM (
         1 AS calls,
         CASE WHEN is_target THEN 1 ELSE 0 END AS target_calls
     FROM marts.touchpoints
-    WHERE position = 1
+    WHERE is_first
 ) AS g
 GROUP BY g.place, g.lag, g.account, g.day, g.channel, g.source, g.medium, g.campaign, g.device
 ORDER BY

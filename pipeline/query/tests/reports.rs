@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Failure, call, open, small, with, write};
+use super::slt::story;
+use super::{Failure, ask, call, open, small, with, write};
 use crate::query::QueryError;
 use crate::query::format::Format;
 use crate::query::library::{CHECKS, REPORTS, Text};
@@ -176,6 +177,70 @@ async fn wrong_joins_and_kinds_are_found() -> Result<(), Failure> {
         let session = open(&dir)?;
         let (_, frame) = frame(&session, text, &Scope::default()).await?;
         assert!(frame.count().await? > 0, "{check}: {row}");
+    }
+    Ok(())
+}
+
+/// A day of an account: each mart that has days reads one file of its own table, whatever else it looks up.
+#[tokio::test]
+async fn filters_reach_the_scans_through_marts() -> Result<(), Failure> {
+    let dir = story().await?;
+    let session = open(&dir)?;
+    for (mart, table, day) in [
+        ("calls", "calls", "2026-11-05"),
+        ("sessions", "sessions", "2026-11-04"),
+        ("leases", "leases", "2026-11-04"),
+        ("touchpoints", "calls", "2026-11-04"),
+        ("deals", "deals", "2026-11-06"),
+        ("costs", "ad_costs", "2026-11-04"),
+    ] {
+        let sql = format!("EXPLAIN SELECT * FROM marts.{mart} WHERE account = 'acme' AND date = '{day}'");
+        let plan = ask(&session, &sql).await?;
+        let own = format!("/{table}/date=");
+        let scans: Vec<&str> =
+            plan.lines().filter(|line| line.contains("file_groups=") && line.contains(&own)).collect();
+        let only = format!("{own}{day}");
+        let is_pruned = |scan: &&&str| scan.matches(".parquet").count() == 1 && scan.contains(&only);
+        assert!(scans.iter().any(|scan| is_pruned(&scan)), "{mart}: {plan}");
+        assert!(scans.iter().all(|scan| scan.contains("account@")), "{mart}: {plan}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn reports_are_drawn_and_shown_as_sql() -> Result<(), Failure> {
+    let dir = story().await?;
+    let out = TempDir::new()?;
+    let path = out.path().join("out.txt");
+    let told = |options: ReportOptions| {
+        let path = path.clone();
+        let lake = dir.path().to_string_lossy().into_owned();
+        async move {
+            crate::query::report(ReportOptions { lake, output: Some(path.clone()), ..options }).await?;
+            Ok::<_, Failure>(std::fs::read_to_string(path)?)
+        }
+    };
+    let named = |name: &str| ReportOptions { name: Some(name.to_owned()), ..Default::default() };
+    let drawn = told(ReportOptions { plot: true, ..named("missed_steps") }).await?;
+    let lines: Vec<&str> = drawn.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (9, "lost by step"), "{drawn}");
+    assert!(lines[1].starts_with("outbound     1 █") && lines[1].ends_with('█'), "{drawn}");
+    let drawn = told(ReportOptions { plot: true, max_rows: Some(2), ..named("sources") }).await?;
+    assert!(drawn.contains("Unassigned · print · offline") && drawn.lines().count() == 3, "{drawn}");
+    let whole = told(ReportOptions { sql: true, by: Some("channel,source,tracking_number".into()), ..named("hours") });
+    let sql = whole.await?;
+    assert!(
+        sql.starts_with("SELECT channel, source, tracking_number, count(*) AS calls") && !sql.contains("weekday"),
+        "{sql}"
+    );
+    for (options, words) in [
+        (ReportOptions { plot: true, format: Format::Csv, ..named("sources") }, "not csv"),
+        (ReportOptions { plot: true, ..named("missed") }, "missed has no measure"),
+        (ReportOptions { sql: true, account: Some("acme".to_owned()), ..named("sources") }, "--sql"),
+        (ReportOptions { from: Some("2026-11-01".to_owned()), ..named("checks/marts_whole") }, "no days"),
+    ] {
+        let error = told(options.clone()).await.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(words), "{options:?}: {error}");
     }
     Ok(())
 }
