@@ -81,6 +81,14 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_reports_names_them_all() {
+        let page = include_str!("../../docs/reports.md");
+        for text in REPORTS.iter().chain(MARTS) {
+            assert!(page.contains(&format!("`{}`", text.name)), "docs/reports.md does not tell of {}", text.name);
+        }
+    }
+
+    #[test]
     fn every_text_says_what_it_is() {
         for text in STAGING.iter().chain(MARTS) {
             assert!(!text.list("key").is_empty(), "{}", text.name);

@@ -32,7 +32,7 @@ SELECT
     round(avg(CASE WHEN direction <> 'outbound' AND is_answered THEN talk_seconds END), 1) AS mean_talk_seconds,
     sum(CASE WHEN is_target THEN 1 ELSE 0 END) AS target_calls,
     sum(CASE WHEN direction = 'outbound' THEN 1 ELSE 0 END) AS outbound_calls,
-    round(sum(CASE WHEN direction = 'outbound' THEN talk_seconds END) / 60.0, 1) AS outbound_minutes
+    round(sum(CASE WHEN direction = 'outbound' THEN talk_seconds ELSE 0 END) / 60.0, 1) AS outbound_minutes
 FROM marts.calls
 WHERE agent IS NOT NULL
 GROUP BY account, agent, day, weekday, hour, pool, tracking_number, destination, channel, source

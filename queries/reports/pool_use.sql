@@ -40,7 +40,7 @@ FROM running AS r
 WHERE r.change = 1
 GROUP BY r.account, r.day, r.pool
 ORDER BY
+    r.day,
     most_held DESC,
     r.account ASC NULLS LAST,
-    r.day ASC NULLS LAST,
     r.pool ASC NULLS LAST
