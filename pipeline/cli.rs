@@ -160,7 +160,7 @@ struct Report {
     /// Dimensions, with commas between
     #[arg(long, value_name = "COLUMNS")]
     by: Option<String>,
-    /// A condition in SQL over the report's mart
+    /// A condition in SQL over the report's marts
     #[arg(long = "where", value_name = "CONDITION")]
     where_: Option<String>,
     /// IANA time zone in which days are cut [default: UTC]
@@ -168,6 +168,12 @@ struct Report {
     timezone: Option<String>,
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
+    /// Bars of the first measure in place of a table
+    #[arg(long)]
+    plot: bool,
+    /// The report's SQL in place of its answer: other engines that see the marts answer it alike
+    #[arg(long)]
+    sql: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -242,6 +248,8 @@ fn work(cli: Cli) -> Result<(), Failure> {
             format: it.output.format,
             output: it.output.output,
             max_rows: it.output.max_rows,
+            plot: it.plot,
+            sql: it.sql,
         }),
         Command::Schema { .. } | Command::Check | Command::Login(_) | Command::Import(_) | Command::Simulate(_) => {
             Ok(())

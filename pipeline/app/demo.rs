@@ -77,6 +77,8 @@ pub fn demo(mut config: Config, demo: Demo) -> Result<(), Failure> {
         format: Format::Table,
         output: None,
         max_rows: Some(20),
+        plot: false,
+        sql: false,
     };
     println!("\nBy source and campaign:");
     runtime.block_on(query::report(report("sources", None)))?;

@@ -356,8 +356,9 @@ fn every_query_is_in_the_library() {
     let library = fs::read_to_string(root().join("pipeline/query/library.rs")).expect("the library of queries");
     let mut offenders = Vec::new();
     walk(&root().join("queries"), "queries", &mut |path, _| {
+        // Measures and dimensions are read by a test of the library.
         let name = path.rsplit('/').next().and_then(|file| file.strip_suffix(".sql"));
-        if !name.is_some_and(|name| library.contains(&format!("\"{name}\""))) {
+        if path != "queries/metrics.toml" && !name.is_some_and(|name| library.contains(&format!("\"{name}\""))) {
             offenders.push(format!("{path}: nothing uses it"));
         }
     });
