@@ -23,7 +23,7 @@ use crate::log::batching::{BatchOptions, Batcher, Submission};
 use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::log::frame::Record;
 use crate::log::nats::{ConnectError, Credentials, NatsLog, NatsOptions};
-use crate::log::{DEFAULT_PARTITIONS, Entry, Kind, Retention, SharedLog, Subject, WhenFull, partition_of};
+use crate::log::{DEFAULT_PARTITIONS, Entry, Family, Kind, Retention, SharedLog, Subject, WhenFull, partition_of};
 use crate::process::{self, Process, Summary};
 use crate::query::{self, QueryError};
 use crate::telemetry::logs;
@@ -94,12 +94,15 @@ impl From<QueryError> for Failure {
 pub struct Roles {
     pub collect: bool,
     pub process: bool,
+    pub notify: bool,
 }
 
 impl Roles {
-    pub const ALL: Roles = Roles { collect: true, process: true };
-    pub const COLLECT: Roles = Roles { collect: true, process: false };
-    pub const PROCESS: Roles = Roles { collect: false, process: true };
+    pub const ALL: Roles = Roles { collect: true, process: true, notify: true };
+    pub const COLLECT: Roles = Roles { collect: true, ..Roles::NONE };
+    pub const PROCESS: Roles = Roles { process: true, ..Roles::NONE };
+    pub const NOTIFY: Roles = Roles { notify: true, ..Roles::NONE };
+    const NONE: Roles = Roles { collect: false, process: false, notify: false };
 }
 
 fn runtime() -> Result<Runtime, Failure> {
@@ -189,17 +192,23 @@ fn tell(summary: &Summary, took: Duration, lake: &str) {
     );
 }
 
-async fn open_log(config: &Config) -> Result<SharedLog, Failure> {
+async fn open_log(config: &Config, family: Family) -> Result<SharedLog, Failure> {
     let partitions = u64::from(config.partitions.unwrap_or(DEFAULT_PARTITIONS));
-    let retention = Retention {
-        max_age: config.retention.log_age,
-        // The log bounds each partition.
-        max_bytes: config.retention.log_bytes.map(|bytes| bytes / partitions),
-        when_full: WhenFull::Refuse,
+    let kept = &config.retention;
+    let (folder, partitions, retention) = match family {
+        Family::Events => {
+            // The log bounds each partition.
+            let max_bytes = kept.log_bytes.map(|bytes| bytes / partitions);
+            ("log", config.partitions, Retention { max_age: kept.log_age, max_bytes, when_full: WhenFull::Refuse })
+        }
+        Family::Moments => {
+            let (max_age, max_bytes) = (Some(kept.moments_age), Some(kept.moments_bytes));
+            ("moments", Some(1), Retention { max_age, max_bytes, when_full: WhenFull::DropOldest })
+        }
     };
     let Some(nats) = &config.nats else {
-        let options = EmbeddedOptions { partitions: config.partitions, retention, ..EmbeddedOptions::default() };
-        let log = EmbeddedLog::open(config.data.join("log"), options).await.map_err(Failure::failed)?;
+        let options = EmbeddedOptions { partitions, retention, ..EmbeddedOptions::default() };
+        let log = EmbeddedLog::open(config.data.join(folder), options).await.map_err(Failure::failed)?;
         return Ok(Arc::new(log));
     };
     let credentials = match (&nats.credentials_file, &nats.user, &nats.password, &nats.token) {
@@ -213,7 +222,8 @@ async fn open_log(config: &Config) -> Result<SharedLog, Failure> {
     let options = NatsOptions {
         credentials,
         tls_ca: nats.ca.clone(),
-        partitions: config.partitions,
+        family,
+        partitions,
         retention,
         ..NatsOptions::new(nats.url.clone())
     };
@@ -264,8 +274,12 @@ impl Up {
         let metrics = Metrics::new();
         let surveyor = surveyor(config)?;
         let log = tokio::select! {
-            log = open_log(config) => log?,
+            log = open_log(config, Family::Events) => log?,
             () = shutdown.cancelled() => return Err(Failure::said("stopped before the log was there")),
+        };
+        let moments = match roles.process || roles.notify {
+            true => Some(open_log(config, Family::Moments).await?),
+            false => None,
         };
         append_settings(config, &log).await?;
         let mut tasks = tokio::task::JoinSet::new();
@@ -302,10 +316,13 @@ impl Up {
                 Ok(())
             });
         }
-        if roles.process {
+        if roles.process
+            && let Some(moments) = &moments
+        {
             let lake = Lake::open(&config.lake()).await.map_err(Failure::failed)?;
             let process = Process {
                 log: log.clone(),
+                moments: moments.clone(),
                 lake,
                 surveyor,
                 commit: config.commit.clone(),

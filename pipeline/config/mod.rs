@@ -25,4 +25,4 @@ pub use keys::{Caller, Keys, Secret};
 pub use members::page;
 pub use network::{Network, NetworkError};
 pub use telephony::{Follow, How, Telephony};
-pub use values::{Commit, Config, Limits, Listen, Log, Nats, Retention, Snapshot};
+pub use values::{Commit, Config, Limits, Listen, Log, Nats, Notify, Retention, Snapshot};

@@ -9,6 +9,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 mod voice;
+mod webhook;
 mod weekday;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub use route::{RouteAsk, Shows};
 pub use rules::Rules;
 pub use site::Site;
 pub use voice::{Api, Assessment, Callbacks, CallerId, Category, Fallback, Menu, MenuKey, Target, Voice, Voicemail};
+pub use webhook::{Encoding, Hidden, Webhook};
 
 use crate::event::object;
 use crate::phone::Phone;
@@ -72,6 +74,9 @@ pub struct Settings {
     /// How the messages of systems that callweave does not know become calls; `callrail` and `ctm` come with it.
     #[serde(deserialize_with = "object::list")]
     pub mappings: Vec<Mapping>,
+    /// Who is told of moments, and how.
+    #[serde(deserialize_with = "object::list")]
+    pub webhooks: Vec<Webhook>,
     /// Rows older than this are deleted; absent: kept for good.
     pub retention_days: Option<u32>,
     pub ip_precision: IpPrecision,
@@ -237,6 +242,7 @@ impl Default for Settings {
             voice: Voice::default(),
             agents: BTreeMap::new(),
             mappings: Vec::new(),
+            webhooks: Vec::new(),
             retention_days: None,
             ip_precision: IpPrecision::default(),
         }

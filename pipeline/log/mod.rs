@@ -25,7 +25,7 @@ pub mod frame;
 pub mod nats;
 pub mod subjects;
 
-pub use subjects::{Kind, Subject, partition_of};
+pub use subjects::{Family, Kind, Subject, partition_of};
 
 /// The log as the roles hold it.
 pub type SharedLog = Arc<dyn Log>;

@@ -49,6 +49,7 @@ impl Settings {
         check.mistakes.extend(super::voice::mistakes(self));
         check.people();
         check.mappings();
+        check.mistakes.extend(super::webhook::mistakes(&self.webhooks));
         if check.mistakes.is_empty() { Ok(()) } else { Err(check.mistakes) }
     }
 
