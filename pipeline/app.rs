@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use axum::Router;
 use callweave_core::event::{Body, Event, TYPES, Text, decode};
 use callweave_core::settings::Settings;
 use callweave_core::source::Surveyor;
@@ -16,7 +17,7 @@ use callweave_core::time::Time;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::collect::{Admin, Collect, log_answers};
+use crate::collect::{Admin, Collect, Listener, log_answers};
 use crate::config::{self, Config, FirstRun, Flags};
 use crate::lake::Lake;
 use crate::log::batching::{BatchOptions, Batcher, Submission};
@@ -24,6 +25,7 @@ use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::log::frame::Record;
 use crate::log::nats::{ConnectError, Credentials, NatsLog, NatsOptions};
 use crate::log::{DEFAULT_PARTITIONS, Entry, Family, Kind, Retention, SharedLog, Subject, WhenFull, partition_of};
+use crate::notify::{Notifier, Notify};
 use crate::process::{self, Process, Summary};
 use crate::query::{self, QueryError};
 use crate::telemetry::logs;
@@ -98,11 +100,11 @@ pub struct Roles {
 }
 
 impl Roles {
+    const NONE: Roles = Roles { collect: false, process: false, notify: false };
     pub const ALL: Roles = Roles { collect: true, process: true, notify: true };
     pub const COLLECT: Roles = Roles { collect: true, ..Roles::NONE };
     pub const PROCESS: Roles = Roles { process: true, ..Roles::NONE };
     pub const NOTIFY: Roles = Roles { notify: true, ..Roles::NONE };
-    const NONE: Roles = Roles { collect: false, process: false, notify: false };
 }
 
 fn runtime() -> Result<Runtime, Failure> {
@@ -283,12 +285,23 @@ impl Up {
         };
         append_settings(config, &log).await?;
         let mut tasks = tokio::task::JoinSet::new();
+        let mut beside = Router::new();
+        // Before anything is taken in: whoever subscribed is told of it.
+        if let Some(moments) = moments.as_ref().filter(|_| roles.notify) {
+            let notifier = notifier(config, &log, moments, &metrics).await?;
+            beside = beside.merge(notifier.routes());
+            let stop = shutdown.clone();
+            tasks.spawn(async move {
+                notifier.run(stop).await;
+                Ok(())
+            });
+        }
         // Collectors stop first: what they have acknowledged is in the log by then, and is processed to its end or
         // by whoever starts next.
         let collecting = CancellationToken::new();
         let mut address = None;
         if roles.collect {
-            let collect = Collect::of(config).with_places(surveyor.another());
+            let collect = Collect::of(config).with_places(surveyor.another()).with_routes(beside);
             let bound = collect.bind(log.clone(), metrics.clone(), log_answers(log.clone())).await;
             let bound = bound.map_err(Failure::failed)?;
             address = Some(bound.collect_address());
@@ -305,6 +318,17 @@ impl Up {
         } else {
             let admin = Admin::bind(config.listen.admin, metrics.clone(), log_answers(log.clone())).await;
             let admin = admin.map_err(Failure::failed)?;
+            if roles.notify {
+                let listener =
+                    Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
+                address = Some(listener.address);
+                tracing::info!(collect = %listener.address, "answering over http");
+                let (limits, metrics, shutdown) = (config.limits.clone(), metrics.clone(), shutdown.clone());
+                tasks.spawn(async move {
+                    listener.serve(beside, &limits, &metrics, shutdown).await;
+                    Ok(())
+                });
+            }
             tracing::info!(admin = %admin.address(), "serving health and metrics");
             let (shutdown, collecting) = (shutdown.clone(), collecting.clone());
             tasks.spawn(async move {
@@ -349,6 +373,25 @@ impl Up {
         }
         result
     }
+}
+
+async fn notifier(
+    config: &Config,
+    log: &SharedLog,
+    moments: &SharedLog,
+    metrics: &Metrics,
+) -> Result<Notifier, Failure> {
+    let notify = Notify {
+        log: log.clone(),
+        moments: moments.clone(),
+        accounts: config.accounts.values().cloned().collect(),
+        data: config.data.clone(),
+        terms: config.notify.clone(),
+        metrics: metrics.clone(),
+        clock,
+        chance: rand::random::<f64>,
+    };
+    notify.prepare().await.map_err(Failure::failed)
 }
 
 /// The settings that the configuration gives accounts are facts in the log, like those that arrive as events: they are in

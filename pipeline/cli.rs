@@ -54,6 +54,8 @@ enum Command {
     Collect(Serve),
     /// Joins the log into the lake
     Process(Serve),
+    /// Tells subscribers of moments, by webhook and as server-sent events
+    Notify(Serve),
     /// `up` on a scratch folder with made-up visitors and callers, and a report at the end
     Demo(Demo),
     /// A bounded job: joins files of events into the lake at full speed, and stops
@@ -189,6 +191,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
         Command::Up(_) => app::up(config, app::Roles::ALL),
         Command::Collect(_) => app::up(config, app::Roles::COLLECT),
         Command::Process(_) => app::up(config, app::Roles::PROCESS),
+        Command::Notify(_) => app::up(config, app::Roles::NOTIFY),
         Command::Demo(demo) => app::demo::demo(
             config,
             app::demo::Demo { seconds: demo.seconds, rate: demo.rate, keep: demo.keep, seed: demo.seed },
@@ -226,7 +229,9 @@ fn work(cli: Cli) -> Result<(), Failure> {
 impl Command {
     fn serve(&self) -> Option<&Serve> {
         match self {
-            Command::Up(serve) | Command::Collect(serve) | Command::Process(serve) => Some(serve),
+            Command::Up(serve) | Command::Collect(serve) | Command::Process(serve) | Command::Notify(serve) => {
+                Some(serve)
+            }
             _ => None,
         }
     }

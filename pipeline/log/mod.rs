@@ -23,6 +23,7 @@ pub mod batching;
 pub mod embedded;
 pub mod frame;
 pub mod nats;
+pub mod settings;
 pub mod subjects;
 
 pub use subjects::{Family, Kind, Subject, partition_of};

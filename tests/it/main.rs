@@ -12,6 +12,7 @@ mod log_embedded;
 mod log_nats;
 mod log_rates;
 mod nats;
+mod notify;
 mod program;
 mod up;
 mod up_faults;

@@ -68,6 +68,12 @@ impl SigningKey {
         format!("{SHARED}{}", STANDARD.encode(bytes))
     }
 
+    /// The shared secret of the subscription `of`, made from a secret that never leaves the machine.
+    pub fn derived(master: &[u8; 32], of: &str) -> String {
+        let mac = Hmac::<Sha256>::new_from_slice(master).map(|mac| mac.chain_update(of));
+        mac.map(|mac| SigningKey::shared(&mac.finalize().into_bytes())).unwrap_or_default()
+    }
+
     /// What the receiver verifies with, where it is not the secret itself.
     pub fn public(&self) -> Option<String> {
         match self {
@@ -123,6 +129,13 @@ mod tests {
         let public = ed25519_dalek::VerifyingKey::from_bytes(&public).expect("a key");
         assert!(public.verify(b"id.1.body", &ed25519_dalek::Signature::from_bytes(&signature)).is_ok());
         assert!(!format!("{keys:?}").contains('7') && keys[0].public().is_none());
+    }
+
+    #[test]
+    fn a_derived_secret_is_its_subscriptions_own() {
+        let [one, same, other] = ["acme/a", "acme/a", "acme/b"].map(|of| SigningKey::derived(&[7; 32], of));
+        assert!(one == same && one != other && one != SigningKey::derived(&[8; 32], "acme/a"));
+        assert!(matches!(SigningKey::parse(&one), Ok(SigningKey::Shared(bytes)) if bytes.len() == 32));
     }
 
     #[test]
