@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod pool;
+mod webhook;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ use crate::query::{self, QueryError};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
+
+pub use webhook::webhook;
 
 /// Why a command did not do what it was to do.
 #[derive(Debug)]
@@ -127,7 +130,11 @@ fn clock() -> Time {
 pub fn check(flags: &Flags) -> Result<(), Failure> {
     let report = config::check(flags, &config::environment());
     print!("{report}");
-    if report.is_right() { Ok(()) } else { Err(Failure::said("the configuration is wrong")) }
+    if !report.is_right() {
+        return Err(Failure::said("the configuration is wrong"));
+    }
+    let config = config::load(flags, &config::environment()).map_err(Failure::failed)?;
+    webhook::look_over(&config)
 }
 
 pub fn schema(name: Option<&str>) -> Result<(), Failure> {
@@ -250,7 +257,8 @@ async fn connect(options: NatsOptions) -> Result<NatsLog, ConnectError> {
 /// Runs roles until they are told to stop (SIGINT, SIGTERM); a second signal ends the process at once.
 pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
     start_logs(&config)?;
-    let first = if roles.collect { FirstRun::prepare(&mut config).map_err(Failure::failed)? } else { None };
+    let first =
+        if roles.collect || roles.notify { FirstRun::prepare(&mut config).map_err(Failure::failed)? } else { None };
     runtime()?.block_on(async {
         let shutdown = CancellationToken::new();
         tokio::spawn(stop_on_signal(shutdown.clone()));

@@ -3,6 +3,7 @@
 mod import;
 mod pool;
 mod simulate;
+mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,6 +71,8 @@ enum Command {
     Report(Report),
     /// Looks at pools of numbers
     Pool(pool::Pool),
+    /// Who is told of moments: lists, tests, sends again
+    Webhook(webhook::Webhook),
     /// Prints the JSON Schema of an event type; without a type, lists them
     Schema { r#type: Option<String> },
     /// Looks the configuration over, and says what is wrong and how to mend it
@@ -201,6 +204,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
             app::run(&config, &input)
         }
         Command::Pool(pool) => pool.run(config.lake()),
+        Command::Webhook(webhook) => webhook.run(&config),
         Command::Sql(Sql { query, file, output }) => app::sql(query::SqlOptions {
             lake: config.lake(),
             query,

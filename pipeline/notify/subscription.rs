@@ -8,6 +8,7 @@ use callweave_core::webhook::{SecretError, Shape, SigningKey, TemplateError};
 use url::Url;
 
 use super::filter::{Filter, FilterError, is_column};
+use crate::config::Config;
 
 /// The longest file of secrets that is read.
 const SECRETS_BYTES_MAX: u64 = 64 << 10;
@@ -98,6 +99,21 @@ impl Secrets {
         let texts = self.texts(of, webhook)?;
         Ok(texts.iter().map(|text| SigningKey::parse(text)).collect::<Result<_, _>>()?)
     }
+}
+
+/// What is wrong with the webhooks of a configuration, beyond what its settings' own check tells.
+pub fn look_over(config: &Config) -> Vec<String> {
+    // No secret is made for a look.
+    let secrets = Secrets { master: Arc::new([0; 32]), folder: config.notify.secrets.clone() };
+    let mut mistakes = Vec::new();
+    for (account, settings) in config.accounts.values().filter_map(|it| Some((&it.name, it.settings.as_ref()?))) {
+        for (at, webhook) in settings.webhooks.iter().enumerate() {
+            if let Err(error) = Subscription::new(account, webhook, &secrets) {
+                mistakes.push(format!("accounts.{account}.settings: webhooks[{at}] ({}): {error}", webhook.name));
+            }
+        }
+    }
+    mistakes
 }
 
 fn read(path: &Path) -> Result<Vec<String>, String> {

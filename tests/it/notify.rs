@@ -487,3 +487,71 @@ fn a_stream_of_events_is_resumed_where_it_broke() {
     program.stop();
     assert_eq!(others.next(), None);
 }
+
+#[test]
+fn the_command_line_asks_the_notifier() {
+    let receiver = Receiver::start(|_, _| 503);
+    let place = place(json!([{"name": "crm", "url": receiver.url()}]), ALLOW);
+    let program = Program::start(&place, &["up"]);
+    let url = format!("http://{}", program.collect());
+    let webhook = |arguments: &[&str]| -> Result<Value, String> {
+        let all = [&["webhook", "--account", "acme", "--url", &url], arguments].concat();
+        let output = place.command(&all).output().expect("the binary runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if !output.status.success() {
+            return Err(text(&output.stderr));
+        }
+        Ok(serde_json::from_str(&text(&output.stdout)).expect("JSON"))
+    };
+    let told = until("its state", || webhook(&["list", "crm"]).ok());
+    assert_eq!((&told["state"], &told["dead"]), (&json!("on"), &json!(0)), "{told}");
+    let told = webhook(&["test", "crm"]).expect("an attempt");
+    assert_eq!((&told["attempt"]["status"], &told["attempt"]["answer"]), (&json!(503), &json!("there")), "{told}");
+    assert_eq!(webhook(&["attempts", "crm"]).expect("attempts")["attempts"][0], told["attempt"]);
+    let made = json!({"name": "more", "url": receiver.url(), "enabled": false});
+    std::fs::write(place.folder.path().join("more.json"), made.to_string()).expect("a file");
+    assert_eq!(webhook(&["put", "more.json"]), Ok(json!({"name": "more"})));
+    until("it", || webhook(&["list", "more"]).ok().filter(|told| told["state"] == "off"));
+    assert_eq!(webhook(&["dead", "more", "--after", "7"]), Ok(json!({"dead": []})));
+    assert_eq!(webhook(&["resend", "more", "--from", "1"]), Ok(json!({"resent": 0})));
+    assert_eq!(webhook(&["remove", "more"]), Ok(json!({"removed": "more"})));
+    assert!(webhook(&["secret", "none"]).is_err_and(|said| said.contains("no webhook called \"none\"")));
+    program.stop();
+    assert!(webhook(&["list"]).is_err_and(|said| said.contains("no notifier answers at")));
+}
+
+#[test]
+fn a_filter_that_cannot_be_read_is_found_by_check_and_holds_nobody_up() {
+    let receiver = Receiver::start(|_, _| 200);
+    let bad = json!({"name": "bad", "url": receiver.url(), "filter": "colour = 'red'"});
+    let place = place(json!([bad, {"name": "good", "url": receiver.url(), "moments": ["call.started"]}]), ALLOW);
+    let output = place.command(&["check"]).output().expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success() && said.contains("webhooks[0] (bad): the filter cannot be used"), "{said}");
+    let program = Program::start(&place, &["up"]);
+    post(&program, &[step("c1", "started")]);
+    assert_eq!(receiver.waits_for("the good one", 1).len(), 1);
+    let told = until("its state", || {
+        Some(ask(&program, "acme", "GET", "webhooks/bad", "").1).filter(|it| it["state"] == "broken")
+    });
+    assert!(told["reason"].as_str().is_some_and(|why| why.contains("colour")), "{told}");
+    program.stop();
+}
+
+/// Roles run apart, on NATS: what is told is the same, and the notifier answers by itself.
+#[test]
+fn a_notifier_runs_apart() {
+    let server = NatsServer::start();
+    let receiver = Receiver::start(|_, _| 200);
+    let place = place(json!([{"name": "crm", "url": receiver.url(), "moments": ["call.started"]}]), ALLOW);
+    let url = server.url();
+    let role = |name: &str| Program::start(&place, &[name, "--nats", &url, "--partitions", "2"]);
+    let (notifier, collector) = (role("notify"), role("collect"));
+    let processor = role("process");
+    until("its state", || Some(ask(&notifier, "acme", "GET", "webhooks/crm", "").1).filter(|it| it["state"] == "on"));
+    post(&collector, &[step("c1", "started")]);
+    assert_eq!(receiver.waits_for("the call", 1)[0].call(), "c1");
+    processor.stop();
+    collector.stop();
+    notifier.stop();
+}
