@@ -295,3 +295,123 @@ impl Pasts {
         self.0.remove(&partition).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use callweave_core::event::decode;
+    use callweave_core::join::{Effects, Join, Mode};
+
+    use super::*;
+    use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
+
+    /// The moments of a call's life, one entry each.
+    fn moments() -> Vec<Fresh> {
+        let (mut join, mut out) = (Join::new(Mode::Live), Effects::default());
+        for (at, status) in ["started", "answered", "ended"].into_iter().enumerate() {
+            let event = json!({
+                "specversion": "1.0", "id": status, "source": "pbx", "type": "call", "time": format!("2026-11-20T12:00:0{at}Z"),
+                "account": "acme", "data": {"call_id": "c1", "status": status, "direction": "inbound",
+                "from": "+14155550123", "to": "+14155550100"},
+            });
+            let event = event.to_string();
+            let event = decode(event.as_bytes(), None).expect("an event");
+            join.apply(&event, None, &mut out);
+        }
+        (1..).zip(out.moments).map(|(sequence, moment)| Fresh { sequence, moment }).collect()
+    }
+
+    async fn log(folder: &std::path::Path, name: &str) -> SharedLog {
+        let options = EmbeddedOptions { partitions: Some(1), ..EmbeddedOptions::default() };
+        Arc::new(EmbeddedLog::open(folder.join(name), options).await.expect("a log"))
+    }
+
+    async fn told(log: &SharedLog) -> Vec<Value> {
+        let last = log.last_sequence(0).await.expect("a log");
+        let mut told = Vec::new();
+        let mut entries = log.read(0, 0);
+        while (told.len() as u64) < last {
+            let batch = entries.next().await.expect("entries").expect("a batch");
+            told.extend(batch.iter().map(|entry| serde_json::from_slice::<Value>(&entry.payload).expect("an event")));
+        }
+        told
+    }
+
+    async fn tell(moments: &SharedLog, log: &SharedLog, fresh: Vec<Fresh>) {
+        let past = Pasts::read(moments, log).await.expect("a past").of(0);
+        let (teller, telling) = Teller::new(0, moments.clone(), past, Metrics::new());
+        let telling = tokio::spawn(telling);
+        for it in fresh {
+            teller.tell(it.sequence, vec![it]).await.expect("told");
+        }
+        teller.flush().await.expect("flushed");
+        drop(teller);
+        telling.await.expect("a task").expect("no error");
+    }
+
+    #[tokio::test]
+    async fn each_moment_is_told_once_with_what_changed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (moments_log, events) = (log(folder.path(), "moments").await, log(folder.path(), "log").await);
+        for _ in 0..3 {
+            let payload = Bytes::from_static(b"{}");
+            let append = Append { subject: Subject::tick(0), message_id: MessageId(0), expect: None, payload };
+            let next = events.last_sequence(0).await.expect("a log") + 1;
+            events.append(Append { message_id: MessageId(next.into()), ..append }).await.expect("appended");
+        }
+        let mut first = moments();
+        let rest = first.split_off(2);
+        tell(&moments_log, &events, first).await;
+        // Another process replays all of it.
+        tell(&moments_log, &events, moments().into_iter().chain(rest).collect()).await;
+        tell(&moments_log, &events, moments()).await;
+        let told = told(&moments_log).await;
+        let kinds: Vec<&str> = told.iter().filter_map(|it| it["type"].as_str()).collect();
+        assert_eq!(kinds, ["call.started", "call.answered", "call.ended"]);
+        let settled: Vec<&str> = told.iter().filter_map(|it| it["settled"].as_str()).collect();
+        assert_eq!(settled, ["0", "1", "2"]);
+        assert_eq!(told[0]["data"]["changes"], json!([]));
+        let answered = json!({"name": "answered_at", "from": null, "to": "2026-11-20T12:00:01.000000Z"});
+        assert!(told[1]["data"]["changes"].as_array().is_some_and(|all| all.contains(&answered)), "{}", told[1]);
+        // What was told by the process before counts, too.
+        let ended = json!({"name": "ended_at", "from": null, "to": "2026-11-20T12:00:02.000000Z"});
+        let changes = told[2]["data"]["changes"].as_array().expect("a list");
+        assert!(changes.contains(&ended) && !changes.contains(&answered), "{}", told[2]);
+    }
+
+    #[tokio::test]
+    async fn another_log_of_events_begins_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (moments_log, empty) = (log(folder.path(), "moments").await, log(folder.path(), "log").await);
+        let subject = Subject::moment("acme", "call.started");
+        let event = json!({"id": "x", "account": "acme", "partition": 0, "settled": "50000", "data": {}}).to_string();
+        let append = Append { subject, message_id: MessageId(1), expect: None, payload: event.into() };
+        moments_log.append(append).await.expect("appended");
+        tell(&moments_log, &empty, moments()).await;
+        assert_eq!(moments_log.last_sequence(0).await, Ok(4), "a high place of old swallows nothing");
+    }
+
+    #[test]
+    fn a_moment_without_a_call_says_what_it_is_of() {
+        let moment = Moment::new(
+            callweave_core::moment::MomentKind::PoolExhausted,
+            &"acme".into(),
+            callweave_core::time::Time(0),
+            "web",
+            "e1",
+        );
+        let moment = Moment { pool: Some("web".into()), ..moment };
+        let event = Value::Object(event(&moment, 3, 7, &mut Calls::default()));
+        assert_eq!(event["data"], json!({"account": "acme", "pool": "web", "changes": []}));
+        assert_eq!((&event["subject"], &event["partition"]), (&json!("web"), &json!(3)));
+    }
+
+    #[test]
+    fn few_calls_are_remembered() {
+        let mut calls = Calls::default();
+        for at in 0..2 * CALLS_REMEMBERED {
+            assert!(calls.replace("acme", &at.to_string(), "{}".into()).is_none());
+        }
+        assert_eq!((calls.last.len(), calls.order.len()), (CALLS_REMEMBERED, CALLS_REMEMBERED));
+        assert!(calls.replace("acme", "0", "{}".into()).is_none() && calls.replace("acme", "0", "{}".into()).is_some());
+    }
+}
