@@ -13,6 +13,7 @@ mod log_nats;
 mod log_rates;
 mod nats;
 mod notify;
+mod notify_rates;
 mod program;
 mod up;
 mod up_faults;

@@ -16,7 +16,7 @@ use crate::program::{Place, Program, key_of, until};
 const NUMBER: &str = "+14155550100";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
 /// Webhooks go to this machine in these tests.
-const ALLOW: &str = "[notify]\nallow = [\"127.0.0.0/8\"]\n";
+pub const ALLOW: &str = "[notify]\nallow = [\"127.0.0.0/8\"]\n";
 
 /// One request that a receiver got.
 #[derive(Debug, Clone)]
@@ -127,7 +127,7 @@ fn serve(stream: &TcpStream, answer: &Arc<Answers>, all: &Mutex<Vec<Got>>) -> Op
 }
 
 /// A place whose account `acme` has webhooks.
-fn place(webhooks: Value, more: &str) -> Place {
+pub fn place(webhooks: Value, more: &str) -> Place {
     let place = Place::new();
     let settings = json!({
         "lateness_seconds": 1,
@@ -147,7 +147,7 @@ fn event(id: &str, data: Value) -> Value {
     json!({"specversion": "1.0", "id": id, "source": "pbx", "type": "call", "time": now, "account": "acme", "data": data})
 }
 
-fn step(call: &str, status: &str) -> Value {
+pub fn step(call: &str, status: &str) -> Value {
     let data = json!({"call_id": call, "status": status, "direction": "inbound", "from": "+14155550199", "to": NUMBER});
     event(&format!("{call}-{status}"), data)
 }
