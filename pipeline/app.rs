@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod pool;
+mod webhook;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -24,12 +25,15 @@ use crate::log::batching::{BatchOptions, Batcher, Submission};
 use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::log::frame::Record;
 use crate::log::nats::{ConnectError, Credentials, NatsLog, NatsOptions};
-use crate::log::{DEFAULT_PARTITIONS, Entry, Kind, Retention, SharedLog, Subject, WhenFull, partition_of};
+use crate::log::{DEFAULT_PARTITIONS, Entry, Family, Kind, Retention, SharedLog, Subject, WhenFull, partition_of};
+use crate::notify::{Notifier, Notify};
 use crate::process::{self, Process, Summary};
 use crate::query::{self, QueryError};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
+
+pub use webhook::webhook;
 
 /// Why a command did not do what it was to do.
 #[derive(Debug)]
@@ -96,14 +100,16 @@ pub struct Roles {
     pub collect: bool,
     pub process: bool,
     pub query: bool,
+    pub notify: bool,
 }
 
 impl Roles {
-    const NONE: Roles = Roles { collect: false, process: false, query: false };
-    pub const ALL: Roles = Roles { collect: true, process: true, query: true };
+    const NONE: Roles = Roles { collect: false, process: false, query: false, notify: false };
+    pub const ALL: Roles = Roles { collect: true, process: true, query: true, notify: true };
     pub const COLLECT: Roles = Roles { collect: true, ..Roles::NONE };
     pub const PROCESS: Roles = Roles { process: true, ..Roles::NONE };
     pub const QUERY: Roles = Roles { query: true, ..Roles::NONE };
+    pub const NOTIFY: Roles = Roles { notify: true, ..Roles::NONE };
 }
 
 fn runtime() -> Result<Runtime, Failure> {
@@ -126,7 +132,11 @@ fn clock() -> Time {
 pub fn check(flags: &Flags) -> Result<(), Failure> {
     let report = config::check(flags, &config::environment());
     print!("{report}");
-    if report.is_right() { Ok(()) } else { Err(Failure::said("the configuration is wrong")) }
+    if !report.is_right() {
+        return Err(Failure::said("the configuration is wrong"));
+    }
+    let config = config::load(flags, &config::environment()).map_err(Failure::failed)?;
+    webhook::look_over(&config)
 }
 
 pub fn schema(name: Option<&str>) -> Result<(), Failure> {
@@ -217,17 +227,23 @@ fn tell(summary: &Summary, took: Duration, lake: &str) {
     );
 }
 
-async fn open_log(config: &Config) -> Result<SharedLog, Failure> {
+async fn open_log(config: &Config, family: Family) -> Result<SharedLog, Failure> {
     let partitions = u64::from(config.partitions.unwrap_or(DEFAULT_PARTITIONS));
-    let retention = Retention {
-        max_age: config.retention.log_age,
-        // The log bounds each partition.
-        max_bytes: config.retention.log_bytes.map(|bytes| bytes / partitions),
-        when_full: WhenFull::Refuse,
+    let kept = &config.retention;
+    let (folder, partitions, retention) = match family {
+        Family::Events => {
+            // The log bounds each partition.
+            let max_bytes = kept.log_bytes.map(|bytes| bytes / partitions);
+            ("log", config.partitions, Retention { max_age: kept.log_age, max_bytes, when_full: WhenFull::Refuse })
+        }
+        Family::Moments => {
+            let (max_age, max_bytes) = (Some(kept.moments_age), Some(kept.moments_bytes));
+            ("moments", Some(1), Retention { max_age, max_bytes, when_full: WhenFull::DropOldest })
+        }
     };
     let Some(nats) = &config.nats else {
-        let options = EmbeddedOptions { partitions: config.partitions, retention, ..EmbeddedOptions::default() };
-        let log = EmbeddedLog::open(config.data.join("log"), options).await.map_err(Failure::failed)?;
+        let options = EmbeddedOptions { partitions, retention, ..EmbeddedOptions::default() };
+        let log = EmbeddedLog::open(config.data.join(folder), options).await.map_err(Failure::failed)?;
         return Ok(Arc::new(log));
     };
     let credentials = match (&nats.credentials_file, &nats.user, &nats.password, &nats.token) {
@@ -241,7 +257,8 @@ async fn open_log(config: &Config) -> Result<SharedLog, Failure> {
     let options = NatsOptions {
         credentials,
         tls_ca: nats.ca.clone(),
-        partitions: config.partitions,
+        family,
+        partitions,
         retention,
         ..NatsOptions::new(nats.url.clone())
     };
@@ -266,7 +283,7 @@ async fn connect(options: NatsOptions) -> Result<NatsLog, ConnectError> {
 /// Runs roles until they are told to stop (SIGINT, SIGTERM); a second signal ends the process at once.
 pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
     start_logs(&config)?;
-    let first = match roles.collect || roles.query {
+    let first = match roles.collect || roles.query || roles.notify {
         true => FirstRun::prepare(&mut config).map_err(Failure::failed)?,
         false => None,
     };
@@ -302,8 +319,12 @@ impl Up {
             return Up::answer_alone(config, metrics, shutdown).await;
         }
         let log = tokio::select! {
-            log = open_log(config) => log?,
+            log = open_log(config, Family::Events) => log?,
             () = shutdown.cancelled() => return Err(Failure::said("stopped before the log was there")),
+        };
+        let moments = match roles.process || roles.notify {
+            true => Some(open_log(config, Family::Moments).await?),
+            false => None,
         };
         append_settings(config, &log).await?;
         let mut tasks = tokio::task::JoinSet::new();
@@ -323,6 +344,16 @@ impl Up {
             let shutdown = shutdown.clone();
             tasks.spawn(async move {
                 server.run(shutdown).await;
+                Ok(())
+            });
+        }
+        // Before anything is taken in: whoever subscribed is told of it.
+        if let Some(moments) = moments.as_ref().filter(|_| roles.notify) {
+            let notifier = notifier(config, &log, moments, &metrics).await?;
+            beside = beside.merge(notifier.routes());
+            let stop = shutdown.clone();
+            tasks.spawn(async move {
+                notifier.run(stop).await;
                 Ok(())
             });
         }
@@ -348,8 +379,7 @@ impl Up {
         } else {
             let admin = Admin::bind(config.listen.admin, metrics.clone(), log_answers(log.clone())).await;
             let admin = admin.map_err(Failure::failed)?;
-            tracing::info!(admin = %admin.address(), "serving health and metrics");
-            if roles.query {
+            if roles.notify || roles.query {
                 let listener =
                     Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
                 address = Some(listener.address);
@@ -360,6 +390,7 @@ impl Up {
                     Ok(())
                 });
             }
+            tracing::info!(admin = %admin.address(), "serving health and metrics");
             let (shutdown, collecting) = (shutdown.clone(), collecting.clone());
             tasks.spawn(async move {
                 let stopped = async {
@@ -370,9 +401,12 @@ impl Up {
                 Ok(())
             });
         }
-        if let Some(lake) = lake {
+        if let Some(lake) = lake
+            && let Some(moments) = &moments
+        {
             let process = Process {
                 log: log.clone(),
+                moments: moments.clone(),
                 lake,
                 surveyor,
                 commit: config.commit.clone(),
@@ -425,6 +459,25 @@ impl Up {
         }
         result
     }
+}
+
+async fn notifier(
+    config: &Config,
+    log: &SharedLog,
+    moments: &SharedLog,
+    metrics: &Metrics,
+) -> Result<Notifier, Failure> {
+    let notify = Notify {
+        log: log.clone(),
+        moments: moments.clone(),
+        accounts: config.accounts.values().cloned().collect(),
+        data: config.data.clone(),
+        terms: config.notify.clone(),
+        metrics: metrics.clone(),
+        clock,
+        chance: rand::random::<f64>,
+    };
+    notify.prepare().await.map_err(Failure::failed)
 }
 
 /// The settings that the configuration gives accounts are facts in the log, like those that arrive as events: they are in

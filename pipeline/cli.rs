@@ -3,6 +3,7 @@
 mod import;
 mod pool;
 mod simulate;
+mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +57,8 @@ enum Command {
     Process(Serve),
     /// Serves SQL over the lake: PostgreSQL's protocol, Arrow Flight SQL, HTTP
     Query(Serve),
+    /// Tells subscribers of moments, by webhook and as server-sent events
+    Notify(Serve),
     /// `up` on a scratch folder with made-up visitors and callers, and a report at the end
     Demo(Demo),
     /// A bounded job: joins files of events into the lake at full speed, and stops
@@ -72,6 +75,8 @@ enum Command {
     Pool(pool::Pool),
     /// Makes a login for SQL, for the `logins` of an account's settings, of a password on standard input or of a new one
     Login(Login),
+    /// Who is told of moments: lists, tests, sends again
+    Webhook(webhook::Webhook),
     /// Prints the JSON Schema of an event type; without a type, lists them
     Schema { r#type: Option<String> },
     /// Looks the configuration over, and says what is wrong and how to mend it
@@ -219,6 +224,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
         Command::Collect(_) => app::up(config, app::Roles::COLLECT),
         Command::Process(_) => app::up(config, app::Roles::PROCESS),
         Command::Query(_) => app::up(config, app::Roles::QUERY),
+        Command::Notify(_) => app::up(config, app::Roles::NOTIFY),
         Command::Demo(demo) => app::demo::demo(
             config,
             app::demo::Demo { seconds: demo.seconds, rate: demo.rate, keep: demo.keep, seed: demo.seed },
@@ -228,6 +234,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
             app::run(&config, &input)
         }
         Command::Pool(pool) => pool.run(config.lake()),
+        Command::Webhook(webhook) => webhook.run(&config),
         Command::Sql(Sql { query, file, output }) => app::sql(query::SqlOptions {
             lake: config.lake(),
             query,
@@ -260,9 +267,11 @@ fn work(cli: Cli) -> Result<(), Failure> {
 impl Command {
     fn serve(&self) -> Option<&Serve> {
         match self {
-            Command::Up(serve) | Command::Collect(serve) | Command::Process(serve) | Command::Query(serve) => {
-                Some(serve)
-            }
+            Command::Up(serve)
+            | Command::Collect(serve)
+            | Command::Process(serve)
+            | Command::Query(serve)
+            | Command::Notify(serve) => Some(serve),
             _ => None,
         }
     }

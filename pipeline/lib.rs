@@ -11,6 +11,7 @@ pub mod lease;
 
 pub mod collect;
 pub mod import;
+pub mod notify;
 pub mod plan;
 pub mod process;
 pub mod query;

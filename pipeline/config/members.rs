@@ -347,6 +347,36 @@ pub const MEMBERS: &[Member] = &[
         },
     },
     Member {
+        name: "retention.moments_days",
+        form: "1 to 3650",
+        default: "7",
+        about: "How long the log of moments keeps them: a subscriber that is away for longer misses some.",
+        set: |config, given| {
+            put(&mut config.retention.moments_age, given.count(1, 3_650).map(|days| Duration::from_secs(days * 86_400)))
+        },
+    },
+    Member {
+        name: "retention.moments_bytes",
+        form: "bytes, or with KiB, MiB, GiB",
+        default: "1 GiB",
+        about: "How large the log of moments may grow; then the oldest go. A NATS server reserves as much.",
+        set: |config, given| put(&mut config.retention.moments_bytes, given.bytes(16 * MIB, u64::MAX)),
+    },
+    Member {
+        name: "notify.allow",
+        form: "a list of addresses and networks, or text with commas",
+        default: "",
+        about: "Private networks that webhooks may be sent to, such as `10.1.0.0/16`; public addresses always may.",
+        set: |config, given| put(&mut config.notify.allow, given.networks()),
+    },
+    Member {
+        name: "notify.secrets",
+        form: PATH,
+        default: "",
+        about: "Folder of the files that webhooks name as `secret_file`.",
+        set: |config, given| put(&mut config.notify.secrets, given.path().map(Some)),
+    },
+    Member {
         name: "places",
         form: PATH,
         default: "",

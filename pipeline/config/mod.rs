@@ -26,5 +26,5 @@ pub use keys::{Caller, Keys, Secret};
 pub use members::page;
 pub use network::{Network, NetworkError};
 pub use telephony::{Follow, How, Telephony};
-pub use values::{Commit, Config, Door, Limits, Listen, Log, Nats, Query, Retention, Snapshot};
+pub use values::{Commit, Config, Door, Limits, Listen, Log, Nats, Notify, Query, Retention, Snapshot};
 pub use verifier::{ITERATIONS, PasswordError, Verifier, VerifierError};

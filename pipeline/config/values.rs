@@ -32,6 +32,7 @@ pub struct Config {
     pub snapshot: Snapshot,
     pub retention: Retention,
     pub query: Query,
+    pub notify: Notify,
     /// A database of places in MaxMind's format (`.mmdb`).
     pub places: Option<PathBuf>,
     /// Where others reach the collector: what telephone providers are told, and sign.
@@ -149,6 +150,18 @@ pub struct Snapshot {
 pub struct Retention {
     pub log_age: Option<Duration>,
     pub log_bytes: Option<u64>,
+    /// Of moments: there is always a bound.
+    pub moments_age: Duration,
+    pub moments_bytes: u64,
+}
+
+/// What webhooks may do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Notify {
+    /// Addresses that are not public and may be reached all the same.
+    pub allow: Vec<Network>,
+    /// Folder of the files that hold secrets.
+    pub secrets: Option<PathBuf>,
 }
 
 impl Config {
@@ -178,7 +191,13 @@ impl Default for Config {
             limits: Limits::default(),
             commit: Commit { calls: Duration::from_millis(500), bulk: Duration::from_secs(5), rows: 100_000 },
             snapshot: Snapshot { every: Duration::from_secs(60) },
-            retention: Retention { log_age: Some(Duration::from_secs(30 * 86_400)), log_bytes: None },
+            retention: Retention {
+                log_age: Some(Duration::from_secs(30 * 86_400)),
+                log_bytes: None,
+                moments_age: Duration::from_secs(7 * 86_400),
+                moments_bytes: GIB,
+            },
+            notify: Notify::default(),
             places: None,
             public_url: None,
             accounts: BTreeMap::new(),

@@ -10,6 +10,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 mod voice;
+mod webhook;
 mod weekday;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use route::{RouteAsk, Shows};
 pub use rules::Rules;
 pub use site::Site;
 pub use voice::{Api, Assessment, Callbacks, CallerId, Category, Fallback, Menu, MenuKey, Target, Voice, Voicemail};
+pub use webhook::{Encoding, Hidden, Webhook};
 
 use crate::event::object;
 use crate::phone::Phone;
@@ -77,6 +79,9 @@ pub struct Settings {
     /// Who may ask the tables by SQL.
     #[serde(deserialize_with = "object::list")]
     pub logins: Vec<Login>,
+    /// Who is told of moments, and how.
+    #[serde(deserialize_with = "object::list")]
+    pub webhooks: Vec<Webhook>,
     /// Rows older than this are deleted; absent: kept for good.
     pub retention_days: Option<u32>,
     pub ip_precision: IpPrecision,
@@ -243,6 +248,7 @@ impl Default for Settings {
             agents: BTreeMap::new(),
             mappings: Vec::new(),
             logins: Vec::new(),
+            webhooks: Vec::new(),
             retention_days: None,
             ip_precision: IpPrecision::default(),
         }

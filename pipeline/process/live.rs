@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::landing::{Lander, Landing, LandingError, Policy, app_id};
 use super::maintain::{Retentions, maintain};
+use super::moments::{MomentsError, Pasts, Teller};
 use super::partition::Partition;
 use crate::config::{Commit, Snapshot};
 use crate::lake::{CommitError, Lake, MaintainError, StateError, TableName};
@@ -29,6 +30,8 @@ pub enum ProcessError {
     #[error(transparent)]
     Landing(#[from] LandingError),
     #[error(transparent)]
+    Moments(#[from] MomentsError),
+    #[error(transparent)]
     Commit(#[from] CommitError),
     #[error(transparent)]
     State(#[from] StateError),
@@ -43,6 +46,11 @@ pub enum ProcessError {
 }
 
 impl ProcessError {
+    /// Whether it only tells that somebody else has stopped.
+    fn follows_another(&self) -> bool {
+        matches!(self, ProcessError::Landing(LandingError::Stopped) | ProcessError::Moments(MomentsError::Stopped))
+    }
+
     /// Whether beginning again from the last snapshot cannot help.
     fn is_final(&self) -> bool {
         matches!(
@@ -56,6 +64,8 @@ impl ProcessError {
 
 pub struct Process {
     pub log: SharedLog,
+    /// Where moments are told.
+    pub moments: SharedLog,
     pub lake: Lake,
     pub surveyor: Surveyor,
     pub commit: Commit,
@@ -114,8 +124,12 @@ impl Process {
         let retentions = Retentions::default();
         let maintenance = maintain(self.lake.clone(), retentions.clone(), self.clock, stop.clone());
         let maintenance = tokio::spawn(maintenance);
+        let mut pasts = Pasts::read(&self.moments, &self.log).await?;
+        let mut tellers = JoinSet::new();
         let mut partitions = JoinSet::new();
         for number in 0..self.log.partitions() {
+            let (teller, telling) = Teller::new(number, self.moments.clone(), pasts.of(number), self.metrics.clone());
+            tellers.spawn(telling);
             let partition = Partition {
                 number,
                 log: self.log.clone(),
@@ -123,6 +137,7 @@ impl Process {
                 lake: self.lake.clone(),
                 retentions: retentions.clone(),
                 landings: landings.clone(),
+                moments: teller,
                 marks: marks.remove(&number).unwrap_or_default(),
                 surveyor: self.surveyor.another(),
                 snapshot_every: self.snapshot.every,
@@ -140,14 +155,14 @@ impl Process {
                 Some(ended) = landers.join_next() => {
                     ended.map_err(|_| ProcessError::Stopped).and_then(|ended| ended.map_err(ProcessError::from))
                 }
+                Some(ended) = tellers.join_next() => {
+                    ended.map_err(|_| ProcessError::Stopped).and_then(|ended| ended.map_err(ProcessError::from))
+                }
                 else => break,
             };
             if let Err(error) = ended {
                 stop.cancel();
-                let tells_more = !matches!(error, ProcessError::Landing(LandingError::Stopped));
-                if first.is_none()
-                    || (tells_more && matches!(first, Some(ProcessError::Landing(LandingError::Stopped))))
-                {
+                if first.as_ref().is_none_or(|first| first.follows_another() && !error.follows_another()) {
                     first = Some(error);
                 }
             }

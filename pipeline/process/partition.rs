@@ -13,10 +13,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::group::Group;
+use super::group::{Cut, Group};
 use super::landing::Landing;
 use super::live::ProcessError;
 use super::maintain::{Retentions, erase};
+use super::moments::{Fresh, Teller};
 use super::step::{Batches, Counts, apply, rows};
 use crate::lake::{DayBatch, Lake, TableName};
 use crate::log;
@@ -38,6 +39,8 @@ pub struct Partition {
     pub lake: Lake,
     pub retentions: Retentions,
     pub landings: BTreeMap<TableName, Landing>,
+    /// Whom moments are handed to.
+    pub moments: Teller,
     /// How far each table holds this partition.
     pub marks: BTreeMap<TableName, u64>,
     pub surveyor: Surveyor,
@@ -55,6 +58,7 @@ struct Heart {
 
 struct Stepped {
     upto: u64,
+    moments: Vec<Fresh>,
     batches: Batches,
     counts: Counts,
     erasures: Vec<Erasure>,
@@ -162,6 +166,8 @@ impl Partition {
         let stepped = stepped?;
         self.count(&heart.join, &stepped);
         let upto = stepped.upto;
+        // Before any table is waited for: subscribers are told while it rings.
+        self.moments.tell(upto, stepped.moments).await?;
         let mut by_table: BTreeMap<TableName, Vec<DayBatch>> = BTreeMap::new();
         for (table, batch) in stepped.batches {
             by_table.entry(table).or_default().push(batch);
@@ -175,8 +181,9 @@ impl Partition {
         Ok(heart)
     }
 
-    /// Keeps a snapshot of the state after entry `at`, once every table holds what came before it.
+    /// Keeps a snapshot of the state after entry `at`, once every table holds what came before it, and every moment is told.
     async fn keep(&self, mut heart: Heart, at: u64) -> Result<Heart, ProcessError> {
+        self.moments.flush().await?;
         for landing in self.landings.values() {
             landing.flush().await?;
         }
@@ -236,20 +243,24 @@ fn step(join: &mut Join, group: Group) -> Result<Stepped, ArrowError> {
     let mut effects = Effects::default();
     let mut counts = Counts::default();
     let mut taken = Vec::with_capacity(items.len());
-    let mut from = 0;
-    for (upto, tick) in group.ticks().iter().map(|(at, time)| (*at, Some(*time))).chain([(items.len(), None)]) {
-        taken.append(&mut apply(join, &items[from..upto], &visits[from..upto], &mut effects, &mut counts));
+    let (mut from, mut moments) = (0, Vec::new());
+    for &Cut { before, sequence, tick } in group.cuts() {
+        taken.append(&mut apply(join, &items[from..before], &visits[from..before], &mut effects, &mut counts));
         if let Some(time) = tick {
             join.tick(time, &mut effects);
         }
-        from = upto;
+        let fresh = effects.moments.iter().skip(moments.len());
+        let fresh: Vec<_> = fresh.map(|moment| Fresh { sequence, moment: moment.clone() }).collect();
+        moments.extend(fresh);
+        from = before;
     }
     let reasons = items.iter().filter_map(|item| item.what.as_ref().err()).map(|wrong| class(&wrong.path)).collect();
     let batches = rows(items, visits, &taken, &mut effects)?;
     let is_decided = |table: &TableName| matches!(table, TableName::Calls | TableName::Sessions | TableName::Leases);
     let decided = batches.iter().filter(|(table, _)| is_decided(table)).map(|(_, batch)| batch.rows.num_rows() as u64);
     let decided = decided.sum();
-    Ok(Stepped { upto: group.upto, batches, counts, erasures: std::mem::take(&mut effects.erasures), reasons, decided })
+    let erasures = std::mem::take(&mut effects.erasures);
+    Ok(Stepped { upto: group.upto, moments, batches, counts, erasures, reasons, decided })
 }
 
 /// A few classes, so that no sender can make the memory behind the metric grow.

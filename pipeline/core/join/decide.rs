@@ -209,8 +209,14 @@ impl Account {
 
     fn decide_call(&mut self, ix: u32, mode: Mode, out: &mut Effects) {
         self.calls[ix].due.set_open(false);
-        self.calls[ix].decided = true;
+        let first = !std::mem::replace(&mut self.calls[ix].decided, true);
+        let told = out.moments.len();
         self.emit_call(ix, mode, out);
+        // That the row is final is news, even where the row itself is none.
+        if first && out.moments.len() == told {
+            let row = self.current_row(ix);
+            self.tell_attributed(row, out);
+        }
     }
 
     /// Decides all that is open, whatever the watermark. Calls go by start, since one may follow from another.

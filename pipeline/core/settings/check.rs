@@ -50,6 +50,7 @@ impl Settings {
         check.mistakes.extend(super::login::mistakes(&self.logins));
         check.people();
         check.mappings();
+        check.mistakes.extend(super::webhook::mistakes(&self.webhooks));
         if check.mistakes.is_empty() { Ok(()) } else { Err(check.mistakes) }
     }
 
