@@ -1,6 +1,7 @@
 //! What one query may take: time, rows, and one of its login's places. It holds whichever way the query came.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -168,7 +169,11 @@ impl Stream for Bounded {
         if self.cancelled.as_mut().poll(context).is_ready() {
             return self.end(QueryError::Cancelled);
         }
-        match ready!(self.rows.poll_next_unpin(context)) {
+        // Where the engine panics (a nested loop that runs out of memory does in DataFusion 55.2), the query has failed, and
+        // not the connection and whatever else it does.
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.rows.poll_next_unpin(context)));
+        let Ok(polled) = polled else { return self.end(QueryError::Panicked) };
+        match ready!(polled) {
             Some(Ok(batch)) => match self.left.checked_sub(batch.num_rows() as u64) {
                 Some(left) => {
                     self.left = left;

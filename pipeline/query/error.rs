@@ -40,6 +40,10 @@ pub enum QueryError {
         "the answer has more than {max} rows, which is this login's limit: add a LIMIT or group the rows, or let the login's `rows` be raised"
     )]
     TooManyRows { max: u64 },
+    #[error(
+        "the engine failed on this query, which is a fault of ours: its log tells more; fewer rows or columns may do"
+    )]
+    Panicked,
     #[error("the query was cancelled by who asked")]
     Cancelled,
     #[error(

@@ -49,7 +49,11 @@ pub(super) fn of_query(error: QueryError) -> PgWireError {
     };
     let text = error.to_string();
     if let Some(bound) = error.bound() {
-        let code = if matches!(bound, QueryError::TooManyRows { .. }) { TOO_MANY } else { CANCELED };
+        let code = match bound {
+            QueryError::TooManyRows { .. } => TOO_MANY,
+            QueryError::Panicked => INTERNAL,
+            _ => CANCELED,
+        };
         return info(code, bound.to_string());
     }
     match error {
