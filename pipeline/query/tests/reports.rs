@@ -154,6 +154,8 @@ async fn wrong_joins_and_kinds_are_found() -> Result<(), Failure> {
         with(with(call(id, 1, at, "anonymous"), ours), more)
     };
     let late = "2026-11-21T09:00:00Z";
+    let newest = json!({"account": "acme", "time": "2026-11-23T09:00:00Z", "event_id": "e2", "event_source": "web",
+        "visitor_id": "v-s1", "date": "2026-11-23"});
     for (check, row) in [
         ("lease_of_call", joined("z1", late, json!({"lease_id": "none"}))),
         ("lease_of_call", joined("z2", late, json!({"lease_id": "l1", "attribution_method": "lease"}))),
@@ -174,6 +176,8 @@ async fn wrong_joins_and_kinds_are_found() -> Result<(), Failure> {
         ("kinds_recomputed", with(call("z9", 1, "2026-11-23T09:00:00Z", "+4930111"), json!({"is_first_target": true}))),
     ] {
         let dir = small().await?;
+        // What is not settled yet is not held against the lake.
+        write(dir.path(), "page_views", std::slice::from_ref(&newest)).await?;
         write(dir.path(), "calls", std::slice::from_ref(&row)).await?;
         let text = Text::find(CHECKS, check).ok_or("no such check")?;
         let session = open(&dir)?;
@@ -244,5 +248,30 @@ async fn reports_are_drawn_and_shown_as_sql() -> Result<(), Failure> {
         let error = told(options.clone()).await.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains(words), "{options:?}: {error}");
     }
+    Ok(())
+}
+
+/// A session is written when it is over: its page views are there before it.
+#[tokio::test]
+async fn a_session_that_may_be_open_is_no_orphan() -> Result<(), Failure> {
+    let dir = small().await?;
+    let view = |id: &str, at: &str, more: Value| {
+        let row = json!({"account": "acme", "time": at, "event_id": id, "event_source": "web", "visitor_id": "v",
+            "session_id": "s-open", "date": &at[..10]});
+        with(row, more)
+    };
+    let orphans = || async {
+        let found = checks(&dir.path().to_string_lossy()).await?;
+        let orphans = found.iter().find(|found| found.name == "orphans").map(|found| found.offenders);
+        Ok::<_, Failure>(orphans.unwrap_or(usize::MAX))
+    };
+    write(dir.path(), "page_views", &[view("e3", "2026-11-24T09:00:00Z", json!({}))]).await?;
+    assert_eq!(orphans().await?, 0);
+    // A clock that is ahead settles nothing.
+    let ahead = json!({"recorded_time": "2026-11-24T10:00:00Z"});
+    write(dir.path(), "page_views", &[view("e4", "2026-11-26T09:00:00Z", ahead)]).await?;
+    assert_eq!(orphans().await?, 0);
+    write(dir.path(), "page_views", &[view("e5", "2026-11-25T10:00:00Z", json!({}))]).await?;
+    assert_eq!(orphans().await?, 1);
     Ok(())
 }
