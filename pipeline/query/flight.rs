@@ -3,11 +3,10 @@
 //! Text is sent as `Utf8`: not every client knows views and dictionaries.
 
 mod about;
+mod kept;
 
-use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
@@ -47,11 +46,8 @@ use super::error::QueryError;
 use super::format::{plain_batch, plain_schema};
 use super::logins::{Logins, Reader};
 use super::session::Scene;
+use kept::Kept;
 
-/// How long a token holds after it was last used.
-const TOKEN_TIME: Duration = Duration::from_secs(24 * 3600);
-/// Tokens, and prepared statements; the one that was used longest ago goes first.
-const KEPT_MAX: usize = 10_000;
 /// `ActionCancelQueryResult.CancelResult` of Flight SQL's definition.
 const CANCELLED: i32 = 1;
 const NOT_CANCELLABLE: i32 = 3;
@@ -79,36 +75,6 @@ struct Prepared {
     account: Arc<str>,
     user: String,
     values: Option<Vec<ScalarValue>>,
-}
-
-/// Things by name, of which those that were used longest ago go first.
-struct Kept<T>(Mutex<HashMap<String, (Instant, T)>>);
-
-impl<T: Clone> Kept<T> {
-    fn new() -> Kept<T> {
-        Kept(Mutex::new(HashMap::new()))
-    }
-
-    fn put(&self, name: String, thing: T) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= KEPT_MAX
-            && let Some(oldest) = all.iter().min_by_key(|(_, (at, _))| *at).map(|(name, _)| name.clone())
-        {
-            all.remove(&oldest);
-        }
-        all.insert(name, (Instant::now(), thing));
-    }
-
-    fn get(&self, name: &str) -> Option<T> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, thing) = all.get_mut(name).filter(|(at, _)| at.elapsed() < TOKEN_TIME)?;
-        *at = Instant::now();
-        Some(thing.clone())
-    }
-
-    fn take(&self, name: &str) -> Option<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name).map(|(_, thing)| thing)
-    }
 }
 
 impl Flight {

@@ -23,8 +23,16 @@ const FLOORS: &[&[&str]] = &[
 const LIBRARIES: &[(&str, &[&str], &str)] = &[
     (
         "axum",
-        &["collect/", "notify/routes.rs", "notify/service.rs", "notify/stream.rs", "app.rs"],
-        "HTTP is collect's, and the HTTP face of notify",
+        &[
+            "collect/",
+            "notify/routes.rs",
+            "notify/service.rs",
+            "notify/stream.rs",
+            "query/http.rs",
+            "query/server.rs",
+            "app.rs",
+        ],
+        "HTTP is collect's, and the HTTP faces of notify and query",
     ),
     ("hyper", &["collect/server.rs"], "HTTP is collect's"),
     (
@@ -42,6 +50,13 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ("deltalake_core", &["lake/", "query/tables.rs", "query/error.rs"], "the lake hides Delta"),
     ("object_store", &["lake/"], "the lake hides its storage"),
     ("datafusion", &["query/", "notify/filter.rs"], "SQL is query's; a filter is one expression"),
+    (
+        "datafusion_postgres",
+        &["query/postgres.rs", "query/postgres/", "query/directory.rs", "query/server.rs"],
+        "PostgreSQL's protocol has one place; its catalog is part of the directory",
+    ),
+    ("arrow_flight", &["query/flight.rs", "query/flight/"], "Flight SQL has one place"),
+    ("tonic", &["query/flight.rs", "query/flight/"], "Flight SQL has one place"),
     ("rustyline", &["query/prompt.rs"], "one prompt"),
     ("prometheus_client", &["telemetry/"], "metrics are named in one file"),
     ("indicatif", &["telemetry/progress.rs"], "progress has one face"),
