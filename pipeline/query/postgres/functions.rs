@@ -19,6 +19,8 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
     let text = |text: &str| ScalarValue::Utf8(Some(text.to_owned()));
     let none = || ScalarValue::Utf8(None);
     vec![
+        // SQLAlchemy reads the number in it.
+        ("version", text(&format!("PostgreSQL {}", super::SERVER_VERSION))),
         ("pg_function_is_visible", ScalarValue::Boolean(Some(false))),
         ("pg_type_is_visible", ScalarValue::Boolean(Some(true))),
         ("pg_opclass_is_visible", ScalarValue::Boolean(Some(true))),
