@@ -1,11 +1,12 @@
 //! `queries/metrics.toml`: every measure and dimension exists, reports that show a measure show its number, and
-//! docs/measures.md is made from it.
+//! docs/measures.md and the models for dbt are made from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::json;
 
 use super::Failure;
 use super::slt::{answer, story};
@@ -25,6 +26,8 @@ pub(super) struct Measure {
     pub name: String,
     pub label: String,
     pub sql: String,
+    pub agg: String,
+    pub expr: String,
     pub mart: String,
     pub unit: String,
     pub description: String,
@@ -44,6 +47,16 @@ pub(super) struct Dimension {
 type Values = BTreeMap<String, String>;
 
 impl Measure {
+    /// As an aggregate of one expression.
+    fn apart(&self) -> String {
+        let (function, distinct) = match self.agg.as_str() {
+            "count_distinct" => ("count", "DISTINCT "),
+            "average" => ("avg", ""),
+            _ => ("sum", ""),
+        };
+        format!("{function}({distinct}{}) AS {}", self.expr, self.name)
+    }
+
     /// Whether parts add up to the whole.
     fn is_additive(&self) -> bool {
         self.sql.starts_with("sum(") || self.sql == "count(*)"
@@ -166,7 +179,7 @@ fn the_page_of_measures_is_in_step() -> Result<(), Failure> {
          `marts.…` in SQL.\n\nMade from `queries/metrics.toml`; `CALLWEAVE_BLESS=1 cargo test --lib measures` rewrites it.\n\n\
          ## Measures\n\n| measure | unit | mart | what it says | SQL |\n| --- | --- | --- | --- | --- |\n",
     );
-    for Measure { name, label, sql, mart, unit, description } in &metrics.measure {
+    for Measure { name, label, sql, mart, unit, description, .. } in &metrics.measure {
         writeln!(page, "| `{name}` | {unit} | `{mart}` | **{label}.** {description} | `{sql}` |")?;
     }
     page.push_str("\n## Dimensions\n\n| dimension | column | marts | what it says |\n| --- | --- | --- | --- |\n");
@@ -174,10 +187,97 @@ fn the_page_of_measures_is_in_step() -> Result<(), Failure> {
         let marts = marts.iter().map(|mart| format!("`{mart}`")).collect::<Vec<_>>().join(", ");
         writeln!(page, "| `{name}` | `{column}` | {marts} | **{label}.** {description} |")?;
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/measures.md");
+    in_step("docs/measures.md", &page)
+}
+
+fn in_step(path: &str, text: &str) -> Result<(), Failure> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("CALLWEAVE_BLESS").is_some() {
-        std::fs::write(&path, &page)?;
+        std::fs::write(&file, text)?;
     }
-    assert!(std::fs::read_to_string(&path)? == page, "docs/measures.md is out of step: CALLWEAVE_BLESS=1 rewrites it");
+    assert!(std::fs::read_to_string(&file)? == text, "{path} is out of step: CALLWEAVE_BLESS=1 rewrites it");
     Ok(())
+}
+
+/// What is told apart of a measure comes to the same as the whole of it. Money is left out: that it is not added over
+/// currencies stands in the whole alone.
+#[tokio::test]
+async fn expressions_give_the_numbers_of_their_measures() -> Result<(), Failure> {
+    let (_dir, session) = open().await?;
+    let metrics = read()?;
+    for mart in MARTS {
+        let ours = || metrics.measure.iter().filter(|it| it.mart == mart.name && it.unit != "currency");
+        let columns = |sql: fn(&Measure) -> String| ours().map(sql).collect::<Vec<_>>().join(", ");
+        if ours().next().is_none() {
+            continue;
+        }
+        let mut answers = Vec::new();
+        for columns in [columns(|it| format!("{} AS {}", it.sql, it.name)), columns(Measure::apart)] {
+            let (_, mut rows) = answer(&session, &format!("SELECT {columns} FROM marts.{}", mart.name)).await?;
+            answers.push(rows.remove(0));
+        }
+        for ((whole, apart), measure) in answers[0].iter().zip(&answers[1]).zip(ours()) {
+            // The whole is rounded.
+            let (whole, apart) = (whole.parse::<f64>()?, apart.parse::<f64>()?);
+            assert!((whole - apart).abs() <= 0.05, "{}: {whole} and {apart}", measure.name);
+        }
+    }
+    Ok(())
+}
+
+/// dbt's semantic models, written anew by `CALLWEAVE_BLESS=1`. JSON's strings are YAML's too.
+#[test]
+fn the_models_for_dbt_are_in_step() -> Result<(), Failure> {
+    let metrics = read()?;
+    let mut page = String::from(
+        "# Made from queries/metrics.toml: CALLWEAVE_BLESS=1 cargo test --lib measures rewrites it. Money has to be grouped by\n\
+         # currency here.\nsemantic_models:\n",
+    );
+    for mart in MARTS {
+        let name = mart.name;
+        let ours: Vec<&Measure> = metrics.measure.iter().filter(|it| it.mart == name).collect();
+        if ours.is_empty() {
+            continue;
+        }
+        let key = mart.list("key").join(" || ' ' || ");
+        writeln!(page, "  - name: {name}\n    model: ref('{name}')\n    description: {}", json!(mart.description()))?;
+        writeln!(page, "    defaults:\n      agg_time_dimension: day\n    entities:")?;
+        writeln!(
+            page,
+            "      - name: one_of_{name}\n        type: primary\n        expr: {}\n    dimensions:",
+            json!(key)
+        )?;
+        for it in metrics.dimension.iter().filter(|it| it.marts.iter().any(|mart| mart == name)) {
+            let kind = if it.name == "day" {
+                "time\n        type_params:\n          time_granularity: day"
+            } else {
+                "categorical"
+            };
+            writeln!(
+                page,
+                "      - name: {}\n        label: {}\n        expr: {}",
+                it.name,
+                json!(it.label),
+                it.column
+            )?;
+            writeln!(page, "        description: {}\n        type: {kind}", json!(it.description))?;
+        }
+        writeln!(page, "    measures:")?;
+        for it in ours {
+            writeln!(page, "      - name: {}\n        label: {}\n        agg: {}", it.name, json!(it.label), it.agg)?;
+            writeln!(page, "        expr: {}\n        description: {}", json!(it.expr), json!(it.description))?;
+        }
+    }
+    page.push_str("metrics:\n");
+    for it in &metrics.measure {
+        writeln!(
+            page,
+            "  - name: {}\n    label: {}\n    description: {}",
+            it.name,
+            json!(it.label),
+            json!(it.description)
+        )?;
+        writeln!(page, "    type: simple\n    type_params:\n      measure: {}", it.name)?;
+    }
+    in_step("deploy/dbt/models/semantic_models.yml", &page)
 }
