@@ -1,6 +1,7 @@
 //! The live job: every partition of the log into the lake, for good.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use callweave_core::join::SnapshotError;
@@ -9,10 +10,11 @@ use callweave_core::time::Time;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::forward::Forwarder;
 use super::landing::{Lander, Landing, LandingError, Policy, app_id};
 use super::maintain::{Retentions, maintain};
 use super::moments::{MomentsError, Pasts, Teller};
-use super::partition::Partition;
+use super::partition::{Partition, Work};
 use crate::config::{Commit, Snapshot};
 use crate::lake::{CommitError, Lake, MaintainError, StateError, TableName};
 use crate::log::batching::{BatchOptions, Batcher};
@@ -130,20 +132,26 @@ impl Process {
         for number in 0..self.log.partitions() {
             let (teller, telling) = Teller::new(number, self.moments.clone(), pasts.of(number), self.metrics.clone());
             tellers.spawn(telling);
-            let partition = Partition {
+            let teller = Arc::new(teller);
+            let forwarder = Forwarder {
                 number,
-                log: self.log.clone(),
-                batcher: Batcher::new(self.log.clone(), BatchOptions::default()),
                 lake: self.lake.clone(),
-                retentions: retentions.clone(),
                 landings: landings.clone(),
-                moments: teller,
                 marks: marks.remove(&number).unwrap_or_default(),
-                surveyor: self.surveyor.another(),
+                moments: teller.clone(),
+                metrics: self.metrics.clone(),
+                clock: self.clock,
+            };
+            let work = Work {
+                number,
+                batcher: Batcher::new(self.log.clone(), BatchOptions::default()),
+                retentions: retentions.clone(),
+                moments: teller,
                 snapshot_every: self.snapshot.every,
                 metrics: self.metrics.clone(),
                 clock: self.clock,
             };
+            let partition = Partition { log: self.log.clone(), surveyor: self.surveyor.another(), forwarder, work };
             partitions.spawn(partition.run(stop.clone()));
         }
         drop(landings);
