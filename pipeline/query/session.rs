@@ -190,9 +190,9 @@ impl Scene {
     }
 
     pub async fn run(&self, frame: DataFrame, sql: &str) -> Result<Answer, QueryError> {
-        let schema = Arc::clone(frame.schema().inner());
         let rows = frame.execute_stream().await.map_err(|error| QueryError::from_engine(error, sql))?;
-        Ok(Answer { schema, rows })
+        // The plan's own schema is of before types were made to fit each other, as in `SELECT NULL UNION ALL SELECT now()`.
+        Ok(Answer { schema: rows.schema(), rows })
     }
 }
 
