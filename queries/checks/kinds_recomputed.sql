@@ -1,11 +1,11 @@
 -- Calls whose kinds are not what window functions make of their caller's calls.
 --
--- The join decides the kinds as calls stream by. Here they are made again from the whole table, by start, then by call_id.
--- The lake does not hold settings, so the two that matter are read from the calls of an account: a call qualifies if it
--- is answered and talks longer than every answered call that has no kind, and a cycle lasts as long as the longest gap
--- between a repeated call and the target call before it. A gap is counted from the target call that the join told: where
--- every call agrees with that, it is the one that a count from the first call on would give, by induction. An account
--- that changed one of the two settings between its calls may show up here by right.
+-- The join decides the kinds as calls stream by. Here they are made again from the whole table, by start, then by
+-- call_id. The lake does not hold settings, so the two that matter are read from the calls of an account: a call
+-- qualifies if it is answered and talks longer than every answered call that has no kind, and a cycle lasts as long as
+-- the longest gap between a repeated call and the target call before it. A gap is counted from the target call that
+-- the join told: where every call agrees with that, it is the one that a count from the first call on would give, by
+-- induction. An account that changed one of the two settings between its calls may show up here by right.
 WITH ordered AS (
     SELECT
         account,

@@ -1,8 +1,8 @@
 -- Calls whose lease is of another number or visitor, or was not held at the time that they say.
 --
 -- Of a lease that had ended when the call began, the end may have been put off later, so only method lease is held
--- against the end, and every method against the grant. Renewals are written when the lease is over: a call is held against
--- the end only where it was a day old when the account's newest page view was taken in.
+-- against the end, and every method against the grant. Renewals are written when the lease is over: a call is held
+-- against the end only where it was a day old when the account's newest page view was taken in.
 WITH settled AS (
     SELECT account, max(least(time, coalesce(recorded_time, time))) - INTERVAL '24 hours' AS until
     FROM page_views

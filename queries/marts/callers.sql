@@ -2,8 +2,8 @@
 -- grain: a caller
 -- key: account, caller
 --
--- Prunes: a filter on account or caller reaches the scan, but there is no time to filter by. Anonymous callers are left out,
--- since nobody knows how many they are. visitors are the browsers that their calls were joined to.
+-- Prunes: a filter on account or caller reaches the scan, but there is no time to filter by. Anonymous callers are
+-- left out, since nobody knows how many they are. visitors are the browsers that their calls were joined to.
 SELECT
     c.account,
     c.caller,

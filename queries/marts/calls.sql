@@ -3,11 +3,10 @@
 -- key: account, call_id
 -- time: started_at
 --
--- Prunes: a filter on date, started_at or account reaches the scan.
--- local_started_at is the wall clock at the call's start, and day, weekday (0 is Sunday) and hour are read from it: UTC
--- here, the zone of --timezone in a report.
--- missed_step is where a call that nobody took was lost, the first that fits, and agent is what is left, the agent's fault.
--- number_kind: dynamic is a number of a pool, static one with a source of its own.
+-- Prunes: a filter on date, started_at or account reaches the scan. local_started_at is the wall clock at the call's
+-- start, and day, weekday (0 is Sunday) and hour are read from it: UTC here, the zone of --timezone in a report.
+-- missed_step is where a call that nobody took was lost, the first that fits, and agent is what is left, the agent's
+-- fault. number_kind: dynamic is a number of a pool, static one with a source of its own.
 SELECT
     c.*,
     c.session_id IS NOT NULL AS is_joined,

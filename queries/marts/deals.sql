@@ -3,10 +3,10 @@
 -- key: account, deal_id
 -- time: reached_at
 --
--- Prunes: a filter on date, reached_at or account reaches the scan of deals. Calls and sessions are read by account alone.
--- A deal belongs to the call it names, else to the latest call of its phone by then, else to the latest visit of its
--- visitor by then. local_reached_at is the wall clock at the latest stage and day is read from it: UTC here, the zone of
--- --timezone in a report.
+-- Prunes: a filter on date, reached_at or account reaches the scan of deals. Calls and sessions are read by account
+-- alone. A deal belongs to the call it names, else to the latest call of its phone by then, else to the latest visit
+-- of its visitor by then. local_reached_at is the wall clock at the latest stage and day is read from it: UTC here,
+-- the zone of --timezone in a report.
 WITH latest AS (
     SELECT d.*
     FROM public.deals AS d

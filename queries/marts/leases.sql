@@ -3,10 +3,9 @@
 -- key: account, lease_id
 -- time: granted_at
 --
--- Prunes: a filter on date, granted_at or account reaches the scan.
--- ended_at is the release, or the latest end that was told. line is the number and its extension: what one session holds.
--- local_granted_at is the wall clock at the grant, and day, weekday (0 is Sunday) and hour are read from it: UTC here, the
--- zone of --timezone in a report.
+-- Prunes: a filter on date, granted_at or account reaches the scan. ended_at is the release, or the latest end that
+-- was told. line is the number and its extension: what one session holds. local_granted_at is the wall clock at the
+-- grant, and day, weekday (0 is Sunday) and hour are read from it: UTC here, the zone of --timezone in a report.
 SELECT
     l.*,
     CASE WHEN l.extension IS NULL THEN l.number ELSE concat(l.number, ',', l.extension) END AS line,

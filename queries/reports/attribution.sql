@@ -5,9 +5,9 @@
 -- measure: touched
 --
 -- touched counts the calls that a visit of the row came before. Each model shares one call out among the visits of its
--- visitor in the 90 days up to it, so that its column adds up to the calls with a visitor. by_position gives 40 % to the
--- first and the last visit, by_time halves with every 7 days before the call. --where is_target counts target calls.
--- Query strings of pages are cut off.
+-- visitor in the 90 days up to it, so that its column adds up to the calls with a visitor. by_position gives 40 % to
+-- the first and the last visit, by_time halves with every 7 days before the call. --where is_target counts target
+-- calls. Query strings of pages are cut off.
 SELECT
     t.account,
     t.day,
@@ -53,7 +53,20 @@ FROM (
         weight_time_decay
     FROM marts.touchpoints
 ) AS t
-GROUP BY t.account, t.day, t.channel, t.source, t.medium, t.campaign, t.term, t.content, t.landing_page, t.device, t.country, t.region, t.city
+GROUP BY
+    t.account,
+    t.day,
+    t.channel,
+    t.source,
+    t.medium,
+    t.campaign,
+    t.term,
+    t.content,
+    t.landing_page,
+    t.device,
+    t.country,
+    t.region,
+    t.city
 ORDER BY
     linear DESC,
     t.account ASC NULLS LAST,

@@ -5,9 +5,9 @@
 -- measure: visitors
 -- only: visitor_id IS NOT NULL
 --
--- A cohort is the visitors whose first visit ever lies in one week (it begins on Monday, local to --timezone) and in the
--- report's range. visitors are those that came or called in the week, share is of the cohort. The source is that of the
--- first visit. Outbound calls are left out.
+-- A cohort is the visitors whose first visit ever lies in one week (it begins on Monday, local to --timezone) and in
+-- the report's range. visitors are those that came or called in the week, share is of the cohort. The source is that
+-- of the first visit. Outbound calls are left out.
 WITH firsts AS (
     SELECT
         account,

@@ -5,8 +5,8 @@
 -- measure: visits
 --
 -- One row a step: all visits, those that were shown a number of a pool, those that a call was joined to, and those of
--- whose calls one was answered, qualified, a target call. share is of all visits, of_step of the step before. Numbers and
--- calls count that came within the report's range too. Query strings of pages are cut off.
+-- whose calls one was answered, qualified, a target call. share is of all visits, of_step of the step before. Numbers
+-- and calls count that came within the report's range too. Query strings of pages are cut off.
 SELECT
     k.step,
     v.account,
@@ -111,7 +111,20 @@ FROM (
             GROUP BY of_account, session_id
         ) AS c ON c.of_account = s.account AND c.session_id = s.session_id
     ) AS r
-    GROUP BY r.account, r.day, r.channel, r.source, r.medium, r.campaign, r.term, r.landing_page, r.device, r.country, r.visitor_kind, r.experiment_id, r.experiment_variant
+    GROUP BY
+        r.account,
+        r.day,
+        r.channel,
+        r.source,
+        r.medium,
+        r.campaign,
+        r.term,
+        r.landing_page,
+        r.device,
+        r.country,
+        r.visitor_kind,
+        r.experiment_id,
+        r.experiment_variant
 ) AS v
 CROSS JOIN (
     VALUES

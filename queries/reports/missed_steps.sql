@@ -5,9 +5,9 @@
 -- measure: lost
 --
 -- Each call that was not answered counts in one step, the first that fits, so that the steps add up to not_answered.
--- remaining is what is left of it after the step. Outbound calls go first, then those out of business hours, then those
--- whose caller left during the greeting or the menu, busy, voicemail, failed, and callbacks that the client did not take.
--- The rest rang, and no agent took them. Calls whose end never came are left out.
+-- remaining is what is left of it after the step. Outbound calls go first, then those out of business hours, then
+-- those whose caller left during the greeting or the menu, busy, voicemail, failed, and callbacks that the client did
+-- not take. The rest rang, and no agent took them. Calls whose end never came are left out.
 SELECT
     m.step,
     m.account,

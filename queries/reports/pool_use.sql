@@ -4,9 +4,9 @@
 -- default: pool
 -- measure: most_held
 --
--- Leases that were granted in the report's range. lines are the numbers (and extensions) leased in it, as far as the lake
--- knows the pool's size. most_held is how many leases were held at once at most, full_share their ratio: above 1 where a number
--- was shared.
+-- Leases that were granted in the report's range. lines are the numbers (and extensions) leased in it, as far as the
+-- lake knows the pool's size. most_held is how many leases were held at once at most, full_share their ratio: above 1
+-- where a number was shared.
 WITH changes AS (
     SELECT account, day, pool, lease_id, line, held_seconds, renewals, granted_at AS at, 1 AS change
     FROM marts.leases

@@ -4,10 +4,11 @@
 -- default: source, medium, campaign, term
 -- measure: cost
 --
--- By keyword as it stands: with --format csv it is the feed that bid-management tools read. Costs, visits, calls and deals
--- are put together by the columns of the report and by the day of each: a cost's own, the local day of the others, for a
--- deal that of its latest stage. return_on_spend is revenue for each unit of cost. Money is never added over currencies:
--- where they are mixed it is empty, and --where "currency = 'EUR'" picks one. Outbound calls are left out.
+-- By keyword as it stands: with --format csv it is the feed that bid-management tools read. Costs, visits, calls and
+-- deals are put together by the columns of the report and by the day of each: a cost's own, the local day of the
+-- others, for a deal that of its latest stage. return_on_spend is revenue for each unit of cost. Money is never added
+-- over currencies: where they are mixed it is empty, and --where "currency = 'EUR'" picks one. Outbound calls are left
+-- out.
 SELECT
     account,
     day,

@@ -5,8 +5,8 @@
 -- measure: calls
 -- only: visitor_id IS NOT NULL
 --
--- From the start of the first visit in the 90 days up to the call, to the call. The columns to break down by are those of
--- that first visit. share and share_by_then are of all rows. Calls without a visitor are left out.
+-- From the start of the first visit in the 90 days up to the call, to the call. The columns to break down by are those
+-- of that first visit. share and share_by_then are of all rows. Calls without a visitor are left out.
 SELECT
     g.lag,
     g.account,

@@ -4,8 +4,8 @@
 -- default: number_kind
 -- measure: calls
 --
--- Dynamic numbers are those of pools, static ones have a source of their own. The others are overflow numbers and those of
--- which nothing is known. joined calls have a session, sourced ones a source. Outbound calls are left out.
+-- Dynamic numbers are those of pools, static ones have a source of their own. The others are overflow numbers and
+-- those of which nothing is known. joined calls have a session, sourced ones a source. Outbound calls are left out.
 SELECT
     account,
     day,

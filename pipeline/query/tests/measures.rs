@@ -241,25 +241,21 @@ fn the_models_for_dbt_are_in_step() -> Result<(), Failure> {
         }
         let key = mart.list("key").join(" || ' ' || ");
         writeln!(page, "  - name: {name}\n    model: ref('{name}')\n    description: {}", json!(mart.description()))?;
-        writeln!(page, "    defaults:\n      agg_time_dimension: day\n    entities:")?;
+        writeln!(page, "    defaults:\n      agg_time_dimension: on_day\n    entities:")?;
         writeln!(
             page,
             "      - name: one_of_{name}\n        type: primary\n        expr: {}\n    dimensions:",
             json!(key)
         )?;
         for it in metrics.dimension.iter().filter(|it| it.marts.iter().any(|mart| mart == name)) {
-            let kind = if it.name == "day" {
-                "time\n        type_params:\n          time_granularity: day"
-            } else {
-                "categorical"
+            // dbt keeps names of granularities to itself.
+            let (name, kind) = match it.name.as_str() {
+                "day" => ("on_day", "time\n        type_params:\n          time_granularity: day"),
+                "hour" => ("at_hour", "categorical"),
+                name => (name, "categorical"),
             };
-            writeln!(
-                page,
-                "      - name: {}\n        label: {}\n        expr: {}",
-                it.name,
-                json!(it.label),
-                it.column
-            )?;
+            let label = json!(it.label);
+            writeln!(page, "      - name: {name}\n        label: {label}\n        expr: {}", it.column)?;
             writeln!(page, "        description: {}\n        type: {kind}", json!(it.description))?;
         }
         writeln!(page, "    measures:")?;
