@@ -5,6 +5,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use callweave_core::settings::Webhook;
 use callweave_core::time::{MICROS_PER_SECOND, Time};
 use callweave_core::webhook::{Body, signatures};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER, USER_AGENT};
@@ -68,6 +69,14 @@ pub struct Sender {
 impl Sender {
     pub fn new(guard: Guard) -> Sender {
         Sender { guard, clients: Arc::default() }
+    }
+
+    /// Makes the client that most webhooks are sent with: reading the system's certificates takes its time, and no call is to wait
+    /// for it.
+    pub fn warm(&self) {
+        if let Err(error) = self.client(Webhook::default().connect_seconds) {
+            tracing::error!(%error, "webhooks cannot be sent: no http client can be built");
+        }
     }
 
     fn client(&self, connect_seconds: u32) -> Result<Client, reqwest::Error> {

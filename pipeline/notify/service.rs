@@ -98,6 +98,9 @@ impl Notify {
         let secrets =
             Secrets { master: Arc::new(master(&folder).map_err(NotifyError::Secret)?), folder: terms.secrets.clone() };
         let sender = Sender::new(Guard::new(&terms.allow));
+        let warm = sender.clone();
+        // Nobody waits for it: who comes first makes it, or waits for whoever does.
+        drop(tokio::task::spawn_blocking(move || warm.warm()));
         let shared = Shared {
             keys: Keys::of(&accounts),
             log,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callweave_core::join::SnapshotError;
+use callweave_core::phone::Phone;
 use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
 use tokio::task::JoinSet;
@@ -80,6 +81,8 @@ impl Process {
     /// Runs until `shutdown`. A fault (an unwritable lake, a log that is away, another owner) ends what is under way
     /// and begins it again from the last snapshot: nothing that is not committed counts as done.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ProcessError> {
+        // Reading what is known of the world's numbers takes its time the first time: no call is to wait for it.
+        drop(tokio::task::spawn_blocking(|| Phone::parse("+12025550143").map(Phone::country)));
         let mut pause = PAUSE_FIRST;
         loop {
             let began = tokio::time::Instant::now();
