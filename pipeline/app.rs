@@ -383,7 +383,7 @@ impl Up {
                 let listener =
                     Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
                 address = Some(listener.address);
-                tracing::info!(http = %listener.address, "answering over http");
+                tracing::info!(collect = %listener.address, "answering over http");
                 let (limits, metrics, shutdown) = (config.limits.clone(), metrics.clone(), shutdown.clone());
                 tasks.spawn(async move {
                     listener.serve(beside, &limits, &metrics, shutdown).await;
@@ -425,7 +425,7 @@ impl Up {
         let listener = Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
         let (postgres, flight) = (server.postgres_address(), server.flight_address());
         let told = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |it| it.to_string());
-        tracing::info!(http = %listener.address, postgres = told(postgres), flight = told(flight), "answering queries");
+        tracing::info!(collect = %listener.address, postgres = told(postgres), flight = told(flight), "answering queries");
         let (address, routes, limits) = (listener.address, server.routes(), config.limits.clone());
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn({

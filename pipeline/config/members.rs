@@ -123,15 +123,16 @@ pub const MEMBERS: &[Member] = &[
     Member {
         name: "listen.postgres",
         form: "ADDRESS:PORT or off",
-        default: "127.0.0.1:5433, or a free port if that is taken",
-        about: "Where SQL is served by PostgreSQL's wire protocol (`up`, `query`).",
+        default: "",
+        about: "Where SQL is served by PostgreSQL's wire protocol (`up`, `query`); 127.0.0.1:5433 if absent, or a free port where that \
+                is taken.",
         set: |config, given| put(&mut config.listen.postgres, given.door()),
     },
     Member {
         name: "listen.flight",
         form: "ADDRESS:PORT or off",
-        default: "127.0.0.1:8815, or a free port if that is taken",
-        about: "Where SQL is served by Arrow Flight SQL (`up`, `query`).",
+        default: "",
+        about: "Where SQL is served by Arrow Flight SQL (`up`, `query`); 127.0.0.1:8815 if absent, or a free port where that is taken.",
         set: |config, given| put(&mut config.listen.flight, given.door()),
     },
     Member {

@@ -305,12 +305,13 @@ mod tests {
     use crate::lake::table::TableName;
 
     /// What is erased of a person is hidden from those who must not see people, unless it is here.
-    const SHOWN: [(&str, &str); 7] = [
+    const SHOWN: [(&str, &str); 8] = [
         ("calls", "click_id"),
         ("calls", "city"),
         ("sessions", "click_id"),
         ("sessions", "city"),
         ("page_views", "city"),
+        ("page_views", "click_id"),
         ("page_views", "user_agent"),
         ("page_views", "title"),
     ];

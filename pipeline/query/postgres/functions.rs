@@ -40,6 +40,8 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
         ("pg_database_size", ScalarValue::Int64(None)),
         // What asyncpg says before it gives a connection back to its pool.
         ("pg_advisory_unlock_all", none()),
+        // SQLAlchemy and psycopg look for types of extensions.
+        ("to_regtype", ScalarValue::Int64(None)),
         ("pg_is_in_recovery", ScalarValue::Boolean(Some(false))),
         ("pg_is_other_temp_schema", ScalarValue::Boolean(Some(false))),
         ("pg_my_temp_schema", ScalarValue::Int64(Some(0))),
