@@ -291,10 +291,8 @@ pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
         let shutdown = CancellationToken::new();
         tokio::spawn(stop_on_signal(shutdown.clone()));
         let up = Up::start(&config, roles, shutdown).await?;
-        if let (Some(first), Some(address)) = (&first, up.collect) {
-            if roles.collect {
-                eprintln!("{}", first.welcome(address, up.postgres));
-            }
+        if let (Some(first), Some(address), true) = (&first, up.collect, roles.collect) {
+            eprintln!("{}", first.welcome(address, up.postgres));
         }
         up.ended().await
     })

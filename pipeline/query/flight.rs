@@ -436,7 +436,7 @@ impl FlightSqlService for Flight {
         query: CommandGetCatalogs,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let batch = about::catalogs(query.clone())?;
+        let batch = about::catalogs(query)?;
         self.about_info(&query, &batch, request).await
     }
 
@@ -462,7 +462,7 @@ impl FlightSqlService for Flight {
         query: CommandGetTableTypes,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let batch = about::table_types(query.clone())?;
+        let batch = about::table_types(query)?;
         self.about_info(&query, &batch, request).await
     }
 
@@ -540,7 +540,7 @@ impl FlightSqlService for Flight {
         query: CommandGetXdbcTypeInfo,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let batch = about::types(query.clone())?;
+        let batch = about::types(query)?;
         self.about_info(&query, &batch, request).await
     }
 
