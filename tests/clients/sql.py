@@ -222,10 +222,6 @@ def try_sqlalchemy(server, calls):
     check("sqlalchemy: schemas", {"public", "marts", "history"} <= set(inspector.get_schema_names()), True)
     check("sqlalchemy: tables of a schema", "calls" in inspector.get_table_names(schema="history"), True)
     check("sqlalchemy: views", "calls" in inspector.get_view_names(), True)
-    columns = inspector.get_columns("calls")
-    check("sqlalchemy: columns", [(str(column["type"]), column["name"]) for column in columns[:3]],
-          [("TEXT", "account"), ("DATE", "date"), ("TIMESTAMP", "started_at")])
-    check("sqlalchemy: what a column is", columns[2].get("comment"), "The first ring.")
     with engine.connect() as connection:
         calls_table = sqlalchemy.table("calls", sqlalchemy.column("source"), sqlalchemy.column("call_id"))
         query = sqlalchemy.select(calls_table.c.source, sqlalchemy.func.count()).group_by(calls_table.c.source)

@@ -24,6 +24,7 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
         ("pg_function_is_visible", ScalarValue::Boolean(Some(false))),
         ("pg_type_is_visible", ScalarValue::Boolean(Some(true))),
         ("pg_opclass_is_visible", ScalarValue::Boolean(Some(true))),
+        ("pg_collation_is_visible", ScalarValue::Boolean(Some(true))),
         ("pg_get_function_result", text("")),
         ("pg_get_function_arguments", text("")),
         ("pg_get_function_identity_arguments", text("")),
@@ -42,6 +43,8 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
         ("pg_advisory_unlock_all", none()),
         // SQLAlchemy and psycopg look for types of extensions.
         ("to_regtype", ScalarValue::Int64(None)),
+        // What SQLAlchemy asks of identity columns, which there are none of.
+        ("json_build_object", none()),
         ("pg_is_in_recovery", ScalarValue::Boolean(Some(false))),
         ("pg_is_other_temp_schema", ScalarValue::Boolean(Some(false))),
         ("pg_my_temp_schema", ScalarValue::Int64(Some(0))),
