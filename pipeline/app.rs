@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod pool;
+mod webhook;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,26 +10,30 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use axum::Router;
 use callweave_core::event::{Body, Event, TYPES, Text, decode};
-use callweave_core::settings::Settings;
+use callweave_core::settings::{Login, Role, Settings};
 use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::collect::{Admin, Collect, log_answers};
+use crate::collect::{Admin, Collect, Listener, log_answers};
 use crate::config::{self, Config, FirstRun, Flags};
 use crate::lake::Lake;
 use crate::log::batching::{BatchOptions, Batcher, Submission};
 use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::log::frame::Record;
 use crate::log::nats::{ConnectError, Credentials, NatsLog, NatsOptions};
-use crate::log::{DEFAULT_PARTITIONS, Entry, Kind, Retention, SharedLog, Subject, WhenFull, partition_of};
+use crate::log::{DEFAULT_PARTITIONS, Entry, Family, Kind, Retention, SharedLog, Subject, WhenFull, partition_of};
+use crate::notify::{Notifier, Notify};
 use crate::process::{self, Process, Summary};
 use crate::query::{self, QueryError};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
+
+pub use webhook::webhook;
 
 /// Why a command did not do what it was to do.
 #[derive(Debug)]
@@ -94,12 +99,17 @@ impl From<QueryError> for Failure {
 pub struct Roles {
     pub collect: bool,
     pub process: bool,
+    pub query: bool,
+    pub notify: bool,
 }
 
 impl Roles {
-    pub const ALL: Roles = Roles { collect: true, process: true };
-    pub const COLLECT: Roles = Roles { collect: true, process: false };
-    pub const PROCESS: Roles = Roles { collect: false, process: true };
+    const NONE: Roles = Roles { collect: false, process: false, query: false, notify: false };
+    pub const ALL: Roles = Roles { collect: true, process: true, query: true, notify: true };
+    pub const COLLECT: Roles = Roles { collect: true, ..Roles::NONE };
+    pub const PROCESS: Roles = Roles { process: true, ..Roles::NONE };
+    pub const QUERY: Roles = Roles { query: true, ..Roles::NONE };
+    pub const NOTIFY: Roles = Roles { notify: true, ..Roles::NONE };
 }
 
 fn runtime() -> Result<Runtime, Failure> {
@@ -122,7 +132,11 @@ fn clock() -> Time {
 pub fn check(flags: &Flags) -> Result<(), Failure> {
     let report = config::check(flags, &config::environment());
     print!("{report}");
-    if report.is_right() { Ok(()) } else { Err(Failure::said("the configuration is wrong")) }
+    if !report.is_right() {
+        return Err(Failure::said("the configuration is wrong"));
+    }
+    let config = config::load(flags, &config::environment()).map_err(Failure::failed)?;
+    webhook::look_over(&config)
 }
 
 pub fn schema(name: Option<&str>) -> Result<(), Failure> {
@@ -147,6 +161,30 @@ pub fn sql(options: query::SqlOptions) -> Result<(), Failure> {
 
 pub fn report(options: query::ReportOptions) -> Result<(), Failure> {
     Ok(runtime()?.block_on(query::report(options))?)
+}
+
+/// Prints a login, for the settings, to standard output.
+pub fn login(name: &str, role: &str, is_new: bool) -> Result<(), Failure> {
+    let role: Role = serde_json::from_value(role.into())
+        .map_err(|_| Failure::Usage(format!("there is no role {role:?}; the roles are analyst and manager")))?;
+    let password = if is_new {
+        let password = uuid::Uuid::new_v4().simple().to_string();
+        eprintln!("{password}");
+        password
+    } else {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).context("the password cannot be read from standard input")?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    };
+    let verifier = config::Verifier::of(&password).map_err(|error| Failure::Usage(error.to_string()))?;
+    let login = Login::new(name, role, verifier.to_string());
+    let settings = Settings { logins: vec![login.clone()], ..Settings::default() };
+    settings
+        .check()
+        .map_err(|mistakes| Failure::Usage(mistakes.first().map(ToString::to_string).unwrap_or_default()))?;
+    let text = serde_json::json!({ "name": login.name, "role": login.role, "verifier": login.verifier });
+    let _ = writeln!(std::io::stdout(), "{text:#}");
+    Ok(())
 }
 
 fn surveyor(config: &Config) -> Result<Surveyor, Failure> {
@@ -189,17 +227,23 @@ fn tell(summary: &Summary, took: Duration, lake: &str) {
     );
 }
 
-async fn open_log(config: &Config) -> Result<SharedLog, Failure> {
+async fn open_log(config: &Config, family: Family) -> Result<SharedLog, Failure> {
     let partitions = u64::from(config.partitions.unwrap_or(DEFAULT_PARTITIONS));
-    let retention = Retention {
-        max_age: config.retention.log_age,
-        // The log bounds each partition.
-        max_bytes: config.retention.log_bytes.map(|bytes| bytes / partitions),
-        when_full: WhenFull::Refuse,
+    let kept = &config.retention;
+    let (folder, partitions, retention) = match family {
+        Family::Events => {
+            // The log bounds each partition.
+            let max_bytes = kept.log_bytes.map(|bytes| bytes / partitions);
+            ("log", config.partitions, Retention { max_age: kept.log_age, max_bytes, when_full: WhenFull::Refuse })
+        }
+        Family::Moments => {
+            let (max_age, max_bytes) = (Some(kept.moments_age), Some(kept.moments_bytes));
+            ("moments", Some(1), Retention { max_age, max_bytes, when_full: WhenFull::DropOldest })
+        }
     };
     let Some(nats) = &config.nats else {
-        let options = EmbeddedOptions { partitions: config.partitions, retention, ..EmbeddedOptions::default() };
-        let log = EmbeddedLog::open(config.data.join("log"), options).await.map_err(Failure::failed)?;
+        let options = EmbeddedOptions { partitions, retention, ..EmbeddedOptions::default() };
+        let log = EmbeddedLog::open(config.data.join(folder), options).await.map_err(Failure::failed)?;
         return Ok(Arc::new(log));
     };
     let credentials = match (&nats.credentials_file, &nats.user, &nats.password, &nats.token) {
@@ -213,7 +257,8 @@ async fn open_log(config: &Config) -> Result<SharedLog, Failure> {
     let options = NatsOptions {
         credentials,
         tls_ca: nats.ca.clone(),
-        partitions: config.partitions,
+        family,
+        partitions,
         retention,
         ..NatsOptions::new(nats.url.clone())
     };
@@ -238,13 +283,16 @@ async fn connect(options: NatsOptions) -> Result<NatsLog, ConnectError> {
 /// Runs roles until they are told to stop (SIGINT, SIGTERM); a second signal ends the process at once.
 pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
     start_logs(&config)?;
-    let first = if roles.collect { FirstRun::prepare(&mut config).map_err(Failure::failed)? } else { None };
+    let first = match roles.collect || roles.query || roles.notify {
+        true => FirstRun::prepare(&mut config).map_err(Failure::failed)?,
+        false => None,
+    };
     runtime()?.block_on(async {
         let shutdown = CancellationToken::new();
         tokio::spawn(stop_on_signal(shutdown.clone()));
         let up = Up::start(&config, roles, shutdown).await?;
-        if let (Some(first), Some(address)) = (&first, up.collect) {
-            eprintln!("{}", first.welcome(address));
+        if let (Some(first), Some(address), true) = (&first, up.collect, roles.collect) {
+            eprintln!("{}", first.welcome(address, up.postgres));
         }
         up.ended().await
     })
@@ -254,6 +302,8 @@ pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
 pub struct Up {
     /// Where events are taken in, if they are.
     pub collect: Option<std::net::SocketAddr>,
+    /// Where SQL is served by PostgreSQL's protocol, if it is.
+    pub postgres: Option<std::net::SocketAddr>,
     pub metrics: Metrics,
     shutdown: CancellationToken,
     roles: tokio::task::JoinSet<Result<(), Failure>>,
@@ -263,18 +313,54 @@ impl Up {
     pub async fn start(config: &Config, roles: Roles, shutdown: CancellationToken) -> Result<Up, Failure> {
         let metrics = Metrics::new();
         let surveyor = surveyor(config)?;
+        if roles == Roles::QUERY && config.nats.is_none() {
+            return Up::answer_alone(config, metrics, shutdown).await;
+        }
         let log = tokio::select! {
-            log = open_log(config) => log?,
+            log = open_log(config, Family::Events) => log?,
             () = shutdown.cancelled() => return Err(Failure::said("stopped before the log was there")),
+        };
+        let moments = match roles.process || roles.notify {
+            true => Some(open_log(config, Family::Moments).await?),
+            false => None,
         };
         append_settings(config, &log).await?;
         let mut tasks = tokio::task::JoinSet::new();
+        // Where rows are written the lake is there before it is asked.
+        let lake = match roles.process {
+            true => Some(Lake::open(&config.lake()).await.map_err(Failure::failed)?),
+            false => None,
+        };
+        let mut beside = Router::new();
+        let mut postgres = None;
+        if roles.query {
+            let server = query::Server::open(config, Some(log.clone())).await.map_err(Failure::failed)?;
+            postgres = server.postgres_address();
+            beside = beside.merge(server.routes());
+            let told = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |it| it.to_string());
+            tracing::info!(postgres = told(postgres), flight = told(server.flight_address()), "answering queries");
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move {
+                server.run(shutdown).await;
+                Ok(())
+            });
+        }
+        // Before anything is taken in: whoever subscribed is told of it.
+        if let Some(moments) = moments.as_ref().filter(|_| roles.notify) {
+            let notifier = notifier(config, &log, moments, &metrics).await?;
+            beside = beside.merge(notifier.routes());
+            let stop = shutdown.clone();
+            tasks.spawn(async move {
+                notifier.run(stop).await;
+                Ok(())
+            });
+        }
         // Collectors stop first: what they have acknowledged is in the log by then, and is processed to its end or
         // by whoever starts next.
         let collecting = CancellationToken::new();
         let mut address = None;
         if roles.collect {
-            let collect = Collect::of(config).with_places(surveyor.another());
+            let collect = Collect::of(config).with_places(surveyor.another()).with_routes(beside);
             let bound = collect.bind(log.clone(), metrics.clone(), log_answers(log.clone())).await;
             let bound = bound.map_err(Failure::failed)?;
             address = Some(bound.collect_address());
@@ -291,6 +377,17 @@ impl Up {
         } else {
             let admin = Admin::bind(config.listen.admin, metrics.clone(), log_answers(log.clone())).await;
             let admin = admin.map_err(Failure::failed)?;
+            if roles.notify || roles.query {
+                let listener =
+                    Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
+                address = Some(listener.address);
+                tracing::info!(collect = %listener.address, "answering over http");
+                let (limits, metrics, shutdown) = (config.limits.clone(), metrics.clone(), shutdown.clone());
+                tasks.spawn(async move {
+                    listener.serve(beside, &limits, &metrics, shutdown).await;
+                    Ok(())
+                });
+            }
             tracing::info!(admin = %admin.address(), "serving health and metrics");
             let (shutdown, collecting) = (shutdown.clone(), collecting.clone());
             tasks.spawn(async move {
@@ -302,10 +399,12 @@ impl Up {
                 Ok(())
             });
         }
-        if roles.process {
-            let lake = Lake::open(&config.lake()).await.map_err(Failure::failed)?;
+        if let Some(lake) = lake
+            && let Some(moments) = &moments
+        {
             let process = Process {
                 log: log.clone(),
+                moments: moments.clone(),
                 lake,
                 surveyor,
                 commit: config.commit.clone(),
@@ -315,7 +414,33 @@ impl Up {
             };
             tasks.spawn(async move { process.run(collecting).await.map_err(Failure::failed) });
         }
-        Ok(Up { collect: address, metrics, shutdown, roles: tasks })
+        Ok(Up { collect: address, postgres, metrics, shutdown, roles: tasks })
+    }
+
+    /// Answers queries without a log: the embedded one is another process's, and the logins are those configured.
+    async fn answer_alone(config: &Config, metrics: Metrics, shutdown: CancellationToken) -> Result<Up, Failure> {
+        let server = query::Server::open(config, None).await.map_err(Failure::failed)?;
+        let listener = Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
+        let (postgres, flight) = (server.postgres_address(), server.flight_address());
+        let told = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |it| it.to_string());
+        tracing::info!(collect = %listener.address, postgres = told(postgres), flight = told(flight), "answering queries");
+        let (address, routes, limits) = (listener.address, server.routes(), config.limits.clone());
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn({
+            let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
+            async move {
+                listener.serve(routes, &limits, &metrics, shutdown).await;
+                Ok(())
+            }
+        });
+        tasks.spawn({
+            let shutdown = shutdown.clone();
+            async move {
+                server.run(shutdown).await;
+                Ok(())
+            }
+        });
+        Ok(Up { collect: Some(address), postgres, metrics, shutdown, roles: tasks })
     }
 
     /// Waits until every role has ended. Where one fails, the others are stopped, too.
@@ -332,6 +457,25 @@ impl Up {
         }
         result
     }
+}
+
+async fn notifier(
+    config: &Config,
+    log: &SharedLog,
+    moments: &SharedLog,
+    metrics: &Metrics,
+) -> Result<Notifier, Failure> {
+    let notify = Notify {
+        log: log.clone(),
+        moments: moments.clone(),
+        accounts: config.accounts.values().cloned().collect(),
+        data: config.data.clone(),
+        terms: config.notify.clone(),
+        metrics: metrics.clone(),
+        clock,
+        chance: rand::random::<f64>,
+    };
+    notify.prepare().await.map_err(Failure::failed)
 }
 
 /// The settings that the configuration gives accounts are facts in the log, like those that arrive as events: they are in

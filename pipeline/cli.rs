@@ -4,6 +4,7 @@ mod evaluate;
 mod import;
 mod pool;
 mod simulate;
+mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,6 +56,10 @@ enum Command {
     Collect(Serve),
     /// Joins the log into the lake
     Process(Serve),
+    /// Serves SQL over the lake: PostgreSQL's protocol, Arrow Flight SQL, HTTP
+    Query(Serve),
+    /// Tells subscribers of moments, by webhook and as server-sent events
+    Notify(Serve),
     /// `up` on a scratch folder with made-up visitors and callers, and a report at the end
     Demo(Demo),
     /// A bounded job: joins files of events into the lake at full speed, and stops
@@ -71,6 +76,10 @@ enum Command {
     Report(Report),
     /// Looks at pools of numbers
     Pool(pool::Pool),
+    /// Makes a login for SQL, for the `logins` of an account's settings, of a password on standard input or of a new one
+    Login(Login),
+    /// Who is told of moments: lists, tests, sends again
+    Webhook(webhook::Webhook),
     /// Prints the JSON Schema of an event type; without a type, lists them
     Schema { r#type: Option<String> },
     /// Looks the configuration over, and says what is wrong and how to mend it
@@ -91,6 +100,12 @@ struct Serve {
     /// Where metrics and health are served [default: 127.0.0.1:9090]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
+    /// Where SQL is served by PostgreSQL's protocol, or `off` [default: 127.0.0.1:5433]
+    #[arg(long, value_name = "ADDRESS")]
+    postgres: Option<String>,
+    /// Where SQL is served by Arrow Flight SQL, or `off` [default: 127.0.0.1:8815]
+    #[arg(long, value_name = "ADDRESS")]
+    flight: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +135,18 @@ struct Run {
 }
 
 #[derive(Debug, Args)]
+struct Login {
+    /// The user's name
+    name: String,
+    /// analyst (people are hidden) or manager (everything is seen)
+    #[arg(long, value_name = "ROLE", default_value = "analyst")]
+    role: String,
+    /// Makes a password, and prints it to standard error, in place of reading one
+    #[arg(long)]
+    new: bool,
+}
+
+#[derive(Debug, Args)]
 struct Sql {
     query: Option<String>,
     /// Reads the query from a file; `-` is standard input
@@ -141,7 +168,7 @@ struct Report {
     /// Dimensions, with commas between
     #[arg(long, value_name = "COLUMNS")]
     by: Option<String>,
-    /// A condition in SQL over the report's mart
+    /// A condition in SQL over the report's marts
     #[arg(long = "where", value_name = "CONDITION")]
     where_: Option<String>,
     /// IANA time zone in which days are cut [default: UTC]
@@ -149,6 +176,12 @@ struct Report {
     timezone: Option<String>,
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
+    /// Bars of the first measure in place of a table
+    #[arg(long)]
+    plot: bool,
+    /// The report's SQL in place of its answer: other engines that see the marts answer it alike
+    #[arg(long)]
+    sql: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -183,6 +216,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Schema { r#type } => return app::schema(r#type.as_deref()),
         Command::Check => return app::check(&flags),
+        Command::Login(Login { name, role, new }) => return app::login(&name, &role, new),
         Command::Import(options) => return options.run(&flags),
         Command::Simulate(options) => return options.run(),
         Command::Evaluate(options) => return options.run(),
@@ -193,6 +227,8 @@ fn work(cli: Cli) -> Result<(), Failure> {
         Command::Up(_) => app::up(config, app::Roles::ALL),
         Command::Collect(_) => app::up(config, app::Roles::COLLECT),
         Command::Process(_) => app::up(config, app::Roles::PROCESS),
+        Command::Query(_) => app::up(config, app::Roles::QUERY),
+        Command::Notify(_) => app::up(config, app::Roles::NOTIFY),
         Command::Demo(demo) => app::demo::demo(
             config,
             app::demo::Demo { seconds: demo.seconds, rate: demo.rate, keep: demo.keep, seed: demo.seed },
@@ -202,6 +238,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
             app::run(&config, &input)
         }
         Command::Pool(pool) => pool.run(config.lake()),
+        Command::Webhook(webhook) => webhook.run(&config),
         Command::Sql(Sql { query, file, output }) => app::sql(query::SqlOptions {
             lake: config.lake(),
             query,
@@ -222,17 +259,26 @@ fn work(cli: Cli) -> Result<(), Failure> {
             format: it.output.format,
             output: it.output.output,
             max_rows: it.output.max_rows,
+            plot: it.plot,
+            sql: it.sql,
         }),
-        Command::Schema { .. } | Command::Check | Command::Import(_) | Command::Simulate(_) | Command::Evaluate(_) => {
-            Ok(())
-        }
+        Command::Schema { .. }
+        | Command::Check
+        | Command::Login(_)
+        | Command::Import(_)
+        | Command::Simulate(_)
+        | Command::Evaluate(_) => Ok(()),
     }
 }
 
 impl Command {
     fn serve(&self) -> Option<&Serve> {
         match self {
-            Command::Up(serve) | Command::Collect(serve) | Command::Process(serve) => Some(serve),
+            Command::Up(serve)
+            | Command::Collect(serve)
+            | Command::Process(serve)
+            | Command::Query(serve)
+            | Command::Notify(serve) => Some(serve),
             _ => None,
         }
     }
@@ -249,6 +295,8 @@ impl Global {
             partitions: of(|it| &it.partitions),
             listen: of(|it| &it.listen),
             admin: of(|it| &it.admin),
+            postgres: of(|it| &it.postgres),
+            flight: of(|it| &it.flight),
             log: self.log,
             log_format: self.log_format,
             places: self.places,

@@ -12,6 +12,7 @@ pub mod lease;
 pub mod collect;
 pub mod evaluate;
 pub mod import;
+pub mod notify;
 pub mod plan;
 pub mod process;
 pub mod query;

@@ -45,14 +45,15 @@ pub fn demo(mut config: Config, demo: Demo) -> Result<(), Failure> {
     config.nats = None;
     config.listen.collect = SocketAddr::from(([127, 0, 0, 1], 0));
     config.listen.admin = SocketAddr::from(([127, 0, 0, 1], 0));
-    let account = Account { name: ACCOUNT.to_owned(), keys: vec![Secret::new(key.as_str())], settings: None };
+    let account =
+        Account { name: ACCOUNT.to_owned(), keys: vec![Secret::new(key.as_str())], settings: None, logins: Vec::new() };
     config.accounts = [(ACCOUNT.to_owned(), account)].into();
     let lake = config.lake();
     let runtime = runtime()?;
     let shutdown = CancellationToken::new();
     runtime.block_on(async {
         tokio::spawn(super::stop_on_signal(shutdown.clone()));
-        let up = Up::start(&config, Roles::ALL, shutdown.clone()).await?;
+        let up = Up::start(&config, Roles { query: false, ..Roles::ALL }, shutdown.clone()).await?;
         let Some(address) = up.collect else {
             return Err(Failure::said("the collector does not listen"));
         };
@@ -76,6 +77,8 @@ pub fn demo(mut config: Config, demo: Demo) -> Result<(), Failure> {
         format: Format::Table,
         output: None,
         max_rows: Some(20),
+        plot: false,
+        sql: false,
     };
     println!("\nBy source and campaign:");
     runtime.block_on(query::report(report("sources", None)))?;

@@ -6,15 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use callweave_core::event::{Body, decode};
 use callweave_core::settings::{Rules, Settings};
 use callweave_core::time::Time;
 use tokio::time::{Instant, timeout};
 
 use super::sites::Sites;
 use crate::config::Account;
-use crate::log::frame::Record;
-use crate::log::{self, Entry, Kind, SharedLog, Subject, partition_of};
+use crate::log::settings::{settings_in, subject_of};
+use crate::log::{self, Entry, SharedLog, Subject};
 
 /// For so long what was read counts as new.
 const FRESH_FOR: Duration = Duration::from_secs(2);
@@ -55,11 +54,10 @@ pub struct InForce {
 
 impl Accounts {
     pub fn new<'a>(accounts: impl IntoIterator<Item = &'a Account>, log: SharedLog, per_second: u32) -> Accounts {
-        let partitions = log.partitions();
         let known = accounts.into_iter().map(|account| {
             let name: Arc<str> = account.name.as_str().into();
             let settings = account.settings.clone().unwrap_or_default();
-            let subject = Subject::events(partition_of(&name, partitions), Kind::Settings, Some(&name));
+            let subject = subject_of(&name, &log);
             let now = InForce::new(name.clone(), settings, per_second, Time::MIN, 0);
             let asking = tokio::sync::Mutex::new(());
             (name, Known { subject, now: RwLock::new(Arc::new(now)), looked: AtomicU64::new(NEVER), asking })
@@ -138,24 +136,6 @@ impl Known {
             *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         }
     }
-}
-
-/// The settings of an account in an entry of its subject: of several those of the latest time.
-fn settings_in(entry: &Entry, account: &str) -> Option<(Time, Settings)> {
-    let mut latest: Option<(Time, Settings)> = None;
-    for record in entry.records() {
-        let Ok(Record::Event { received, bytes, .. }) = record else { continue };
-        // What cannot be used has no effect: it lands in `rejected`.
-        let Ok(event) = decode(bytes, Some(received)) else { continue };
-        let later = latest.as_ref().is_none_or(|(time, _)| event.time >= *time);
-        if let Body::AccountSettings(settings) = event.body
-            && event.account.as_str() == account
-            && later
-        {
-            latest = Some((event.time, *settings));
-        }
-    }
-    latest
 }
 
 impl InForce {

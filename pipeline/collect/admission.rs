@@ -183,7 +183,12 @@ mod tests {
     use axum::http::HeaderValue;
 
     fn admission(limits: Limits) -> Admission {
-        let account = Account { name: "acme".into(), keys: vec![Secret::new("the-key-of-acme")], settings: None };
+        let account = Account {
+            name: "acme".into(),
+            keys: vec![Secret::new("the-key-of-acme")],
+            settings: None,
+            logins: Vec::new(),
+        };
         Admission::new(Keys::of(&[account]), &limits, Metrics::new())
     }
 

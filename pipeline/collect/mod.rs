@@ -32,5 +32,5 @@ mod spool;
 mod web;
 
 pub use admin::{Admin, Ready, log_answers};
-pub use server::{BindError, Drained};
+pub use server::{BindError, Drained, Listener};
 pub use service::{Bound, Collect, StartError};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use callweave_core::limits::ACCOUNT_BYTES_MAX;
-use callweave_core::settings::Settings;
+use callweave_core::settings::{Login, Settings};
 use serde_json::Value;
 
 use super::Secret;
@@ -28,6 +28,8 @@ pub struct Account {
     pub keys: Vec<Secret>,
     /// Its settings, checked; absent: what the log already knows, else the defaults.
     pub settings: Option<Settings>,
+    /// Who may ask by SQL besides those of its settings: the first run's own login.
+    pub logins: Vec<Login>,
 }
 
 /// Builds the accounts from what was said of them.
@@ -45,6 +47,7 @@ pub fn read(entries: &Entries, mistakes: &mut Vec<Mistake>) -> BTreeMap<String, 
             name: name.to_owned(),
             keys: Vec::new(),
             settings: None,
+            logins: Vec::new(),
         });
         let given = Given { value: &entry.value, origin: &entry.origin };
         let mut wrong = |what: String| mistakes.push(Mistake::said(entry.origin.clone(), path, &what));

@@ -4,7 +4,9 @@ use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::{Account, Config, DEFAULT_ACCOUNT, Secret};
+use callweave_core::settings::{Login, Role};
+
+use super::{Account, Config, DEFAULT_ACCOUNT, Secret, Verifier};
 
 #[derive(Debug, thiserror::Error)]
 pub enum FirstRunError {
@@ -13,9 +15,9 @@ pub enum FirstRunError {
          keys_file), or listen on 127.0.0.1"
     )]
     Open(SocketAddr),
-    #[error("the key of account {DEFAULT_ACCOUNT:?} cannot be kept in {}: {error}; let this user write there, or configure an account", path.display())]
+    #[error("a secret of account {DEFAULT_ACCOUNT:?} cannot be kept in {}: {error}; let this user write there, or configure an account", path.display())]
     File { path: PathBuf, error: std::io::Error },
-    #[error("{} holds no key; remove it, and the next start makes a new one", .0.display())]
+    #[error("{} is empty; remove it, and the next start makes a new one", .0.display())]
     Empty(PathBuf),
 }
 
@@ -25,6 +27,8 @@ pub struct FirstRun {
     pub account: Account,
     /// Where its key is kept, mode 0600.
     pub key_file: PathBuf,
+    /// The same for the password of its login, which has the account's name.
+    pub password_file: PathBuf,
     /// Whether the key was made just now.
     pub made: bool,
 }
@@ -41,31 +45,70 @@ impl FirstRun {
         if !config.listen.collect.ip().is_loopback() {
             return Err(FirstRunError::Open(config.listen.collect));
         }
-        let key_file = config.data.join(format!("{DEFAULT_ACCOUNT}.key"));
-        let failed = |error| FirstRunError::File { path: key_file.clone(), error };
-        std::fs::create_dir_all(&config.data).map_err(failed)?;
-        let made = keep_new_key(&key_file).map_err(failed)?;
-        let key = std::fs::read_to_string(&key_file).map_err(failed)?.trim().to_owned();
-        if key.is_empty() {
-            return Err(FirstRunError::Empty(key_file));
-        }
-        let account = Account { name: DEFAULT_ACCOUNT.to_owned(), keys: vec![Secret::new(key)], settings: None };
+        let (key_file, key, made) = kept(&config.data, "key")?;
+        let (password_file, password, _) = kept(&config.data, "password")?;
+        let verifier = Verifier::of(&password).map_err(|error| {
+            let error = std::io::Error::new(ErrorKind::InvalidData, error);
+            FirstRunError::File { path: password_file.clone(), error }
+        })?;
+        let login = Login::new(DEFAULT_ACCOUNT, Role::Manager, verifier.to_string());
+        let account = Account {
+            name: DEFAULT_ACCOUNT.to_owned(),
+            keys: vec![Secret::new(key)],
+            settings: None,
+            logins: vec![login],
+        };
         config.accounts.insert(account.name.clone(), account.clone());
-        Ok(Some(FirstRun { account, key_file, made }))
+        Ok(Some(FirstRun { account, key_file, password_file, made }))
     }
 
-    /// What to do next, for people; it names the key's file and not the key.
-    pub fn welcome(&self, collect: SocketAddr) -> String {
-        format!(
-            "No account is configured, so this is account {account:?}; its key is in {file}.\nPost a first event:\n\n  \
-             curl -sS http://{collect}/v1/events -H \"Authorization: Bearer $(cat {file})\" -d '{{\"specversion\":\"1.0\",\
+    /// What to do next, for people; it names the files of secrets and no secret.
+    pub fn welcome(&self, collect: SocketAddr, postgres: Option<SocketAddr>) -> String {
+        let (account, key, password) = (&self.account.name, self.key_file.display(), self.password_file.display());
+        let mut text = format!(
+            "No account is configured, so this is account {account:?}; its key is in {key}.\nPost a first event:\n\n  \
+             curl -sS http://{collect}/v1/events -H \"Authorization: Bearer $(cat {key})\" -d '{{\"specversion\":\"1.0\",\
              \"id\":\"1\",\"source\":\"shell\",\"type\":\"page_view\",\"time\":\"'$(date -u +%FT%TZ)'\",\
              \"account\":\"{account}\",\"data\":{{\"visitor_id\":\"v1\",\"url\":\"https://example.com/?utm_source=\
              first\"}}}}'\n",
-            account = self.account.name,
-            file = self.key_file.display(),
-        )
+        );
+        if let Some(postgres) = postgres {
+            text.push_str(&format!(
+                "\nAsk by SQL:\n\n  PGPASSWORD=$(cat {password}) psql -h {} -p {} -U {account} callweave -c 'SELECT * FROM page_views'\n",
+                postgres.ip(),
+                postgres.port(),
+            ));
+        }
+        text
     }
+}
+
+/// The account's secret of this kind: its file, what is in it, and whether it was made just now.
+fn kept(data: &Path, kind: &str) -> Result<(PathBuf, String, bool), FirstRunError> {
+    let path = data.join(format!("{DEFAULT_ACCOUNT}.{kind}"));
+    let failed = |error| FirstRunError::File { path: path.clone(), error };
+    std::fs::create_dir_all(data).map_err(failed)?;
+    let made = keep_new_key(&path).map_err(failed)?;
+    let secret = std::fs::read_to_string(&path).map_err(failed)?.trim().to_owned();
+    if secret.is_empty() {
+        return Err(FirstRunError::Empty(path));
+    }
+    Ok((path, secret, made))
+}
+
+/// What pseudonyms are made with, where the configuration has nothing: the same from run to run.
+///
+/// # Errors
+/// It cannot be kept in the data folder.
+pub fn mask_key(config: &Config) -> Result<Secret, FirstRunError> {
+    if let Some(key) = &config.query.mask_key {
+        return Ok(key.clone());
+    }
+    let path = config.data.join("mask.key");
+    let failed = |error| FirstRunError::File { path: path.clone(), error };
+    std::fs::create_dir_all(&config.data).map_err(failed)?;
+    keep_new_key(&path).map_err(failed)?;
+    Ok(Secret::new(std::fs::read_to_string(&path).map_err(failed)?.trim()))
 }
 
 /// Makes the file with a new key, unless it is there; whether it was made. It is whole or absent, also after a crash.
@@ -75,7 +118,7 @@ fn keep_new_key(path: &Path) -> std::io::Result<bool> {
     }
     // 244 random bits of the operating system.
     let key = format!("cw_{}{}\n", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let draft = path.with_extension(format!("key.{}", std::process::id()));
+    let draft = path.with_extension(format!("new.{}.{}", std::process::id(), uuid::Uuid::new_v4().simple()));
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::entries::Origin;
 use super::values::{GIB, KIB, MIB};
-use super::{Network, Secret};
+use super::{Door, Network, Secret};
 
 /// What was given for a member.
 pub struct Given<'a> {
@@ -118,6 +118,13 @@ impl Given<'_> {
         match text.strip_prefix("localhost:") {
             Some(port) => port.parse().map(|port| SocketAddr::from(([127, 0, 0, 1], port))).map_err(|_| wrong()),
             None => text.parse().map_err(|_| wrong()),
+        }
+    }
+
+    pub fn door(&self) -> Result<Door, String> {
+        match self.text()? {
+            "off" => Ok(Door::Closed),
+            _ => self.address().map(Door::At),
         }
     }
 

@@ -93,6 +93,7 @@ mod tests {
             name: name.to_owned(),
             keys: keys.iter().copied().map(Secret::new).collect(),
             settings: None,
+            logins: Vec::new(),
         };
         let keys = Keys::of(&[account("acme", &["first-key-of-acme", "other-key-of-acme"]), account("beta", &["k"])]);
         let table = [

@@ -121,6 +121,43 @@ pub const MEMBERS: &[Member] = &[
         set: |config, given| put(&mut config.listen.admin, given.address()),
     },
     Member {
+        name: "listen.postgres",
+        form: "ADDRESS:PORT or off",
+        default: "",
+        about: "Where SQL is served by PostgreSQL's wire protocol (`up`, `query`); 127.0.0.1:5433 if absent, or a free port where that \
+                is taken.",
+        set: |config, given| put(&mut config.listen.postgres, given.door()),
+    },
+    Member {
+        name: "listen.flight",
+        form: "ADDRESS:PORT or off",
+        default: "",
+        about: "Where SQL is served by Arrow Flight SQL (`up`, `query`); 127.0.0.1:8815 if absent, or a free port where that is taken.",
+        set: |config, given| put(&mut config.listen.flight, given.door()),
+    },
+    Member {
+        name: "query.tls_certificate",
+        form: PATH,
+        default: "",
+        about: "Certificates (PEM) with which SQL is served, the server's own first. Without them nothing is encrypted.",
+        set: |config, given| put(&mut config.query.tls_certificate, given.file().map(Some)),
+    },
+    Member {
+        name: "query.tls_key",
+        form: PATH,
+        default: "",
+        about: "The private key of that certificate (PEM).",
+        set: |config, given| put(&mut config.query.tls_key, given.file().map(Some)),
+    },
+    Member {
+        name: "query.mask_key_file",
+        form: PATH,
+        default: "",
+        about: "A file that holds what pseudonyms of callers are made with; the file `mask.key` in `data`, made at the first \
+                start, if absent. Machines that serve one lake give the same.",
+        set: |config, given| put(&mut config.query.mask_key, given.secret_file().map(Some)),
+    },
+    Member {
         name: "public_url",
         form: "https://HOST, with a path if there is one",
         default: "",
@@ -309,6 +346,36 @@ pub const MEMBERS: &[Member] = &[
             }
             put(&mut config.retention.log_bytes, Ok((bytes > 0).then_some(bytes)))
         },
+    },
+    Member {
+        name: "retention.moments_days",
+        form: "1 to 3650",
+        default: "7",
+        about: "How long the log of moments keeps them: a subscriber that is away for longer misses some.",
+        set: |config, given| {
+            put(&mut config.retention.moments_age, given.count(1, 3_650).map(|days| Duration::from_secs(days * 86_400)))
+        },
+    },
+    Member {
+        name: "retention.moments_bytes",
+        form: "bytes, or with KiB, MiB, GiB",
+        default: "1 GiB",
+        about: "How large the log of moments may grow; then the oldest go. A NATS server reserves as much.",
+        set: |config, given| put(&mut config.retention.moments_bytes, given.bytes(16 * MIB, u64::MAX)),
+    },
+    Member {
+        name: "notify.allow",
+        form: "a list of addresses and networks, or text with commas",
+        default: "",
+        about: "Private networks that webhooks may be sent to, such as `10.1.0.0/16`; public addresses always may.",
+        set: |config, given| put(&mut config.notify.allow, given.networks()),
+    },
+    Member {
+        name: "notify.secrets",
+        form: PATH,
+        default: "",
+        about: "Folder of the files that webhooks name as `secret_file`.",
+        set: |config, given| put(&mut config.notify.secrets, given.path().map(Some)),
     },
     Member {
         name: "places",

@@ -13,6 +13,7 @@ mod members;
 mod network;
 mod telephony;
 mod values;
+mod verifier;
 
 #[cfg(test)]
 mod tests;
@@ -20,9 +21,10 @@ mod tests;
 pub use accounts::{Account, DEFAULT_ACCOUNT};
 pub use check::{Mistake, Mistakes, Report, check, load};
 pub use entries::{Flags, environment};
-pub use first_run::{FirstRun, FirstRunError};
+pub use first_run::{FirstRun, FirstRunError, mask_key};
 pub use keys::{Caller, Keys, Secret};
 pub use members::page;
 pub use network::{Network, NetworkError};
 pub use telephony::{Follow, How, Telephony};
-pub use values::{Commit, Config, Limits, Listen, Log, Nats, Retention, Snapshot};
+pub use values::{Commit, Config, Door, Limits, Listen, Log, Nats, Notify, Query, Retention, Snapshot};
+pub use verifier::{ITERATIONS, PasswordError, Verifier, VerifierError};

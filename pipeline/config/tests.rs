@@ -337,7 +337,10 @@ fn a_first_run_makes_one_key_and_keeps_it() {
     assert!(first.made);
     assert_eq!(config.accounts[DEFAULT_ACCOUNT], first.account);
     let key = first.account.keys[0].reveal();
-    assert!(key.len() > 60 && !first.welcome(config.listen.collect).contains(key), "the key itself is not printed");
+    assert!(
+        key.len() > 60 && !first.welcome(config.listen.collect, None).contains(key),
+        "the key itself is not printed"
+    );
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -345,7 +348,12 @@ fn a_first_run_makes_one_key_and_keeps_it() {
         assert_eq!(mode & 0o777, 0o600);
     }
     let again = FirstRun::prepare(&mut fresh()).expect("a second run").expect("an account again");
-    assert!(!again.made && again.account == first.account, "the key stays");
+    assert!(!again.made && again.account.keys == first.account.keys, "the key stays");
+    let password = std::fs::read_to_string(&first.password_file).expect("the password's file");
+    for account in [&first.account, &again.account] {
+        let verifier: Verifier = account.logins[0].verifier.parse().expect("a verifier");
+        assert!(verifier.fits(password.trim()), "the password stays");
+    }
     assert!(FirstRun::prepare(&mut config).expect("configured now").is_none());
 
     let mut open = fresh();

@@ -31,6 +31,8 @@ pub struct Config {
     pub commit: Commit,
     pub snapshot: Snapshot,
     pub retention: Retention,
+    pub query: Query,
+    pub notify: Notify,
     /// A database of places in MaxMind's format (`.mmdb`).
     pub places: Option<PathBuf>,
     /// Where others reach the collector: what telephone providers are told, and sign.
@@ -62,6 +64,30 @@ pub struct Listen {
     pub collect: SocketAddr,
     /// Metrics and health.
     pub admin: SocketAddr,
+    /// SQL by PostgreSQL's wire protocol.
+    pub postgres: Door,
+    /// SQL by Arrow Flight.
+    pub flight: Door,
+}
+
+/// An address that may be left closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    Closed,
+    /// Nobody asked for it: where something else listens there, any free port will do.
+    Usual(SocketAddr),
+    At(SocketAddr),
+}
+
+/// How SQL is served.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Query {
+    /// Certificates (PEM), the server's own first.
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key (PEM, PKCS #8, PKCS #1 or SEC 1).
+    pub tls_key: Option<PathBuf>,
+    /// What pseudonyms are made with. Absent: a file in the data folder.
+    pub mask_key: Option<Secret>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +150,18 @@ pub struct Snapshot {
 pub struct Retention {
     pub log_age: Option<Duration>,
     pub log_bytes: Option<u64>,
+    /// Of moments: there is always a bound.
+    pub moments_age: Duration,
+    pub moments_bytes: u64,
+}
+
+/// What webhooks may do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Notify {
+    /// Addresses that are not public and may be reached all the same.
+    pub allow: Vec<Network>,
+    /// Folder of the files that hold secrets.
+    pub secrets: Option<PathBuf>,
 }
 
 impl Config {
@@ -141,13 +179,25 @@ impl Default for Config {
             lake: None,
             nats: None,
             partitions: None,
-            listen: Listen { collect: local(8090), admin: local(9090) },
+            listen: Listen {
+                collect: local(8090),
+                admin: local(9090),
+                postgres: Door::Usual(local(5433)),
+                flight: Door::Usual(local(8815)),
+            },
+            query: Query::default(),
             trusted_proxies: Vec::new(),
             log: Log { level: "info".to_owned(), format: Format::Text },
             limits: Limits::default(),
             commit: Commit { calls: Duration::from_millis(500), bulk: Duration::from_secs(5), rows: 100_000 },
             snapshot: Snapshot { every: Duration::from_secs(60) },
-            retention: Retention { log_age: Some(Duration::from_secs(30 * 86_400)), log_bytes: None },
+            retention: Retention {
+                log_age: Some(Duration::from_secs(30 * 86_400)),
+                log_bytes: None,
+                moments_age: Duration::from_secs(7 * 86_400),
+                moments_bytes: GIB,
+            },
+            notify: Notify::default(),
             places: None,
             public_url: None,
             accounts: BTreeMap::new(),

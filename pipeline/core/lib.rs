@@ -20,3 +20,4 @@ pub mod settings;
 pub mod source;
 pub mod telephony;
 pub mod time;
+pub mod webhook;

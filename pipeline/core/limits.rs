@@ -176,3 +176,27 @@ pub const ASSESSMENT_CATEGORIES_MAX: usize = 10;
 pub const TWILIO_PARAMETERS_MAX: usize = 500;
 /// How far a telephone system's clock may be off before the collector's own counts.
 pub const TWILIO_CLOCK_MICROS_MAX: i64 = MICROS_PER_DAY;
+
+// --- who asks by SQL ---
+/// Logins of an account.
+pub const LOGINS_MAX: usize = 1_000;
+pub const LOGIN_SECONDS_MAX: u32 = 86_400;
+pub const LOGIN_MEMORY_MIB_MAX: u32 = 1 << 20;
+pub const LOGIN_ROWS_MAX: u64 = 1_000_000_000_000;
+pub const LOGIN_CONCURRENT_MAX: u32 = 1_000;
+
+// --- webhooks ---
+/// Of an account.
+pub const WEBHOOKS_MAX: usize = 100;
+/// A name stands in URLs.
+pub const WEBHOOK_NAME_BYTES_MAX: usize = 64;
+pub const WEBHOOK_FILTER_BYTES_MAX: usize = 4_096;
+/// A template, and what is made of it or of the fields.
+pub const WEBHOOK_TEMPLATE_BYTES_MAX: usize = 65_536;
+pub const WEBHOOK_BODY_BYTES_MAX: usize = 256 << 10;
+pub const WEBHOOK_FIELDS_MAX: usize = 200;
+pub const WEBHOOK_HEADERS_MAX: usize = 16;
+pub const WEBHOOK_SECRETS_MAX: usize = 8;
+/// Seconds to connect, and for the whole answer.
+pub const WEBHOOK_CONNECT_SECONDS_MAX: u32 = 10;
+pub const WEBHOOK_ANSWER_SECONDS_MAX: u32 = 60;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::id::Key;
 use crate::row::{CallRow, Str};
 use crate::time::Time;
 
@@ -21,6 +22,20 @@ pub enum MomentKind {
 }
 
 impl MomentKind {
+    pub const ALL: [MomentKind; 11] = [
+        MomentKind::CallStarted,
+        MomentKind::CallAnswered,
+        MomentKind::CallTransferred,
+        MomentKind::CallEnded,
+        MomentKind::CallMissed,
+        MomentKind::CallAttributed,
+        MomentKind::CallRecorded,
+        MomentKind::CallTagged,
+        MomentKind::CallTranscribed,
+        MomentKind::DealChanged,
+        MomentKind::PoolExhausted,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             MomentKind::CallStarted => "call.started",
@@ -66,6 +81,11 @@ impl Moment {
             deal_id: None,
             pool: None,
         }
+    }
+
+    /// What the moment is recognised by among those of all accounts.
+    pub fn key(&self) -> Key {
+        Key::of(&[&self.account, &self.moment_id])
     }
 
     pub fn of_call(self, call_id: Option<Str>, call: Option<Arc<CallRow>>) -> Moment {

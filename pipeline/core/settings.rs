@@ -2,6 +2,7 @@
 
 mod check;
 mod local_time;
+mod login;
 mod mapping;
 mod route;
 mod rules;
@@ -9,6 +10,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 mod voice;
+mod webhook;
 mod weekday;
 
 use std::collections::BTreeMap;
@@ -18,12 +20,14 @@ use serde::{Deserialize, Serialize};
 
 pub use check::Mistake;
 pub use local_time::{LocalTime, LocalTimeError};
+pub use login::{Login, Role, VERIFIER_PREFIX};
 pub(crate) use mapping::STATUSES;
 pub use mapping::{Mapping, Member};
 pub use route::{RouteAsk, Shows};
 pub use rules::Rules;
 pub use site::Site;
 pub use voice::{Api, Assessment, Callbacks, CallerId, Category, Fallback, Menu, MenuKey, Target, Voice, Voicemail};
+pub use webhook::{Encoding, Hidden, Webhook};
 
 use crate::event::object;
 use crate::phone::Phone;
@@ -74,6 +78,12 @@ pub struct Settings {
     /// How the messages of systems that callweave does not know become calls; `callrail` and `ctm` come with it.
     #[serde(deserialize_with = "object::list")]
     pub mappings: Vec<Mapping>,
+    /// Who may ask the tables by SQL.
+    #[serde(deserialize_with = "object::list")]
+    pub logins: Vec<Login>,
+    /// Who is told of moments, and how.
+    #[serde(deserialize_with = "object::list")]
+    pub webhooks: Vec<Webhook>,
     /// Rows older than this are deleted; absent: kept for good.
     pub retention_days: Option<u32>,
     pub ip_precision: IpPrecision,
@@ -240,6 +250,8 @@ impl Default for Settings {
             voice: Voice::default(),
             agents: BTreeMap::new(),
             mappings: Vec::new(),
+            logins: Vec::new(),
+            webhooks: Vec::new(),
             retention_days: None,
             ip_precision: IpPrecision::default(),
         }

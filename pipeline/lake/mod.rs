@@ -11,6 +11,7 @@ pub mod durable;
 mod encode;
 pub mod error;
 mod hybrid;
+pub mod json;
 pub mod limits;
 pub mod location;
 pub mod maintain;

@@ -23,9 +23,10 @@ pub mod batching;
 pub mod embedded;
 pub mod frame;
 pub mod nats;
+pub mod settings;
 pub mod subjects;
 
-pub use subjects::{Kind, Subject, partition_of};
+pub use subjects::{Family, Kind, Subject, partition_of};
 
 /// The log as the roles hold it.
 pub type SharedLog = Arc<dyn Log>;

@@ -1,4 +1,5 @@
-//! The log in NATS JetStream: one stream a partition, `CALLWEAVE_EVENTS_<p>` on `callweave.events.<p>.>`.
+//! The log in NATS JetStream: one stream a partition, `CALLWEAVE_EVENTS_<p>` on `callweave.events.<p>.>`; moments have one,
+//! `CALLWEAVE_MOMENTS` on `callweave.moments.>`.
 //!
 //! Servers from 2.9 up. What an acknowledgement means there is the server's choice: by default JetStream syncs its
 //! files every two minutes, so that a power cut may lose what a killed server does not. `sync_interval: always`, or
@@ -19,7 +20,8 @@ use futures::{StreamExt, stream};
 use tokio::sync::watch;
 
 use super::{
-    Append, AppendError, Appended, Entries, Entry, Log, MAX_PARTITIONS, ReadError, Retention, Subject, TrimError,
+    Append, AppendError, Appended, Entries, Entry, Family, Log, MAX_PARTITIONS, ReadError, Retention, Subject,
+    TrimError,
 };
 
 /// The oldest server with direct gets and with pull requests bounded in bytes.
@@ -60,6 +62,8 @@ impl std::fmt::Debug for Credentials {
 pub struct NatsOptions {
     /// One URL, or several of one cluster with commas between: `nats://host:4222`, `tls://host:4222`.
     pub servers: String,
+    /// Which log it is.
+    pub family: Family,
     pub credentials: Credentials,
     /// Certificates (PEM) to trust besides the system's.
     pub tls_ca: Option<PathBuf>,
@@ -105,6 +109,7 @@ impl NatsOptions {
     pub fn new(servers: impl Into<String>) -> NatsOptions {
         NatsOptions {
             servers: servers.into(),
+            family: Family::Events,
             credentials: Credentials::None,
             tls_ca: None,
             require_tls: false,
@@ -161,8 +166,15 @@ struct Link {
     connected: watch::Receiver<bool>,
     /// Rises when the client had to throw messages away: every reader then begins anew behind its last entry.
     faults: watch::Receiver<u64>,
+    family: Family,
     partitions: u16,
     append_timeout: Duration,
+}
+
+impl Link {
+    fn stream(&self, partition: u16) -> String {
+        streams::name_of(self.family, partition)
+    }
 }
 
 /// A connection to the log's streams. Clones of the connection live in readers; it closes with the last.
@@ -198,8 +210,8 @@ impl NatsLog {
             .backpressure_on_inflight(true)
             .build(client.clone());
         let partitions = streams::provision(&context, &options).await?;
-        let append_timeout = options.append_timeout;
-        Ok(NatsLog { link: Arc::new(Link { context, client, connected, faults, partitions, append_timeout }) })
+        let (family, append_timeout) = (options.family, options.append_timeout);
+        Ok(NatsLog { link: Arc::new(Link { context, client, connected, faults, family, partitions, append_timeout }) })
     }
 
     fn check(&self, partition: u16) -> Result<(), ReadError> {
@@ -320,7 +332,7 @@ impl Log for NatsLog {
         if partition >= partitions {
             return Err(TrimError::NoSuchPartition { partition, partitions });
         }
-        streams::trim(&self.link.context, partition, before).await
+        streams::trim(&self.link.context, self.link.stream(partition), before).await
     }
 }
 

@@ -4,6 +4,10 @@
 //! and number are escaped, so that any text is one token of a NATS subject: ASCII letters, digits and `-_+@:/=,~!` stand
 //! for themselves, every other byte of the UTF-8 is `%` and two upper-case hexadecimal digits. `%` alone is the
 //! empty text, and `%-` in place of the account means that the entry holds events of several accounts.
+//!
+//! What subscribers are told stands in a log of its own, under `callweave.moments.<account>.<moment>`. The account is one
+//! token, escaped as above; a moment keeps its dot, and so is two: `callweave.moments.acme.call.started`. Of an account
+//! that is `callweave.moments.acme.>`, of all accounts `callweave.moments.*.call.started`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,6 +16,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 const PREFIX: &str = "callweave.events.";
+const MOMENTS: &str = "callweave.moments.";
 const EMPTY: &str = "%";
 const SEVERAL: &str = "%-";
 
@@ -56,6 +61,25 @@ impl Kind {
     }
 }
 
+/// Which of the two logs: what arrived, or what subscribers are told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Family {
+    #[default]
+    Events,
+    /// One partition, whose order is that in which it was told.
+    Moments,
+}
+
+impl Family {
+    /// All subjects of a partition, as a NATS wildcard.
+    pub fn wildcard(self, partition: u16) -> String {
+        match self {
+            Family::Events => Subject::wildcard(partition),
+            Family::Moments => format!("{MOMENTS}>"),
+        }
+    }
+}
+
 /// The name of an entry in its partition. Compare-and-append and [`super::Log::last_of_subject`] go by it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Subject {
@@ -84,6 +108,16 @@ impl Subject {
     pub fn lease(partition: u16, account: &str, number: &str) -> Subject {
         let text = format!("{PREFIX}{partition}.{}.{}.{}", Kind::Lease.name(), escape(account), escape(number));
         Subject::of(partition, text)
+    }
+
+    /// A moment of an account, such as `call.started`: in the log of moments, which has one partition.
+    pub fn moment(account: &str, moment: &str) -> Subject {
+        Subject::of(0, format!("{MOMENTS}{}.{moment}", escape(account)))
+    }
+
+    /// The account of a [`Subject::moment`].
+    pub fn account_of_moment(text: &str) -> Option<Cow<'_, str>> {
+        unescape(text.strip_prefix(MOMENTS)?.split('.').next()?)
     }
 
     pub fn tick(partition: u16) -> Subject {
@@ -214,8 +248,22 @@ mod tests {
             (Subject::lease(1, "acme", "+14155550123"), "callweave.events.1.lease.acme.+14155550123"),
             (Subject::events(2, Kind::Settings, Some("acme")), "callweave.events.2.settings.acme"),
             (Subject::tick(7), "callweave.events.7.tick"),
+            (Subject::moment("acme", "call.started"), "callweave.moments.acme.call.started"),
+            (Subject::moment("a.b", "pool.exhausted"), "callweave.moments.a%2Eb.pool.exhausted"),
         ] {
             assert_eq!(subject.as_str(), text);
+        }
+    }
+
+    #[test]
+    fn a_moment_tells_its_account() {
+        for (subject, account) in [
+            ("callweave.moments.acme.call.started", Some("acme")),
+            ("callweave.moments.a%2Eb.call.started", Some("a.b")),
+            ("callweave.events.0.call.acme", None),
+            ("callweave.moments.%2.x", None),
+        ] {
+            assert_eq!(Subject::account_of_moment(subject).as_deref(), account, "{subject}");
         }
     }
 

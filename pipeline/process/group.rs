@@ -12,8 +12,17 @@ use crate::log::frame::Record;
 /// What stands in the entries, in order.
 struct Read<'a> {
     items: Vec<Item<'a>>,
-    /// Times that pass, each before the item of this number.
-    ticks: Vec<(usize, Time)>,
+    cuts: Vec<Cut>,
+}
+
+/// Where an entry ends, or time passes inside of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// The items before this one are from before.
+    pub before: usize,
+    /// Of the entry.
+    pub sequence: u64,
+    pub tick: Option<Time>,
 }
 
 type Visits<'a> = Vec<Option<Visit<'a>>>;
@@ -58,21 +67,26 @@ impl Group {
         self.surveyed.borrow_dependent()
     }
 
-    pub fn ticks(&self) -> &[(usize, Time)] {
-        &self.surveyed.borrow_owner().borrow_dependent().ticks
+    /// In order; the last is the end of the last entry.
+    pub fn cuts(&self) -> &[Cut] {
+        &self.surveyed.borrow_owner().borrow_dependent().cuts
     }
 }
 
 fn read(entries: &[Entry]) -> Read<'_> {
-    let mut read = Read { items: Vec::new(), ticks: Vec::new() };
+    let mut read = Read { items: Vec::new(), cuts: Vec::new() };
     for entry in entries {
+        let sequence = entry.sequence;
         for record in entry.records() {
             match record {
-                Ok(Record::Tick { time }) => read.ticks.push((read.items.len(), time)),
+                Ok(Record::Tick { time }) => {
+                    read.cuts.push(Cut { before: read.items.len(), sequence, tick: Some(time) });
+                }
                 Ok(record) => read.items.push(item(record)),
                 Err(error) => read.items.push(unreadable(entry, &error.to_string())),
             }
         }
+        read.cuts.push(Cut { before: read.items.len(), sequence, tick: None });
     }
     read
 }

@@ -1,17 +1,21 @@
 //! The live job: every partition of the log into the lake, for good.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use callweave_core::join::SnapshotError;
+use callweave_core::phone::Phone;
 use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::forward::Forwarder;
 use super::landing::{Lander, Landing, LandingError, Policy, app_id};
 use super::maintain::{Retentions, maintain};
-use super::partition::Partition;
+use super::moments::{MomentsError, Pasts, Teller};
+use super::partition::{Partition, Work};
 use crate::config::{Commit, Snapshot};
 use crate::lake::{CommitError, Lake, MaintainError, StateError, TableName};
 use crate::log::batching::{BatchOptions, Batcher};
@@ -29,6 +33,8 @@ pub enum ProcessError {
     #[error(transparent)]
     Landing(#[from] LandingError),
     #[error(transparent)]
+    Moments(#[from] MomentsError),
+    #[error(transparent)]
     Commit(#[from] CommitError),
     #[error(transparent)]
     State(#[from] StateError),
@@ -43,6 +49,11 @@ pub enum ProcessError {
 }
 
 impl ProcessError {
+    /// Whether it only tells that somebody else has stopped.
+    fn follows_another(&self) -> bool {
+        matches!(self, ProcessError::Landing(LandingError::Stopped) | ProcessError::Moments(MomentsError::Stopped))
+    }
+
     /// Whether beginning again from the last snapshot cannot help.
     fn is_final(&self) -> bool {
         matches!(
@@ -56,6 +67,8 @@ impl ProcessError {
 
 pub struct Process {
     pub log: SharedLog,
+    /// Where moments are told.
+    pub moments: SharedLog,
     pub lake: Lake,
     pub surveyor: Surveyor,
     pub commit: Commit,
@@ -68,6 +81,8 @@ impl Process {
     /// Runs until `shutdown`. A fault (an unwritable lake, a log that is away, another owner) ends what is under way
     /// and begins it again from the last snapshot: nothing that is not committed counts as done.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ProcessError> {
+        // Reading what is known of the world's numbers takes its time the first time: no call is to wait for it.
+        drop(tokio::task::spawn_blocking(|| Phone::parse("+12025550143").map(Phone::country)));
         let mut pause = PAUSE_FIRST;
         loop {
             let began = tokio::time::Instant::now();
@@ -114,21 +129,32 @@ impl Process {
         let retentions = Retentions::default();
         let maintenance = maintain(self.lake.clone(), retentions.clone(), self.clock, stop.clone());
         let maintenance = tokio::spawn(maintenance);
+        let mut pasts = Pasts::read(&self.moments, &self.log).await?;
+        let mut tellers = JoinSet::new();
         let mut partitions = JoinSet::new();
         for number in 0..self.log.partitions() {
-            let partition = Partition {
+            let (teller, telling) = Teller::new(number, self.moments.clone(), pasts.of(number), self.metrics.clone());
+            tellers.spawn(telling);
+            let teller = Arc::new(teller);
+            let forwarder = Forwarder {
                 number,
-                log: self.log.clone(),
-                batcher: Batcher::new(self.log.clone(), BatchOptions::default()),
                 lake: self.lake.clone(),
-                retentions: retentions.clone(),
                 landings: landings.clone(),
                 marks: marks.remove(&number).unwrap_or_default(),
-                surveyor: self.surveyor.another(),
+                moments: teller.clone(),
+                metrics: self.metrics.clone(),
+                clock: self.clock,
+            };
+            let work = Work {
+                number,
+                batcher: Batcher::new(self.log.clone(), BatchOptions::default()),
+                retentions: retentions.clone(),
+                moments: teller,
                 snapshot_every: self.snapshot.every,
                 metrics: self.metrics.clone(),
                 clock: self.clock,
             };
+            let partition = Partition { log: self.log.clone(), surveyor: self.surveyor.another(), forwarder, work };
             partitions.spawn(partition.run(stop.clone()));
         }
         drop(landings);
@@ -140,14 +166,14 @@ impl Process {
                 Some(ended) = landers.join_next() => {
                     ended.map_err(|_| ProcessError::Stopped).and_then(|ended| ended.map_err(ProcessError::from))
                 }
+                Some(ended) = tellers.join_next() => {
+                    ended.map_err(|_| ProcessError::Stopped).and_then(|ended| ended.map_err(ProcessError::from))
+                }
                 else => break,
             };
             if let Err(error) = ended {
                 stop.cancel();
-                let tells_more = !matches!(error, ProcessError::Landing(LandingError::Stopped));
-                if first.is_none()
-                    || (tells_more && matches!(first, Some(ProcessError::Landing(LandingError::Stopped))))
-                {
+                if first.as_ref().is_none_or(|first| first.follows_another() && !error.follows_another()) {
                     first = Some(error);
                 }
             }

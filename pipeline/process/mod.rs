@@ -2,14 +2,17 @@
 //!
 //! [`step`] is the synchronous heart: decode, survey, apply, rows. [`run`] feeds it files, at full speed and to their
 //! end ([`chunk`] cuts them, [`history`] remembers them); [`live`] feeds it the log, for good ([`partition`] reads one
-//! partition, [`group`] decodes it, [`landing`] commits one table, [`maintain`] keeps the lake small and forgets people).
+//! partition, [`group`] decodes it, [`forward`] takes its rows to [`landing`], which commits one table, [`moments`] tells subscribers, [`maintain`] keeps the lake
+//! small and forgets people).
 
 mod chunk;
+mod forward;
 mod group;
 mod history;
 mod landing;
 pub mod live;
 mod maintain;
+mod moments;
 mod partition;
 pub mod run;
 mod step;

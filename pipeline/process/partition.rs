@@ -1,7 +1,7 @@
 //! One partition of a live job: entries of the log are applied in order, their rows handed to the tables, and the
 //! state kept in snapshots. Whatever is lost with this process is made again, the same, from the newest snapshot.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::error::ArrowError;
@@ -13,12 +13,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::group::Group;
-use super::landing::Landing;
+use super::forward::{Forward, Forwarder, Snapshot};
+use super::group::{Cut, Group};
 use super::live::ProcessError;
-use super::maintain::{Retentions, erase};
+use super::maintain::Retentions;
+use super::moments::{Fresh, Teller};
 use super::step::{Batches, Counts, apply, rows};
-use crate::lake::{DayBatch, Lake, TableName};
+use crate::lake::TableName;
 use crate::log;
 use crate::log::batching::{Batcher, Submission};
 use crate::log::{Entry, ReadError, SharedLog};
@@ -32,15 +33,19 @@ const STEP_BYTES: usize = 1 << 20;
 const GROUPS_WAITING: usize = 2;
 
 pub struct Partition {
-    pub number: u16,
     pub log: SharedLog,
-    pub batcher: Batcher,
-    pub lake: Lake,
-    pub retentions: Retentions,
-    pub landings: BTreeMap<TableName, Landing>,
-    /// How far each table holds this partition.
-    pub marks: BTreeMap<TableName, u64>,
     pub surveyor: Surveyor,
+    pub forwarder: Forwarder,
+    pub work: Work,
+}
+
+/// What a partition's work is done with.
+pub struct Work {
+    pub number: u16,
+    pub batcher: Batcher,
+    pub retentions: Retentions,
+    /// Whom moments are handed to.
+    pub moments: Arc<Teller>,
     pub snapshot_every: Duration,
     pub metrics: Metrics,
     pub clock: fn() -> Time,
@@ -55,6 +60,7 @@ struct Heart {
 
 struct Stepped {
     upto: u64,
+    moments: Vec<Fresh>,
     batches: Batches,
     counts: Counts,
     erasures: Vec<Erasure>,
@@ -115,15 +121,35 @@ pub fn state_name(partition: u16) -> String {
 impl Partition {
     /// Runs until `shutdown`; then everything that was read is committed, and a snapshot says so.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ProcessError> {
-        let name = state_name(self.number);
-        let restored = self.lake.state().newest(&name, |bytes| Join::restore(&bytes)).await?;
-        let (mut at, join) = restored.unwrap_or_else(|| (0, Join::new(Mode::Live)));
-        tracing::info!(partition = self.number, sequence = at, "reading the log");
-        let mut heart = Heart { join, erasures: Vec::new() };
-        let held = self.marks.values().copied().max().unwrap_or(0);
+        let number = self.work.number;
+        let name = state_name(number);
+        let restored = self.forwarder.lake.state().newest(&name, |bytes| Join::restore(&bytes)).await?;
+        let (at, join) = restored.unwrap_or_else(|| (0, Join::new(Mode::Live)));
+        tracing::info!(partition = number, sequence = at, "reading the log");
+        let heart = Heart { join, erasures: Vec::new() };
+        let held = self.forwarder.marks.values().copied().max().unwrap_or(0);
         let (to, mut decoded) = mpsc::channel(GROUPS_WAITING);
-        let decoding = decode(self.log.read(self.number, at), held, self.surveyor.another(), to);
+        let decoding = decode(self.log.read(number, at), held, self.surveyor.another(), to);
         let _decoding = AbortOnDropHandle::new(tokio::spawn(decoding));
+        let forward = Forward::start(self.forwarder);
+        match self.work.run(&forward, heart, at, &mut decoded, &shutdown).await {
+            Ok(()) => forward.ended().await,
+            // Where the way to the lake has ended, it knows why.
+            Err(ProcessError::Stopped) => forward.ended().await.and(Err(ProcessError::Stopped)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Work {
+    async fn run(
+        &self,
+        forward: &Forward,
+        mut heart: Heart,
+        mut at: u64,
+        decoded: &mut mpsc::Receiver<Result<Group, ReadError>>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), ProcessError> {
         let mut kept = at;
         let mut kept_at = Instant::now();
         let mut ticks = tokio::time::interval(TICK_EVERY);
@@ -137,23 +163,23 @@ impl Partition {
                     let Some(group) = group else { break };
                     let group = group?;
                     at = group.upto;
-                    heart = self.step(heart, group).await?;
+                    heart = self.step(forward, heart, group).await?;
                 }
             }
             // People are forgotten at once: a snapshot that knows of it comes only after their rows have changed.
             let due = kept_at.elapsed() >= self.snapshot_every || !heart.erasures.is_empty();
-            if at > kept && due {
-                heart = self.keep(heart, at).await?;
+            if at > kept && due && !forward.is_keeping() {
+                heart = self.keep(forward, heart, at).await?;
                 (kept, kept_at) = (at, Instant::now());
             }
         }
-        if at > kept {
-            self.keep(heart, at).await?;
+        if at > kept || !heart.erasures.is_empty() {
+            self.keep(forward, heart, at).await?;
         }
         Ok(())
     }
 
-    async fn step(&self, mut heart: Heart, group: Group) -> Result<Heart, ProcessError> {
+    async fn step(&self, forward: &Forward, mut heart: Heart, group: Group) -> Result<Heart, ProcessError> {
         let stepped = tokio::task::spawn_blocking(move || {
             let stepped = step(&mut heart.join, group);
             (heart, stepped)
@@ -161,38 +187,25 @@ impl Partition {
         let (mut heart, stepped) = stepped.await.map_err(|_| ProcessError::Stopped)?;
         let stepped = stepped?;
         self.count(&heart.join, &stepped);
-        let upto = stepped.upto;
-        let mut by_table: BTreeMap<TableName, Vec<DayBatch>> = BTreeMap::new();
-        for (table, batch) in stepped.batches {
-            by_table.entry(table).or_default().push(batch);
-        }
-        for (table, batches) in by_table {
-            if self.marks.get(&table).is_none_or(|held| upto > *held) {
-                self.landings[&table].rows(self.number, upto, batches).await?;
-            }
+        // Before any table is waited for: subscribers are told while it rings.
+        self.moments.tell(stepped.upto, stepped.moments).await?;
+        if !stepped.batches.is_empty() {
+            forward.rows(stepped.upto, stepped.batches).await?;
         }
         heart.erasures.extend(stepped.erasures);
         Ok(heart)
     }
 
-    /// Keeps a snapshot of the state after entry `at`, once every table holds what came before it.
-    async fn keep(&self, mut heart: Heart, at: u64) -> Result<Heart, ProcessError> {
-        for landing in self.landings.values() {
-            landing.flush().await?;
-        }
-        erase(&self.lake, &std::mem::take(&mut heart.erasures)).await?;
+    /// Takes a snapshot of the state after entry `at`; it counts once every table holds what came before it.
+    async fn keep(&self, forward: &Forward, mut heart: Heart, at: u64) -> Result<Heart, ProcessError> {
         self.retentions.note(&heart.join);
+        let erasures = std::mem::take(&mut heart.erasures);
         let taken = tokio::task::spawn_blocking(move || {
             let bytes = heart.join.snapshot();
             (heart, bytes)
         });
         let (heart, bytes) = taken.await.map_err(|_| ProcessError::Stopped)?;
-        let bytes = bytes?;
-        let label = Label { partition: self.number };
-        self.metrics.snapshot_size.get_or_create(&label).set(bytes.len() as f64);
-        self.lake.state().put(&state_name(self.number), at, bytes.into()).await?;
-        self.metrics.snapshot_time.get_or_create(&label).set((self.clock)().0 as f64 / 1e6);
-        tracing::debug!(partition = self.number, sequence = at, "snapshot kept");
+        forward.keep(Snapshot { at, bytes: bytes?, erasures }).await?;
         Ok(heart)
     }
 
@@ -236,20 +249,24 @@ fn step(join: &mut Join, group: Group) -> Result<Stepped, ArrowError> {
     let mut effects = Effects::default();
     let mut counts = Counts::default();
     let mut taken = Vec::with_capacity(items.len());
-    let mut from = 0;
-    for (upto, tick) in group.ticks().iter().map(|(at, time)| (*at, Some(*time))).chain([(items.len(), None)]) {
-        taken.append(&mut apply(join, &items[from..upto], &visits[from..upto], &mut effects, &mut counts));
+    let (mut from, mut moments) = (0, Vec::new());
+    for &Cut { before, sequence, tick } in group.cuts() {
+        taken.append(&mut apply(join, &items[from..before], &visits[from..before], &mut effects, &mut counts));
         if let Some(time) = tick {
             join.tick(time, &mut effects);
         }
-        from = upto;
+        let fresh = effects.moments.iter().skip(moments.len());
+        let fresh: Vec<_> = fresh.map(|moment| Fresh { sequence, moment: moment.clone() }).collect();
+        moments.extend(fresh);
+        from = before;
     }
     let reasons = items.iter().filter_map(|item| item.what.as_ref().err()).map(|wrong| class(&wrong.path)).collect();
     let batches = rows(items, visits, &taken, &mut effects)?;
     let is_decided = |table: &TableName| matches!(table, TableName::Calls | TableName::Sessions | TableName::Leases);
     let decided = batches.iter().filter(|(table, _)| is_decided(table)).map(|(_, batch)| batch.rows.num_rows() as u64);
     let decided = decided.sum();
-    Ok(Stepped { upto: group.upto, batches, counts, erasures: std::mem::take(&mut effects.erasures), reasons, decided })
+    let erasures = std::mem::take(&mut effects.erasures);
+    Ok(Stepped { upto: group.upto, moments, batches, counts, erasures, reasons, decided })
 }
 
 /// A few classes, so that no sender can make the memory behind the metric grow.

@@ -32,6 +32,26 @@ pub enum QueryError {
         "the query needs more memory than its limit of {max_mib} MiB: narrow it by date or account, or select fewer columns ({message})"
     )]
     Memory { max_mib: usize, message: String },
+    #[error(
+        "the query took longer than the {seconds} seconds that this login may: narrow it by date, or let the login's `seconds` be raised"
+    )]
+    TimeUp { seconds: f64 },
+    #[error(
+        "the answer has more than {max} rows, which is this login's limit: add a LIMIT or group the rows, or let the login's `rows` be raised"
+    )]
+    TooManyRows { max: u64 },
+    #[error(
+        "the engine failed on this query, which is a fault of ours: its log tells more; fewer rows or columns may do"
+    )]
+    Panicked,
+    #[error("the query was cancelled by who asked")]
+    Cancelled,
+    #[error(
+        "{concurrent} queries of this login are running, which is its limit, and none ended in time: ask again later"
+    )]
+    Busy { concurrent: u32 },
+    #[error("{0}")]
+    Login(String),
     #[error("the query failed: {0}")]
     Engine(Box<DataFusionError>),
     #[error("there is no report named {name}{near}. `callweave report` lists them", near = did_you_mean(.near))]
@@ -68,6 +88,19 @@ impl QueryError {
         )
     }
 
+    /// The bound that a running query has met, if that is what ended it.
+    pub(crate) fn bound(&self) -> Option<&QueryError> {
+        let QueryError::Engine(error) = self else { return None };
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
+        while let Some(error) = next {
+            if let Some(bound) = error.downcast_ref::<QueryError>() {
+                return Some(bound);
+            }
+            next = error.source();
+        }
+        None
+    }
+
     /// Whether the reader of standard output went away, as `head` does: nothing to complain about.
     pub fn is_broken_pipe(&self) -> bool {
         match self {
@@ -78,8 +111,18 @@ impl QueryError {
         }
     }
 
+    pub(crate) fn engine(error: DataFusionError) -> QueryError {
+        QueryError::Engine(Box::new(error))
+    }
+
     /// An error of planning or running, with its place in `sql` where the engine knows it.
     pub(crate) fn from_engine(error: DataFusionError, sql: &str) -> QueryError {
+        if let DataFusionError::External(inner) = error.find_root()
+            && let Some(QueryError::TimeUp { .. } | QueryError::TooManyRows { .. } | QueryError::Cancelled) =
+                inner.downcast_ref()
+        {
+            return QueryError::Engine(Box::new(error));
+        }
         match error.find_root() {
             DataFusionError::ResourcesExhausted(message) => {
                 let max_mib = super::session::MEMORY_BYTES_MAX >> 20;
@@ -93,6 +136,11 @@ impl QueryError {
             _ => QueryError::Engine(Box::new(error)),
         }
     }
+}
+
+/// Whether a value could not be computed, such as a text that is no number or a division by zero.
+pub(crate) fn is_of_data(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ArrowError(..) | DataFusionError::Execution(_))
 }
 
 fn has_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -217,6 +217,20 @@ fn plain_type(data_type: &DataType, text: bool) -> DataType {
     }
 }
 
+/// A schema in types that every reader knows.
+pub(super) fn plain_schema(schema: &SchemaRef) -> SchemaRef {
+    let plain = |field: &Arc<Field>| Field::new(field.name(), plain_type(field.data_type(), false), true);
+    Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
+}
+
+/// A batch in the types of [`plain_schema`].
+pub(super) fn plain_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns: Result<Vec<ArrayRef>, ArrowError> =
+        batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type())).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns?, &options)
+}
+
 /// Each value as JSON text.
 fn as_json(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let options = EncoderOptions::default()

@@ -68,6 +68,36 @@ fn look_over_sql(statement: &ast::Statement) -> Result<(), String> {
     }
 }
 
+/// Whether a client of a database server may say this: a question, or what clients say around questions, none of which
+/// changes anything but the client's own connection.
+pub fn admit_of_client(statement: &ast::Statement) -> Result<(), QueryError> {
+    use ast::Statement::*;
+    match statement {
+        Set(_)
+        | ShowVariable { .. }
+        | ShowVariables { .. }
+        | ShowStatus { .. }
+        | ShowCatalogs { .. }
+        | StartTransaction { .. }
+        | Commit { .. }
+        | Rollback { .. }
+        | Savepoint { .. }
+        | ReleaseSavepoint { .. }
+        | Fetch { .. }
+        | Close { .. }
+        | Discard { .. }
+        | Deallocate { .. }
+        | Reset(_)
+        | LISTEN { .. }
+        | UNLISTEN { .. } => Ok(()),
+        Declare { stmts } => stmts.iter().try_for_each(|declared| match &declared.for_query {
+            Some(query) => look_over_sql(&Query(query.clone())).map_err(|what| QueryError::Refused { what }),
+            None => Err(QueryError::Refused { what: "DECLARE without a query".to_owned() }),
+        }),
+        other => look_over_sql(other).map_err(|what| QueryError::Refused { what }),
+    }
+}
+
 /// The words that a refused statement begins with, never its values.
 fn name_of(statement: &ast::Statement) -> String {
     let text = statement.to_string();

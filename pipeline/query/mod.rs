@@ -4,15 +4,25 @@
 //! `queries/` ([`library`]); [`guard`] lets only questions through; [`format`] writes the answer; [`prompt`] asks for
 //! the next one.
 
+mod access;
+mod bounds;
+mod comments;
+mod directory;
 mod error;
+mod flight;
 pub mod format;
 mod guard;
+mod http;
 pub mod library;
+pub mod logins;
 mod output;
+pub mod postgres;
 mod prompt;
 mod report;
 mod run;
+mod server;
 pub mod session;
+mod setter;
 mod tables;
 mod traffic;
 
@@ -20,6 +30,7 @@ pub use error::{QueryError, SqlError};
 pub use format::Format;
 pub use report::{ReportOptions, checks, report, reports};
 pub use run::{SqlOptions, sql};
+pub use server::{ServeError, Server};
 pub use session::QuerySession;
 pub use traffic::{TrafficOptions, traffic};
 

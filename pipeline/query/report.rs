@@ -1,31 +1,34 @@
 //! `callweave report`: the questions of `queries/reports/`, narrowed by what the asker gives.
 //!
-//! A report reads the marts and is plain SQL without parameters. What the asker gives narrows the marts under it: a
-//! range of local dates, an account and a condition become filters of them, and the time zone sets their
-//! `local_started_at`. The columns that a report may be broken down by are named in its header; those that were not
-//! chosen are emptied in the marts, so that the report's own GROUP BY folds them, and are left out of the result.
+//! A report reads the marts and is plain SQL without parameters. What the asker gives narrows the marts under it
+//! ([`narrow`]): a range of local dates, an account and a condition become filters of them, and the time zone sets their
+//! local columns. The columns that a report may be broken down by are named in its header; those that were not chosen are
+//! taken out of its statement ([`fold`]).
 
+mod fold;
+pub(super) mod narrow;
+mod plot;
+
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use callweave_core::time::{Date, Time};
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
-use chrono_tz::Tz;
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::{DataFusionError, ScalarValue, TableReference};
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::DataFusionError;
 use datafusion::dataframe::DataFrame;
-use datafusion::functions::datetime::expr_fn::to_local_time;
-use datafusion::logical_expr::{Expr, cast, lit};
-use datafusion::prelude::{SessionContext, ident};
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr as SqlExpr, ExprWithAlias};
+use datafusion::sql::parser::Statement;
+use futures::StreamExt;
+
+use narrow::Scope;
 
 use super::error::{QueryError, nearest};
 use super::format::{Encoder, Format};
-use super::library::{CHECKS, MARTS, REPORTS, Text};
+use super::guard;
+use super::library::{CHECKS, REPORTS, Text};
 use super::output::{Output, Shape, pump};
 use super::run::{refuse_bytes_on_terminal, tell_cut};
-use super::session::{MART, QuerySession, Scene};
+use super::session::{Answer, QuerySession, Scene};
 
 /// The name under which all checks are counted; `checks/NAME` shows what one of them finds.
 const CHECKS_NAME: &str = "checks";
@@ -50,6 +53,10 @@ pub struct ReportOptions {
     pub format: Format,
     pub output: Option<PathBuf>,
     pub max_rows: Option<usize>,
+    /// Bars in place of a table.
+    pub plot: bool,
+    /// The report's statement in place of its answer, for other engines that see the views.
+    pub sql: bool,
 }
 
 /// What a check found.
@@ -79,6 +86,9 @@ pub async fn report(options: ReportOptions) -> Result<(), QueryError> {
 
 async fn write_report(options: &ReportOptions, shape: Shape) -> Result<(), QueryError> {
     let output = options.output.as_deref();
+    if options.plot && options.format != Format::Table {
+        return Err(not_plotted(format!("draws text, not {}: leave --format away", options.format)));
+    }
     let Some(name) = options.name.as_deref() else {
         let list: Vec<_> = reports().collect();
         let names = StringArray::from_iter_values(list.iter().map(|(name, _)| name));
@@ -96,9 +106,15 @@ async fn write_report(options: &ReportOptions, shape: Shape) -> Result<(), Query
     }
     let text = find(name)?;
     let range = Scope::read(text, options)?;
+    if options.sql {
+        return write_statement(text, options, &range, Output::open(output)?);
+    }
     let session = QuerySession::open(&options.lake)?;
     let (scene, frame) = frame(&session, text, &range).await?;
     let answer = scene.run(frame, text.sql).await?;
+    if options.plot {
+        return write_plot(answer, text, options, Output::open(output)?).await;
+    }
     let (written, to) = pump(answer, shape, text.sql, Output::open(output)?).await?;
     if written.is_cut {
         tell_cut(written.rows, shape.format);
@@ -132,85 +148,55 @@ fn find(name: &str) -> Result<&'static Text, QueryError> {
     })
 }
 
+fn write_statement(text: &Text, options: &ReportOptions, scope: &Scope, mut to: Output) -> Result<(), QueryError> {
+    let narrowed = [&options.from, &options.to, &options.timezone, &options.account, &options.where_];
+    if narrowed.iter().any(|it| it.is_some()) {
+        let problem = "has no range, zone, account or condition: they narrow the views under the statement".to_owned();
+        return Err(QueryError::Parameter { flag: "--sql", problem });
+    }
+    let statement = if scope.folded.is_empty() { text.sql.to_owned() } else { format!("{}\n", folded(text, scope)?) };
+    to.write_all(statement.as_bytes()).map_err(|error| QueryError::from(ArrowError::from(error)))?;
+    to.finish()
+}
+
+fn not_plotted(problem: String) -> QueryError {
+    QueryError::Parameter { flag: "--plot", problem }
+}
+
+async fn write_plot(
+    mut answer: Answer,
+    text: &Text,
+    options: &ReportOptions,
+    mut to: Output,
+) -> Result<(), QueryError> {
+    let measure = text.list("measure").first().and_then(|name| answer.schema.index_of(name).ok());
+    let Some(measure) = measure else {
+        return Err(not_plotted(format!("{} has no measure to draw bars of", text.name)));
+    };
+    let most = options.max_rows.unwrap_or(plot::BARS_MAX).min(plot::BARS_MAX);
+    let mut bars = Vec::new();
+    while bars.len() <= most
+        && let Some(batch) = answer.rows.next().await
+    {
+        let batch = batch.map_err(|error| QueryError::from_engine(error, text.sql))?;
+        bars.extend(plot::bars(&batch, measure)?);
+    }
+    let is_cut = bars.len() > most;
+    bars.truncate(most);
+    let names: Vec<&str> = answer.schema.fields()[..=measure].iter().map(|field| field.name().as_str()).collect();
+    let drawn = plot::draw(&bars, &names, plot::terminal_width(), &mut to);
+    drawn.map_err(|error| QueryError::from(ArrowError::from(error)))?;
+    if is_cut {
+        tell_cut(most, Format::Table);
+    }
+    to.finish()
+}
+
 fn write_batch(columns: Vec<(&str, ArrayRef)>, shape: Shape, to: Output) -> Result<(), QueryError> {
     let batch = RecordBatch::try_from_iter(columns)?;
     let mut encoder = Encoder::new(shape.format, shape.arrow_file, &batch.schema(), to)?;
     encoder.write(&batch)?;
     encoder.finish()?.1.finish()
-}
-
-/// What a report is narrowed to, checked.
-#[derive(Debug, Default)]
-pub(super) struct Scope {
-    /// The first instant that counts, and the first that no longer does.
-    from: Option<Time>,
-    before: Option<Time>,
-    timezone: Option<Tz>,
-    account: Option<String>,
-    /// Columns to be folded.
-    folded: Vec<&'static str>,
-    condition: Option<String>,
-}
-
-impl Scope {
-    pub(super) fn read(text: &Text, options: &ReportOptions) -> Result<Scope, QueryError> {
-        let timezone = match &options.timezone {
-            Some(name) => Some(name.parse::<Tz>().map_err(|_| QueryError::Parameter {
-                flag: "--timezone",
-                problem: format!("knows no zone {name:?}: give an IANA name such as Europe/Berlin"),
-            })?),
-            None => None,
-        };
-        let zone = timezone.unwrap_or(Tz::UTC);
-        let from = options.from.as_deref().map(|day| read_day("--from", day)).transpose()?;
-        let to = options.to.as_deref().map(|day| read_day("--to", day)).transpose()?;
-        if let (Some(from), Some(to)) = (from, to)
-            && to < from
-        {
-            return Err(QueryError::Parameter { flag: "--to", problem: format!("{to} is before --from {from}") });
-        }
-        Ok(Scope {
-            from: from.map(|day| start_of_day(day, zone)),
-            before: to.and_then(|day| day.succ_opt()).map(|day| start_of_day(day, zone)),
-            timezone,
-            account: options.account.clone(),
-            folded: folded(text, options.by.as_deref())?,
-            condition: options.where_.clone(),
-        })
-    }
-}
-
-fn read_day(flag: &'static str, text: &str) -> Result<NaiveDate, QueryError> {
-    let problem = || QueryError::Parameter { flag, problem: format!("{text:?} is not a date such as 2026-11-20") };
-    Date::parse(text).map_err(|_| problem())?;
-    text.parse().map_err(|_| problem())
-}
-
-/// A day begins at midnight, or where the clock is put forward over midnight, when it is next there.
-fn start_of_day(day: NaiveDate, zone: Tz) -> Time {
-    let midnight = NaiveDateTime::new(day, NaiveTime::MIN);
-    let first = (0..=24)
-        .map(|quarters| midnight + TimeDelta::minutes(15 * quarters))
-        .find_map(|local| zone.from_local_datetime(&local).earliest());
-    Time(first.map_or_else(|| midnight.and_utc().timestamp_micros(), |instant| instant.timestamp_micros()))
-}
-
-/// The columns that the report is not to be broken down by.
-fn folded(text: &Text, by: Option<&str>) -> Result<Vec<&'static str>, QueryError> {
-    let possible = text.list("by");
-    let Some(by) = by else {
-        let default = text.list("default");
-        return Ok(possible.into_iter().filter(|column| !default.contains(column)).collect());
-    };
-    let chosen: Vec<&str> = by.split(',').map(str::trim).filter(|column| !column.is_empty()).collect();
-    if let Some(unknown) = chosen.iter().find(|column| !possible.contains(column)) {
-        let near = nearest(unknown, possible.iter().copied());
-        let near = near.map_or_else(String::new, |near| format!(", did you mean {near}?"));
-        let all = if possible.is_empty() { "nothing".to_owned() } else { possible.join(", ") };
-        let problem = format!("{unknown:?} is not what {} can be broken down by{near} It is {all}", text.name);
-        return Err(QueryError::Parameter { flag: "--by", problem });
-    }
-    Ok(possible.into_iter().filter(|column| !chosen.contains(column)).collect())
 }
 
 /// The report over the narrowed marts.
@@ -219,127 +205,16 @@ pub(super) async fn frame(
     text: &Text,
     scope: &Scope,
 ) -> Result<(Scene, DataFrame), QueryError> {
-    let statement = session.admit(text.sql)?.pop().ok_or(QueryError::NoQuery)?;
+    let statement = folded(text, scope)?;
     let scene = session.scene(&[&statement]).await?;
-    narrow_marts(scene.context(), text, scope).await?;
+    narrow::narrow_marts(scene.context(), text, scope).await?;
     let frame = scene.plan(statement, text.sql).await?;
-    let frame = frame.drop_columns(&scope.folded).map_err(|error| QueryError::from_engine(error, text.sql))?;
     Ok((scene, frame))
 }
 
-async fn narrow_marts(context: &SessionContext, text: &Text, scope: &Scope) -> Result<(), QueryError> {
-    let sql = scope.condition.as_deref().unwrap_or(text.sql);
-    let told = |error| QueryError::from_engine(error, sql);
-    let mut conditions = read_condition(context, scope.condition.as_deref())?;
-    for mart in MARTS {
-        let name = TableReference::partial(MART, mart.name);
-        if !context.table_exist(name.clone()).map_err(told)? {
-            continue;
-        }
-        let frame = context.table(name.clone()).await.map_err(told)?;
-        let frame = filter(frame, context, &mut conditions).and_then(|frame| narrow(frame, scope)).map_err(told)?;
-        context.deregister_table(name.clone()).map_err(told)?;
-        context.register_table(name, frame.into_view()).map_err(told)?;
-    }
-    match conditions.into_iter().find_map(Condition::unmet) {
-        Some(error) => Err(told(error)),
-        None => Ok(()),
-    }
-}
-
-/// One of the conditions that the asker joined by AND. It holds for every mart that has its columns; where none has
-/// them, it is a mistake.
-struct Condition {
-    sql: ExprWithAlias,
-    is_met: bool,
-    refused: Option<DataFusionError>,
-}
-
-impl Condition {
-    fn unmet(self) -> Option<DataFusionError> {
-        let refused = || DataFusionError::Plan("--where needs a report that reads calls or sessions".to_owned());
-        if self.is_met { None } else { Some(self.refused.unwrap_or_else(refused)) }
-    }
-}
-
-fn read_condition(context: &SessionContext, text: Option<&str>) -> Result<Vec<Condition>, QueryError> {
-    let Some(text) = text else { return Ok(Vec::new()) };
-    let state = context.state();
-    let dialect = state.config_options().sql_parser.dialect;
-    let whole = state.sql_to_expr(text, &dialect).map_err(|error| QueryError::from_engine(error, text))?;
-    let mut parts = Vec::new();
-    split_and(whole, &mut parts);
-    let condition = |expr| Condition { sql: ExprWithAlias { expr, alias: None }, is_met: false, refused: None };
-    Ok(parts.into_iter().map(condition).collect())
-}
-
-/// Depth is bounded by the parser's own limit.
-fn split_and(expr: SqlExpr, parts: &mut Vec<SqlExpr>) {
-    match expr {
-        SqlExpr::BinaryOp { left, op: BinaryOperator::And, right } => {
-            split_and(*left, parts);
-            split_and(*right, parts);
-        }
-        SqlExpr::Nested(inner) => split_and(*inner, parts),
-        other => parts.push(other),
-    }
-}
-
-fn filter(
-    mut frame: DataFrame,
-    context: &SessionContext,
-    conditions: &mut [Condition],
-) -> Result<DataFrame, DataFusionError> {
-    for condition in conditions {
-        match context.state().create_logical_expr_from_sql_expr(condition.sql.clone(), frame.schema()) {
-            Ok(expr) => {
-                frame = frame.filter(expr)?;
-                condition.is_met = true;
-            }
-            Err(error) if matches!(error.find_root(), DataFusionError::SchemaError(..)) => {
-                condition.refused = Some(error);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(frame)
-}
-
-fn narrow(mut frame: DataFrame, scope: &Scope) -> Result<DataFrame, DataFusionError> {
-    if let Some(account) = &scope.account {
-        frame = frame.filter(ident("account").eq(lit(account.as_str())))?;
-    }
-    // The date is said beside the time, since it names the partition.
-    if let Some(from) = scope.from {
-        frame = frame.filter(ident("started_at").gt_eq(instant(from)).and(ident("date").gt_eq(date(from))))?;
-    }
-    if let Some(before) = scope.before {
-        frame = frame.filter(ident("started_at").lt(instant(before)).and(ident("date").lt_eq(date(before))))?;
-    }
-    let zone = scope.timezone.filter(|zone| *zone != Tz::UTC);
-    let columns: Result<Vec<Expr>, DataFusionError> = frame
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| match (field.name().as_str(), zone) {
-            (name, _) if scope.folded.contains(&name) => Ok(lit(ScalarValue::try_from(field.data_type())?).alias(name)),
-            ("local_started_at", Some(zone)) => Ok(local(zone).alias("local_started_at")),
-            (name, _) => Ok(ident(name)),
-        })
-        .collect();
-    frame.select(columns?)
-}
-
-fn instant(time: Time) -> Expr {
-    lit(ScalarValue::TimestampMicrosecond(Some(time.0), Some("UTC".into())))
-}
-
-fn date(time: Time) -> Expr {
-    lit(ScalarValue::Date32(Some(time.date().0)))
-}
-
-/// The wall clock at `started_at`.
-fn local(zone: Tz) -> Expr {
-    let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some(zone.name().into()));
-    to_local_time(vec![cast(ident("started_at"), zoned)])
+/// The report's statement without the columns that were not asked for.
+fn folded(text: &Text, scope: &Scope) -> Result<Statement, QueryError> {
+    let statement = guard::admit(text.sql)?.pop().ok_or(QueryError::NoQuery)?;
+    let told = |error| QueryError::from_engine(DataFusionError::from(error), text.sql);
+    fold::fold(statement, &scope.folded).map_err(told)
 }

@@ -5,26 +5,26 @@
 //! - `history.…`: the same tables as they are stored, with all revisions and retracted sessions;
 //! - `marts.calls`, `marts.sessions`: what reports are made of (`queries/marts/`).
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
-};
+use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::dataframe::DataFrame;
-use datafusion::datasource::ViewTable;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
+use tokio::sync::OnceCell;
 
+use super::access::Access;
+use super::bounds::Bounds;
+use super::directory::Directory;
 use super::error::{QueryError, nearest};
 use super::guard;
-use super::library::{MARTS, STAGING, Text};
+use super::library::STAGING;
+use super::setter::{Setter, Source};
 use super::tables::Tables;
 
 /// Memory of all queries of one session together. Sorts and aggregations beyond it go to disk; what cannot, fails.
@@ -47,7 +47,11 @@ const FUNCTIONS_OUT: [&str; 2] = ["input_file_name", "file_row_index"];
 /// A lake that can be asked. Cheap to share; queries of several tasks may run at once.
 pub struct QuerySession {
     base: SessionState,
-    tables: Tables,
+    tables: Arc<Tables>,
+    /// What there is, for those who ask: made when the first does.
+    directory: Arc<OnceCell<Directory>>,
+    /// Whose rows are seen, and what of them; nothing: everything.
+    access: Option<Arc<Access>>,
 }
 
 /// The rows of a result, as they come.
@@ -64,9 +68,17 @@ impl QuerySession {
 
     /// With another bound of memory than [`MEMORY_BYTES_MAX`].
     pub(crate) fn open_within(lake: &str, memory_bytes: usize) -> Result<QuerySession, QueryError> {
-        let tables = Tables::at(lake)?;
-        let base = base(memory_bytes).map_err(|error| QueryError::Engine(Box::new(error)))?;
-        Ok(QuerySession { base, tables })
+        let tables = Arc::new(Tables::at(lake)?);
+        let base = base(memory_bytes).map_err(QueryError::engine)?;
+        Ok(QuerySession { base, tables, directory: Arc::default(), access: None })
+    }
+
+    /// The same lake for somebody who sees what `access` allows, with memory of their own.
+    pub(crate) fn for_access(&self, access: Access, memory_bytes: usize) -> Result<QuerySession, QueryError> {
+        let runtime = runtime(memory_bytes).map_err(QueryError::engine)?;
+        let base = SessionStateBuilder::new_from_existing(self.base.clone()).with_runtime_env(runtime).build();
+        let (tables, directory) = (Arc::clone(&self.tables), Arc::clone(&self.directory));
+        Ok(QuerySession { base, tables, directory, access: Some(Arc::new(access)) })
     }
 
     /// Reads `sql`, refuses what is no question, and gives its statements one by one to [`QuerySession::answer`].
@@ -82,22 +94,42 @@ impl QuerySession {
     }
 
     /// A view of the lake at this moment that holds what `statements` name, and no more: a table costs a listing of
-    /// its newest commits.
+    /// its newest commits. Where one asks what there is, the other tables stand there, too, without their rows.
     pub async fn scene(&self, statements: &[&Statement]) -> Result<Scene, QueryError> {
-        let catalog = Arc::new(MemoryCatalogProvider::new());
-        for schema in [CURRENT, HISTORY, MART] {
-            catalog
-                .register_schema(schema, Arc::new(MemorySchemaProvider::new()))
-                .map_err(|error| QueryError::Engine(Box::new(error)))?;
-        }
-        let list = Arc::new(MemoryCatalogProviderList::new());
-        list.register_catalog(CATALOG.to_owned(), Arc::clone(&catalog) as _);
-        let state = SessionStateBuilder::new_from_existing(self.base.clone()).with_catalog_list(list).build();
-        let setter = Setter { tables: &self.tables, state: Arc::new(state), catalog };
+        self.scene_within(statements, None).await
+    }
+
+    /// The same, for what runs within `bounds`.
+    pub(crate) async fn scene_within(
+        &self,
+        statements: &[&Statement],
+        bounds: Option<Arc<Bounds>>,
+    ) -> Result<Scene, QueryError> {
+        let source = Source::Lake { tables: &self.tables, access: self.access.as_ref() };
+        let setter = Setter::new(&self.base, source, bounds)?;
+        let mut asks_what_there_is = false;
         for statement in statements {
-            setter.add_named_by(statement).await?;
+            asks_what_there_is |= setter.add_named_by(statement).await?;
         }
-        Ok(Scene { context: SessionContext::new_with_state(SessionState::clone(&setter.state)) })
+        if asks_what_there_is {
+            let directory = self.directory.get_or_try_init(|| Directory::new(&self.base)).await?;
+            directory.copy_to(&setter.catalog)?;
+        }
+        Ok(setter.scene())
+    }
+
+    /// Every table and view with its columns, by schema and name.
+    pub(crate) async fn everything(&self) -> Result<Vec<(String, String, Arc<dyn TableProvider>)>, QueryError> {
+        let directory = self.directory.get_or_try_init(|| Directory::new(&self.base)).await?;
+        Ok(directory.everything())
+    }
+
+    /// Speaks PostgreSQL from now on: its catalogs and functions are there.
+    pub(crate) async fn with_postgres(mut self) -> Result<QuerySession, QueryError> {
+        let mut directory = Directory::new(&self.base).await?;
+        self.base = directory.add_postgres(&self.base).await?;
+        self.directory = Arc::new(OnceCell::new_with(Some(directory)));
+        Ok(self)
     }
 }
 
@@ -111,6 +143,8 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     let options = config.options_mut();
     options.sql_parser.collect_spans = true;
     options.execution.time_zone = Some("+00:00".to_owned());
+    // Comments of columns differ between tables, and the planner takes that for another schema where they meet in UNION.
+    options.execution.skip_physical_aggregate_schema_check = true;
     options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;
     // As deltalake's own sessions have it: pushing lists of join keys down panics on dictionary-coded columns.
@@ -132,86 +166,16 @@ fn runtime(memory_bytes: usize) -> Result<Arc<RuntimeEnv>, DataFusionError> {
     RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_max_temp_directory_size(SPILL_BYTES_MAX).build_arc()
 }
 
-/// Sets a scene: tables from the lake, and views on them by the texts of `queries/`.
-struct Setter<'a> {
-    tables: &'a Tables,
-    state: Arc<SessionState>,
-    catalog: Arc<MemoryCatalogProvider>,
-}
-
-impl Setter<'_> {
-    /// Adds what `statement` names. One that asks what there is (SHOW TABLES, `information_schema`) names everything.
-    async fn add_named_by(&self, statement: &Statement) -> Result<(), QueryError> {
-        let statement = match statement {
-            Statement::Explain(explain) => &explain.statement,
-            other => other,
-        };
-        let named =
-            self.state.resolve_table_references(statement).map_err(|error| QueryError::Engine(Box::new(error)))?;
-        for reference in named {
-            match reference.schema() {
-                Some("information_schema") => self.add_everything().await?,
-                schema => self.add(schema.unwrap_or(CURRENT), reference.table()).await?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn add_everything(&self) -> Result<(), QueryError> {
-        for text in STAGING {
-            self.add(HISTORY, text.name).await?;
-            self.add(CURRENT, text.name).await?;
-        }
-        for text in MARTS {
-            self.add(MART, text.name).await?;
-        }
-        Ok(())
-    }
-
-    /// Adds one table or view, and what it is made of. A name that nothing has is left to the planner to complain of.
-    fn add<'s>(
-        &'s self,
-        schema: &'s str,
-        name: &'s str,
-    ) -> Pin<Box<dyn Future<Output = Result<(), QueryError>> + Send + 's>> {
-        Box::pin(async move {
-            let Some(holder) = self.catalog.schema(schema).filter(|holder| !holder.table_exist(name)) else {
-                return Ok(());
-            };
-            let provider = if schema == HISTORY {
-                self.tables.provider(name, &self.state).await?
-            } else {
-                self.view(if schema == MART { MARTS } else { STAGING }, name).await?
-            };
-            if let Some(provider) = provider {
-                holder
-                    .register_table(name.to_owned(), provider)
-                    .map_err(|error| QueryError::Engine(Box::new(error)))?;
-            }
-            Ok(())
-        })
-    }
-
-    async fn view(
-        &self,
-        texts: &[Text],
-        name: &str,
-    ) -> Result<Option<Arc<dyn datafusion::catalog::TableProvider>>, QueryError> {
-        let Some(text) = texts.iter().find(|text| text.name == name) else { return Ok(None) };
-        let told = |error| QueryError::from_engine(error, text.sql);
-        let statement = guard::admit(text.sql)?.pop().ok_or(QueryError::NoQuery)?;
-        self.add_named_by(&statement).await?;
-        let plan = self.state.statement_to_plan(statement).await.map_err(told)?;
-        Ok(Some(Arc::new(ViewTable::new(plan, Some(text.sql.to_owned())))))
-    }
-}
-
 /// The lake as it stood when a query arrived.
 pub struct Scene {
     context: SessionContext,
 }
 
 impl Scene {
+    pub(super) fn of(state: &SessionState) -> Scene {
+        Scene { context: SessionContext::new_with_state(state.clone()) }
+    }
+
     pub fn context(&self) -> &SessionContext {
         &self.context
     }
@@ -226,9 +190,9 @@ impl Scene {
     }
 
     pub async fn run(&self, frame: DataFrame, sql: &str) -> Result<Answer, QueryError> {
-        let schema = Arc::clone(frame.schema().inner());
         let rows = frame.execute_stream().await.map_err(|error| QueryError::from_engine(error, sql))?;
-        Ok(Answer { schema, rows })
+        // The plan's own schema is of before types were made to fit each other, as in `SELECT NULL UNION ALL SELECT now()`.
+        Ok(Answer { schema: rows.schema(), rows })
     }
 }
 

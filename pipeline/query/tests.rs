@@ -1,6 +1,8 @@
 //! The whole way of a question, over small lakes in temporary folders.
 
+mod measures;
 mod reports;
+mod slt;
 
 use std::path::Path;
 
@@ -64,7 +66,7 @@ fn joined(row: Value, session: &str, source: &str, method: &str, confidence: f64
     with(
         row,
         json!({
-            "session_id": session, "attribution_method": method, "attribution_confidence": confidence,
+            "session_id": session, "visitor_id": format!("v-{session}"), "attribution_method": method, "attribution_confidence": confidence,
             "source_confidence": confidence, "candidates": 1, "channel": "Paid Search", "source": source,
             "medium": "cpc", "landing_page": format!("https://a.example/{source}?x=2"), "lease_id": "l1",
         }),
@@ -83,6 +85,7 @@ async fn small() -> Result<TempDir, Failure> {
     // A correction moved this call's start over midnight, into another partition.
     let a1_moved = joined(with(call("a1", 2, "2026-11-21T00:00:05Z", "+4930111"), first), "s1", "google", "lease", 0.9);
     let a2 = joined(with(call("a2", 1, "2026-11-22T09:00:00Z", "+4930111"), again), "s4", "google", "window", 0.5);
+    let a2 = with(a2, json!({"lease_id": null}));
     let b1 = with(call("b1", 1, "2026-11-21T12:00:00Z", "+4930222"), json!({"is_unique": true, "caller_calls": 1}));
     let x1 = call("x1", 1, "2026-11-21T13:00:00Z", "anonymous");
     let other = with(b1.clone(), json!({"account": "globex", "call_id": "a1"}));

@@ -58,6 +58,8 @@ labels! {
     Limit { limit: &'static str = "limit" }
     Partition { partition: u16 = "partition" }
     Table { table: &'static str = "table" }
+    /// The name of a moment, such as `call.started`.
+    Moment { moment: &'static str = "moment" }
     /// A kind of thing that the join remembers: `sessions`, `leases`, `callers`, `calls`.
     Entries { partition: u16 = "partition", entry: &'static str = "entry" }
     Build { version: &'static str = "version" }
@@ -186,6 +188,22 @@ families! {
     join_entries: Levels<Entries> = "callweave_join_entries";
     /// How far the watermark is behind the clock, by partition.
     join_watermark_lag: Levels<Partition> = "callweave_join_watermark_lag" seconds;
+
+    /// Moments that subscribers are told, by name; what a replay leaves out is not counted.
+    moments: Totals<Moment> = "callweave_moments";
+    /// Attempts to deliver a moment by webhook, by what came of it: `delivered`, `failed`, `refused` (no such address may be
+    /// reached), `gone` (the receiver wants no more).
+    webhook_attempts: Totals<Reason> = "callweave_webhook_attempts";
+    /// Time from connecting to the end of the answer.
+    webhook_duration: Durations = "callweave_webhook_duration" seconds;
+    /// Deliveries that failed and will be tried again.
+    webhook_waiting: Level = "callweave_webhook_waiting";
+    /// Deliveries that were given up and lie among the dead letters.
+    webhook_dead: Total = "callweave_webhook_dead_letters";
+    /// Moments that were gone from their log before a subscriber could be told.
+    webhook_lost: Total = "callweave_webhook_lost_moments";
+    /// Open streams of server-sent events.
+    stream_open: Level = "callweave_stream_open";
 
     /// Commits to a Delta table.
     lake_commits: Totals<Table> = "callweave_lake_commits";

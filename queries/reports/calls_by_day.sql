@@ -2,10 +2,11 @@
 -- base: calls
 -- by: channel, source, medium, campaign, tracking_number, pool
 -- default:
+-- measure: calls
 --
 -- Outbound calls are left out. Days are local to --timezone.
 SELECT
-    CAST(local_started_at AS DATE) AS day,
+    day,
     channel,
     source,
     medium,
@@ -21,7 +22,7 @@ SELECT
     round(sum(talk_seconds) / 60.0, 1) AS talk_minutes
 FROM marts.calls
 WHERE direction <> 'outbound'
-GROUP BY CAST(local_started_at AS DATE), channel, source, medium, campaign, tracking_number, pool
+GROUP BY day, channel, source, medium, campaign, tracking_number, pool
 ORDER BY
     day,
     calls DESC,

@@ -2,6 +2,7 @@
 -- base: sessions
 -- by: source, device, medium, channel, campaign, browser, os, language, country
 -- default: source, device
+-- measure: sessions
 SELECT
     source,
     device,

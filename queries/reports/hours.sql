@@ -1,12 +1,13 @@
 -- At which hours of the week do people call, and when are they missed?
 -- base: calls
--- by: channel, source, tracking_number
--- default:
+-- by: weekday, hour, channel, source, tracking_number
+-- default: weekday, hour
+-- measure: calls
 --
 -- Outbound calls are left out. Hours are local to --timezone. weekday 0 is Sunday.
 SELECT
-    CAST(date_part('dow', local_started_at) AS INTEGER) AS weekday,
-    CAST(date_part('hour', local_started_at) AS INTEGER) AS hour,
+    weekday,
+    hour,
     channel,
     source,
     tracking_number,
@@ -16,5 +17,5 @@ SELECT
     round(avg(ring_seconds), 1) AS mean_ring_seconds
 FROM marts.calls
 WHERE direction <> 'outbound'
-GROUP BY date_part('dow', local_started_at), date_part('hour', local_started_at), channel, source, tracking_number
+GROUP BY weekday, hour, channel, source, tracking_number
 ORDER BY weekday, hour, calls DESC, channel ASC NULLS LAST, source ASC NULLS LAST, tracking_number ASC NULLS LAST

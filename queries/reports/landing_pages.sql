@@ -2,6 +2,8 @@
 -- base: calls, sessions
 -- by: landing_page, channel, source, device
 -- default: landing_page
+-- measure: sessions
+-- only: is_joined
 --
 -- Only calls that were joined to a session have a landing page. Query strings are cut off. conversion is calls a
 -- session.

@@ -2,6 +2,7 @@
 -- base: calls
 -- by: pool, channel, source, tracking_number
 -- default:
+-- measure: calls
 --
 -- Outbound calls are left out. mean_confidence is over calls with a session, mean_source_confidence over those with a
 -- source.

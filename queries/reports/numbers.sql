@@ -2,6 +2,7 @@
 -- base: calls
 -- by: account, pool, tracking_number, destination
 -- default: pool, tracking_number
+-- measure: calls
 --
 -- Outbound calls are left out. joined counts calls that were joined to a session.
 SELECT

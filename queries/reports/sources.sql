@@ -2,6 +2,7 @@
 -- base: calls, sessions
 -- by: channel, source, medium, campaign, term, content, device, country
 -- default: channel, source, medium, campaign
+-- measure: sessions
 --
 -- Outbound calls are left out. conversion is calls a session, whether or not the call was joined to one: a static
 -- number's call counts for its source. unique_calls are first calls of a caller.

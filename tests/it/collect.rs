@@ -82,7 +82,7 @@ pub async fn start(change: impl FnOnce(&mut Config)) -> Running {
     let mut config = Config { data: folder.path().to_owned(), ..Config::default() };
     config.listen.collect.set_port(0);
     config.listen.admin.set_port(0);
-    let acme = Account { name: "acme".into(), keys: vec![Secret::new(KEY)], settings: None };
+    let acme = Account { name: "acme".into(), keys: vec![Secret::new(KEY)], settings: None, logins: Vec::new() };
     config.accounts.insert("acme".into(), acme);
     change(&mut config);
     let log = EmbeddedLog::open(folder.path(), EmbeddedOptions::default()).await.expect("a new log");

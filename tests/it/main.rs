@@ -12,6 +12,8 @@ mod log_embedded;
 mod log_nats;
 mod log_rates;
 mod nats;
+mod notify;
+mod notify_rates;
 mod program;
 mod up;
 mod up_faults;

@@ -40,7 +40,7 @@ async fn start_with(settings: Option<Value>, change: impl FnOnce(&mut Config)) -
 }
 
 fn account(name: &str, key: &str, settings: Option<callweave_core::settings::Settings>) -> Account {
-    Account { name: name.into(), keys: vec![Secret::new(key)], settings }
+    Account { name: name.into(), keys: vec![Secret::new(key)], settings, logins: Vec::new() }
 }
 
 async fn from(running: &Running, path: &str, origin: &str, headers: &str, body: &Value) -> Reply {

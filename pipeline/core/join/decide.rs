@@ -212,11 +212,18 @@ impl Account {
         // Calls are due in order of time, so what was learned by then is the same however far the watermark has jumped.
         self.learner.pass(due);
         self.calls[ix].due.set_open(false);
-        let is_first = !std::mem::replace(&mut self.calls[ix].decided, true);
+        let first = !std::mem::replace(&mut self.calls[ix].decided, true);
+        let told = out.moments.len();
         let decision = self.emit_call(ix, mode, out);
-        if is_first {
-            self.learn(ix, &decision, due);
+        if !first {
+            return;
         }
+        // That the row is final is news, even where the row itself is none.
+        if out.moments.len() == told {
+            let row = self.current_row(ix);
+            self.tell_attributed(row, out);
+        }
+        self.learn(ix, &decision, due);
     }
 
     /// Decides all that is open, whatever the watermark. Calls go by start, since one may follow from another.

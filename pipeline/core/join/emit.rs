@@ -187,16 +187,20 @@ impl Account {
             return decision;
         }
         row.revision = call.written.revision;
-        let (decided, id) = (call.decided, row.call_id.clone());
+        let decided = call.decided;
         let row = Arc::new(row);
         out.calls.push(row.clone());
         self.emit_candidates(&row, &decision, out);
         if decided {
-            let (at, revision) = (row.ended_at.unwrap_or(row.started_at), row.revision.to_string());
-            let moment = Moment::new(MomentKind::CallAttributed, &self.name, at, &id, &revision);
-            out.moments.push(moment.of_call(Some(id), Some(row)));
+            self.tell_attributed(row, out);
         }
         decision
+    }
+
+    pub fn tell_attributed(&self, row: Arc<CallRow>, out: &mut Effects) {
+        let (at, revision) = (row.ended_at.unwrap_or(row.started_at), row.revision.to_string());
+        let moment = Moment::new(MomentKind::CallAttributed, &self.name, at, &row.call_id, &revision);
+        out.moments.push(moment.of_call(Some(row.call_id.clone()), Some(row)));
     }
 
     /// The row as it would be written now.

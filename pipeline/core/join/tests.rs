@@ -130,3 +130,25 @@ fn letting_go_what_nobody_names_changes_nothing() {
     assert!(told.contains("gclid") && told.contains("Extension"), "{told}");
     assert_eq!(told, tell(true));
 }
+
+/// That a row is final is told once, whether or not it changed since the call was over; what corrects it is told again.
+#[test]
+fn a_decided_call_is_told_once() {
+    let mut story = Story::new(Mode::Live);
+    let call = |status: &str| {
+        format!(
+            r#"{{"call_id":"c1","status":"{status}","direction":"inbound","from":"+14155550199","to":"+14155550100"}}"#
+        )
+    };
+    let attributed = |story: &Story| story.told.matches("kind: CallAttributed").count();
+    story.apply(0, "call", &call("started"));
+    story.apply(1, "call", &call("ended"));
+    assert_eq!(attributed(&story), 0);
+    story.tick(START.plus(10 * MICROS_PER_MINUTE));
+    assert_eq!(attributed(&story), 1);
+    story.tick(START.plus(60 * MICROS_PER_MINUTE));
+    assert_eq!(attributed(&story), 1, "nothing changed");
+    story.apply(61, "call", &call("answered").replace("}", r#","agent":"Ann"}"#));
+    story.tick(START.plus(90 * MICROS_PER_MINUTE));
+    assert_eq!(attributed(&story), 2, "a correction");
+}

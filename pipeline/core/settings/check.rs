@@ -47,8 +47,10 @@ impl Settings {
         self.routes.iter().enumerate().for_each(|(at, route)| check.route(at, route));
         self.tag_rules.iter().enumerate().for_each(|(at, rule)| check.tag_rule(at, rule));
         check.mistakes.extend(super::voice::mistakes(self));
+        check.mistakes.extend(super::login::mistakes(&self.logins));
         check.people();
         check.mappings();
+        check.mistakes.extend(super::webhook::mistakes(&self.webhooks));
         if check.mistakes.is_empty() { Ok(()) } else { Err(check.mistakes) }
     }
 

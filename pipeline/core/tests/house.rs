@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["config", "files"],
     &["log", "lake"],
     &["lease"],
-    &["collect", "process", "query", "import", "simulate", "evaluate", "plan"],
+    &["collect", "process", "query", "notify", "import", "simulate", "evaluate", "plan"],
     &["app"],
     &["cli"],
     &["main"],
@@ -21,15 +21,42 @@ const FLOORS: &[&[&str]] = &[
 
 /// Where a library may be named, and why there alone.
 const LIBRARIES: &[(&str, &[&str], &str)] = &[
-    ("axum", &["collect/"], "HTTP is collect's"),
+    (
+        "axum",
+        &[
+            "collect/",
+            "notify/routes.rs",
+            "notify/service.rs",
+            "notify/stream.rs",
+            "query/http.rs",
+            "query/server.rs",
+            "app.rs",
+        ],
+        "HTTP is collect's, and the HTTP faces of notify and query",
+    ),
     ("hyper", &["collect/server.rs"], "HTTP is collect's"),
-    ("reqwest", &["collect/callback.rs"], "one place asks others over HTTP"),
+    (
+        "reqwest",
+        &["collect/callback.rs", "notify/send.rs", "notify/address.rs", "notify/remote.rs"],
+        "few places ask others over HTTP",
+    ),
     ("async_nats", &["log/nats.rs", "log/nats/"], "the log's trait hides NATS"),
-    ("redb", &["log/embedded.rs", "log/embedded/"], "the log's trait hides its store"),
+    (
+        "redb",
+        &["log/embedded.rs", "log/embedded/", "notify/store.rs"],
+        "the log's trait hides its store, and the notifier keeps one",
+    ),
     // query/tables.rs plans a scan of one version of a table; query/error.rs tells its errors from DataFusion's.
     ("deltalake_core", &["lake/", "query/tables.rs", "query/error.rs"], "the lake hides Delta"),
     ("object_store", &["lake/"], "the lake hides its storage"),
-    ("datafusion", &["query/"], "SQL is query's"),
+    ("datafusion", &["query/", "notify/filter.rs"], "SQL is query's; a filter is one expression"),
+    (
+        "datafusion_postgres",
+        &["query/postgres.rs", "query/postgres/", "query/directory.rs", "query/server.rs"],
+        "PostgreSQL's protocol has one place; its catalog is part of the directory",
+    ),
+    ("arrow_flight", &["query/flight.rs", "query/flight/"], "Flight SQL has one place"),
+    ("tonic", &["query/flight.rs", "query/flight/"], "Flight SQL has one place"),
     ("rustyline", &["query/prompt.rs"], "one prompt"),
     ("prometheus_client", &["telemetry/"], "metrics are named in one file"),
     ("indicatif", &["telemetry/progress.rs"], "progress has one face"),
@@ -356,8 +383,9 @@ fn every_query_is_in_the_library() {
     let library = fs::read_to_string(root().join("pipeline/query/library.rs")).expect("the library of queries");
     let mut offenders = Vec::new();
     walk(&root().join("queries"), "queries", &mut |path, _| {
+        // Measures and dimensions are read by a test of the library.
         let name = path.rsplit('/').next().and_then(|file| file.strip_suffix(".sql"));
-        if !name.is_some_and(|name| library.contains(&format!("\"{name}\""))) {
+        if path != "queries/metrics.toml" && !name.is_some_and(|name| library.contains(&format!("\"{name}\""))) {
             offenders.push(format!("{path}: nothing uses it"));
         }
     });

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Link, read, streams};
+use super::{Link, read};
 use crate::log::{Append, AppendError, Appended, MAX_SUBJECT_BYTES};
 
 /// Between tries.
@@ -122,7 +122,7 @@ async fn send(link: &Link, append: &Append) -> Result<async_nats::jetstream::con
     let mut message = PublishMessage::build()
         .payload(append.payload.clone())
         .message_id(append.message_id.to_string())
-        .expected_stream(streams::name_of(append.subject.partition()));
+        .expected_stream(link.stream(append.subject.partition()));
     if let Some(expected) = append.expect {
         message = message.expected_last_subject_sequence(expected);
     }

@@ -14,7 +14,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::{Link, streams};
+use super::Link;
 use crate::log::{Entry, ReadError, Subject};
 
 /// One pull asks for so many messages: the client's default of 200 costs half the throughput.
@@ -76,7 +76,7 @@ impl Trouble {
 }
 
 async fn find_bounds(link: &Link, partition: u16) -> Result<Bounds, Trouble> {
-    let stream = link.context.get_stream_no_info(streams::name_of(partition)).await;
+    let stream = link.context.get_stream_no_info(link.stream(partition)).await;
     let stream = stream.map_err(|error| Trouble::new(&error))?;
     let state = stream.get_info().await.map_err(|error| Trouble::new(&error))?.state;
     // An empty stream that never had a message says 0 for both.
@@ -87,7 +87,7 @@ async fn find_bounds(link: &Link, partition: u16) -> Result<Bounds, Trouble> {
 /// By direct get: in a cluster a follower may answer that lags a moment; then a compare-and-append conflicts and tells.
 pub(super) async fn last_of_subject(link: &Link, subject: &Subject) -> Result<Option<Entry>, ReadError> {
     let unavailable = |error: &dyn std::fmt::Display| ReadError::Unavailable(error.to_string());
-    let stream = link.context.get_stream_no_info(streams::name_of(subject.partition())).await;
+    let stream = link.context.get_stream_no_info(link.stream(subject.partition())).await;
     let stream = stream.map_err(|error| unavailable(&error))?;
     match stream.direct_get_last_for_subject(subject.as_str()).await {
         Ok(message) => Ok(Some(Entry {
@@ -108,7 +108,7 @@ pub(super) async fn first_of_subject(
     from: u64,
 ) -> Result<Option<(u64, String)>, ReadError> {
     let unavailable = |error: &dyn std::fmt::Display| ReadError::Unavailable(error.to_string());
-    let stream = link.context.get_stream_no_info(streams::name_of(subject.partition())).await;
+    let stream = link.context.get_stream_no_info(link.stream(subject.partition())).await;
     let stream = stream.map_err(|error| unavailable(&error))?;
     match stream.get_first_raw_message_by_subject(subject.as_str(), from).await {
         Ok(message) => {
@@ -219,7 +219,7 @@ impl Reader {
             memory_storage: true,
             ..Config::default()
         };
-        let stream = streams::name_of(self.partition);
+        let stream = self.link.stream(self.partition);
         let consumer = self.link.context.create_consumer_on_stream(config, stream).await;
         let consumer = consumer.map_err(|error| Trouble::new(&error))?;
         let pull_bytes = PULL_BYTES.max(2 * self.link.client.max_payload());

@@ -6,22 +6,26 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, PurgeErrorKind, Stora
 use async_nats::jetstream::{Error as JetStreamError, ErrorCode};
 
 use super::{ConnectError, NatsOptions};
-use crate::log::{DEFAULT_PARTITIONS, Subject, TrimError, WhenFull};
+use crate::log::{DEFAULT_PARTITIONS, Family, TrimError, WhenFull};
 
-pub(super) fn name_of(partition: u16) -> String {
-    format!("CALLWEAVE_EVENTS_{partition}")
+pub(super) fn name_of(family: Family, partition: u16) -> String {
+    match family {
+        Family::Events => format!("CALLWEAVE_EVENTS_{partition}"),
+        Family::Moments => "CALLWEAVE_MOMENTS".to_owned(),
+    }
 }
 
 /// Makes the streams that are missing, changes what the options ask for in those that are there, and tells how many
 /// partitions the log has.
 pub(super) async fn provision(context: &Context, options: &NatsOptions) -> Result<u16, ConnectError> {
     check_jetstream(context, &super::shown(&options.servers)).await?;
-    let has = match existing(context, 0).await? {
+    let family = options.family;
+    let has = match existing(context, family, 0).await? {
         Some(config) => {
-            let told = config.description.as_deref().and_then(partitions_in);
+            let told = config.description.as_deref().and_then(|told| partitions_in(family, told));
             Some(told.ok_or_else(|| {
                 ConnectError::Stream {
-                    stream: name_of(0),
+                    stream: name_of(family, 0),
                     reason: "it was not made by callweave (its description does not tell the partitions); remove or \
                          rename it"
                         .into(),
@@ -33,13 +37,15 @@ pub(super) async fn provision(context: &Context, options: &NatsOptions) -> Resul
     let partitions = match (has, options.partitions) {
         (Some(has), Some(wanted)) if has != wanted => return Err(ConnectError::Partitions { has, wanted }),
         (Some(has), _) => has,
-        (None, wanted) => wanted.unwrap_or(DEFAULT_PARTITIONS),
+        (None, Some(wanted)) => wanted,
+        (None, None) if family == Family::Moments => 1,
+        (None, None) => DEFAULT_PARTITIONS,
     };
     // In order: stream 0 tells the number, so one that was interrupted here goes on next time.
     for partition in 0..partitions {
-        let stream = name_of(partition);
+        let stream = name_of(family, partition);
         let failed = |reason: String| ConnectError::Stream { stream: stream.clone(), reason };
-        match existing(context, partition).await? {
+        match existing(context, family, partition).await? {
             None => {
                 let config = fresh(partition, partitions, options);
                 let made = match context.create_stream(&config).await {
@@ -113,8 +119,8 @@ async fn check_jetstream(context: &Context, servers: &str) -> Result<(), Connect
     }
 }
 
-async fn existing(context: &Context, partition: u16) -> Result<Option<Config>, ConnectError> {
-    let stream = name_of(partition);
+async fn existing(context: &Context, family: Family, partition: u16) -> Result<Option<Config>, ConnectError> {
+    let stream = name_of(family, partition);
     match context.get_stream(&stream).await {
         Ok(found) => Ok(Some(found.cached_info().config.clone())),
         Err(error) => match error.kind() {
@@ -124,19 +130,26 @@ async fn existing(context: &Context, partition: u16) -> Result<Option<Config>, C
     }
 }
 
-fn describe(partition: u16, partitions: u16) -> String {
-    format!("callweave's events, partition {partition} of {partitions}")
+fn described(family: Family) -> &'static str {
+    match family {
+        Family::Events => "callweave's events, partition ",
+        Family::Moments => "callweave's moments, partition ",
+    }
 }
 
-fn partitions_in(description: &str) -> Option<u16> {
-    description.strip_prefix("callweave's events, partition ")?.split_once(" of ")?.1.parse().ok()
+fn describe(family: Family, partition: u16, partitions: u16) -> String {
+    format!("{}{partition} of {partitions}", described(family))
+}
+
+fn partitions_in(family: Family, description: &str) -> Option<u16> {
+    description.strip_prefix(described(family))?.split_once(" of ")?.1.parse().ok()
 }
 
 fn fresh(partition: u16, partitions: u16, options: &NatsOptions) -> Config {
     let config = Config {
-        name: name_of(partition),
-        description: Some(describe(partition, partitions)),
-        subjects: vec![Subject::wildcard(partition)],
+        name: name_of(options.family, partition),
+        description: Some(describe(options.family, partition, partitions)),
+        subjects: vec![options.family.wildcard(partition)],
         storage: StorageType::File,
         num_replicas: 1,
         ..Config::default()
@@ -166,13 +179,13 @@ fn updated(mut config: Config, options: &NatsOptions) -> Config {
     config
 }
 
-pub(super) async fn trim(context: &Context, partition: u16, before: u64) -> Result<(), TrimError> {
+pub(super) async fn trim(context: &Context, stream: String, before: u64) -> Result<(), TrimError> {
     let unavailable = |error: &dyn std::fmt::Display| TrimError::Unavailable(error.to_string());
     // A purge up to sequence 0 would be one of everything.
     if before <= 1 {
         return Ok(());
     }
-    let stream = context.get_stream_no_info(name_of(partition)).await.map_err(|error| unavailable(&error))?;
+    let stream = context.get_stream_no_info(stream).await.map_err(|error| unavailable(&error))?;
     // A purge past the end would move the next sequence.
     let info = stream.get_info().await.map_err(|error| unavailable(&error))?;
     let before = before.min(info.state.last_sequence + 1);
@@ -194,7 +207,9 @@ mod tests {
 
     #[test]
     fn a_stream_tells_how_many_there_are() {
-        assert_eq!(partitions_in(&describe(3, 8)), Some(8));
-        assert_eq!(partitions_in("orders"), None);
+        for family in [Family::Events, Family::Moments] {
+            assert_eq!(partitions_in(family, &describe(family, 3, 8)), Some(8));
+            assert_eq!(partitions_in(family, "orders"), None);
+        }
     }
 }

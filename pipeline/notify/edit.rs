@@ -1,0 +1,70 @@
+//! Changing the subscriptions of an account: its settings are read, changed, and told anew, unless somebody else was faster.
+
+use callweave_core::event::{Body, Event};
+use callweave_core::settings::Settings;
+
+use super::service::Shared;
+use crate::log::frame::{FrameBuilder, FrameError, Record};
+use crate::log::settings::{settings_in, subject_of};
+use crate::log::{Append, AppendError, MessageId, ReadError};
+
+/// What the events are marked with in the log.
+const ORIGIN: &str = "/v1/webhooks";
+/// Others who change the settings at the same time may be faster so often.
+const TRIES: usize = 5;
+
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    #[error("{0}")]
+    Wrong(String),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// Changes an account's settings; returns when the log has them, and workers were told to look.
+///
+/// # Errors
+/// They cannot be as they would be, or the log did not take them.
+pub async fn change(shared: &Shared, account: &str, change: impl Fn(&mut Settings)) -> Result<(), EditError> {
+    let mut tries = 0;
+    loop {
+        match once(shared, account, &change).await {
+            Err(EditError::Append(AppendError::Conflict { .. })) if tries < TRIES => tries += 1,
+            result => return result,
+        }
+    }
+}
+
+async fn once(shared: &Shared, account: &str, change: &impl Fn(&mut Settings)) -> Result<(), EditError> {
+    let subject = subject_of(account, &shared.log);
+    let entry = shared.log.last_of_subject(&subject).await?;
+    let expect = Some(entry.as_ref().map_or(0, |entry| entry.sequence));
+    let told = entry.and_then(|entry| settings_in(&entry, account)).map(|(_, settings)| settings);
+    let mut settings = told.or_else(|| shared.configured(account)).unwrap_or_default();
+    change(&mut settings);
+    if let Err(mistakes) = settings.check() {
+        let mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        return Err(EditError::Wrong(mistakes.join("; ")));
+    }
+    let now = (shared.tools.clock)();
+    let event = Event {
+        account: account.into(),
+        source: "webhooks".into(),
+        id: uuid::Uuid::new_v4().to_string().into(),
+        time: now,
+        recorded: now,
+        body: Body::AccountSettings(Box::new(settings)),
+    };
+    let bytes = event.to_json().into_bytes();
+    let mut frame = FrameBuilder::new();
+    frame.push(&Record::Event { received: now, origin: ORIGIN, bytes: &bytes })?;
+    let payload = frame.finish();
+    let append = Append { subject, message_id: MessageId::of(&payload), expect, payload };
+    shared.log.append(append).await?;
+    shared.look.send_modify(|count| *count += 1);
+    Ok(())
+}

@@ -1,0 +1,321 @@
+//! Subscriptions over HTTP: each account sees its own, by its key.
+
+use std::sync::{Arc, PoisonError};
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use callweave_core::settings::Webhook;
+use callweave_core::time::Time;
+use callweave_core::webhook::SigningKey;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::edit::{self, EditError};
+use super::service::{Known, Shared};
+use super::store::{Change, Kept, StoreError};
+use super::stream;
+use super::subscription::Subscription;
+use super::worker::{Command, Told};
+
+/// Bodies of these routes: a subscription with its template fits.
+const BODY_BYTES_MAX: usize = 256 << 10;
+/// Attempts and dead letters that one answer lists.
+const LISTED_MAX: usize = 500;
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("no key was given, or one of no account: send one of the account's keys as `Authorization: Bearer KEY`")]
+    Key,
+    #[error("the account has no webhook called {0:?}")]
+    Unknown(String),
+    #[error("the body is not what is asked for here: {0}")]
+    Body(String),
+    #[error("{0}")]
+    Wrong(String),
+    #[error("all {0} streams are taken: try again later")]
+    Full(usize),
+    #[error("it cannot be done now: {0}")]
+    Away(String),
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Refused {
+        Refused::Away(error.to_string())
+    }
+}
+
+impl From<EditError> for Refused {
+    fn from(error: EditError) -> Refused {
+        match error {
+            EditError::Wrong(mistakes) => Refused::Wrong(mistakes),
+            other => Refused::Away(other.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let (status, name) = match &self {
+            Refused::Key => (StatusCode::UNAUTHORIZED, "wrong-key"),
+            Refused::Unknown(_) => (StatusCode::NOT_FOUND, "not-found"),
+            Refused::Body(_) => (StatusCode::BAD_REQUEST, "bad-body"),
+            Refused::Wrong(_) => (StatusCode::UNPROCESSABLE_ENTITY, "wrong"),
+            Refused::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Refused::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "away"),
+        };
+        let body = json!({
+            "type": format!("urn:callweave:problem:{name}"),
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": self.to_string(),
+        });
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+    }
+}
+
+type Answered = Result<Json<Value>, Refused>;
+type Here = State<Arc<Shared>>;
+
+pub fn routes(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/v1/webhooks", get(list).post(put))
+        .route("/v1/webhooks/{name}", get(one).delete(remove))
+        .route("/v1/webhooks/{name}/secret", get(secret))
+        .route("/v1/webhooks/{name}/attempts", get(attempts))
+        .route("/v1/webhooks/{name}/dead", get(dead))
+        .route("/v1/webhooks/{name}/test", post(test))
+        .route("/v1/webhooks/{name}/resend", post(resend))
+        .route("/v1/webhooks/{name}/enable", post(enable))
+        .route("/v1/stream", get(stream::get))
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(shared)
+}
+
+/// The account of a request's key.
+pub fn account_of(shared: &Shared, headers: &HeaderMap) -> Result<Arc<str>, Refused> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text("authorization").and_then(|value| value.split_once(' '));
+    let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, key)| key);
+    let key = bearer.or_else(|| text("x-callweave-key")).map(str::trim).ok_or(Refused::Key)?;
+    shared.keys.find(key).map(|caller| caller.account.clone()).ok_or(Refused::Key)
+}
+
+fn find(shared: &Shared, headers: &HeaderMap, name: &str) -> Result<(Arc<str>, Known), Refused> {
+    let account = account_of(shared, headers)?;
+    shared.known(&account, name).ok_or_else(|| Refused::Unknown(name.chars().take(64).collect()))
+}
+
+fn parsed<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|error| Refused::Body(error.to_string()))
+}
+
+/// What is shown of a subscription: no secret, and no header's value.
+async fn shown(shared: &Shared, of: &Arc<str>, known: &Known) -> Answered {
+    let (waiting, dead) = shared.tools.store.counts(of).await?;
+    let place = shared.tools.store.start(of).await?.place;
+    let last = shared.tools.moments.last_sequence(0).await.map_err(|error| Refused::Away(error.to_string()))?;
+    let state = match known {
+        Known { broken: Some(_), .. } => "broken",
+        Known { stopped: Some(_), .. } => "stopped",
+        Known { webhook: Webhook { enabled: false, .. }, .. } => "off",
+        _ => "on",
+    };
+    let webhook = &known.webhook;
+    Ok(Json(json!({
+        "name": webhook.name,
+        "url": webhook.url,
+        "moments": webhook.moments,
+        "filter": webhook.filter,
+        "fields": webhook.fields,
+        "body": webhook.body,
+        "encoding": webhook.encoding,
+        "headers": webhook.headers.keys().collect::<Vec<_>>(),
+        "secret_file": webhook.secret_file,
+        "connect_seconds": webhook.connect_seconds,
+        "answer_seconds": webhook.answer_seconds,
+        "enabled": webhook.enabled,
+        "ordered": webhook.ordered,
+        "state": state,
+        "reason": known.broken.as_ref().or(known.stopped.as_ref()),
+        "unread": place.map(|place| last.saturating_sub(place)),
+        "waiting": waiting,
+        "dead": dead,
+    })))
+}
+
+async fn list(State(shared): Here, headers: HeaderMap) -> Answered {
+    let account = account_of(&shared, &headers)?;
+    let all: Vec<(Arc<str>, Known)> = {
+        let known = shared.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().filter(|(_, it)| it.account == account).map(|(of, it)| (of.clone(), it.clone())).collect()
+    };
+    let mut webhooks = Vec::new();
+    for (of, known) in &all {
+        webhooks.push(shown(&shared, of, known).await?.0);
+    }
+    Ok(Json(json!({ "webhooks": webhooks })))
+}
+
+async fn one(State(shared): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
+    let (of, known) = find(&shared, &headers, &name)?;
+    shown(&shared, &of, &known).await
+}
+
+/// Makes a subscription, or changes the one of its name.
+async fn put(State(shared): Here, headers: HeaderMap, body: axum::body::Bytes) -> Answered {
+    let account = account_of(&shared, &headers)?;
+    let webhook: Webhook = parsed(&body)?;
+    Subscription::new(&account, &webhook, &shared.secrets).map_err(|error| Refused::Wrong(error.to_string()))?;
+    edit::change(&shared, &account, |settings| {
+        settings.webhooks.retain(|it| it.name != webhook.name);
+        settings.webhooks.push(webhook.clone());
+    })
+    .await?;
+    Ok(Json(json!({ "name": webhook.name })))
+}
+
+async fn remove(State(shared): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
+    let (_, known) = find(&shared, &headers, &name)?;
+    edit::change(&shared, &known.account, |settings| settings.webhooks.retain(|it| it.name != name)).await?;
+    Ok(Json(json!({ "removed": name })))
+}
+
+/// What the receiver verifies with.
+async fn secret(State(shared): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
+    let (of, known) = find(&shared, &headers, &name)?;
+    let texts = shared.secrets.texts(&of, &known.webhook).map_err(|error| Refused::Wrong(error.to_string()))?;
+    let verifier = |text: &String| SigningKey::parse(text).ok().map(|key| key.public().unwrap_or_else(|| text.clone()));
+    Ok(Json(json!({ "secrets": texts.iter().filter_map(verifier).collect::<Vec<_>>() })))
+}
+
+async fn attempts(State(shared): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
+    let (of, _) = find(&shared, &headers, &name)?;
+    Ok(Json(json!({ "attempts": shared.tools.store.attempts(&of, LISTED_MAX).await? })))
+}
+
+#[derive(Deserialize)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+/// A page of dead letters; the next begins after the last one's `sequence`.
+async fn dead(
+    State(shared): Here,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    Query(from): Query<After>,
+) -> Answered {
+    let (of, _) = find(&shared, &headers, &name)?;
+    let dead = shared.tools.store.dead(&of, from.after, LISTED_MAX).await?;
+    let shown = dead.into_iter().map(|(sequence, dead)| {
+        let event: Map<String, Value> = serde_json::from_str(&dead.kept.event).unwrap_or_default();
+        json!({
+            "sequence": sequence,
+            "moment": event.get("type"),
+            "moment_id": event.get("id"),
+            "subject": event.get("subject"),
+            "time": event.get("time"),
+            "given_up": Time(dead.given_up).to_string(),
+            "attempts": dead.kept.failed,
+            "reason": dead.reason,
+        })
+    });
+    Ok(Json(json!({ "dead": shown.collect::<Vec<_>>() })))
+}
+
+/// Sends a made-up moment, once and now.
+async fn test(State(shared): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
+    let (of, known) = find(&shared, &headers, &name)?;
+    let subscription = Subscription::new(&known.account, &known.webhook, &shared.secrets);
+    let subscription = subscription.map_err(|error| Refused::Wrong(error.to_string()))?;
+    let now = (shared.tools.clock)();
+    let told = sample(&known.account, now).ok_or_else(|| Refused::Away("no sample".to_owned()))?;
+    let (_, attempt) = told.deliver(&subscription, &shared.tools, 0).await;
+    shared.tools.store.commit(&of, vec![Change::Attempt(attempt.clone())]).await?;
+    Ok(Json(json!({ "attempt": attempt })))
+}
+
+/// A call that never was, from and to numbers that are nobody's.
+fn sample(account: &str, now: Time) -> Option<Told> {
+    let id = uuid::Uuid::new_v4();
+    let mut data: Map<String, Value> = crate::lake::json::schema(crate::lake::TableName::Calls)
+        .fields()
+        .iter()
+        .map(|field| (field.name().clone(), Value::Null))
+        .collect();
+    for (name, value) in [
+        ("account", json!(account)),
+        ("date", json!(now.date().to_string())),
+        ("call_id", json!(format!("test-{id}"))),
+        ("started_at", json!(now.to_string())),
+        ("direction", json!("inbound")),
+        ("caller", json!("+12025550143")),
+        ("tracking_number", json!("+12025550100")),
+        ("attribution_method", json!("none")),
+        ("talk_seconds", json!(0.0)),
+        ("revision", json!(0)),
+        ("changes", json!([])),
+    ] {
+        data.insert(name.to_owned(), value);
+    }
+    let event = json!({
+        "specversion": "1.0", "id": format!("test:{id}"), "source": format!("callweave/{account}"), "type": "call.started",
+        "time": now.to_string(), "subject": format!("test-{id}"), "datacontenttype": "application/json", "account": account,
+        "test": true, "data": data,
+    });
+    Told::read(event.to_string(), now)
+}
+
+/// Which dead letters are sent again: those named, those of a span of the log, or all.
+#[derive(Deserialize)]
+struct Wanted {
+    sequences: Option<Vec<u64>>,
+    from: Option<u64>,
+    to: Option<u64>,
+}
+
+async fn resend(
+    State(shared): Here,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    body: axum::body::Bytes,
+) -> Answered {
+    let (of, known) = find(&shared, &headers, &name)?;
+    let wanted: Wanted = if body.is_empty() { parsed(b"{}")? } else { parsed(&body)? };
+    let span = wanted.from.unwrap_or(0)..=wanted.to.unwrap_or(u64::MAX);
+    let (store, now) = (&shared.tools.store, (shared.tools.clock)());
+    let (mut after, mut sent) = (span.start().saturating_sub(1), 0);
+    loop {
+        let page = store.dead(&of, after, LISTED_MAX).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = *last;
+        for (sequence, dead) in page {
+            let named = wanted.sequences.as_ref().is_none_or(|all| all.contains(&sequence));
+            if !span.contains(&sequence) || !named {
+                continue;
+            }
+            let kept = Kept { failed: 0, due: now.0, ..dead.kept };
+            let call = kept.call;
+            store.commit(&of, vec![Change::Revive(sequence, kept)]).await?;
+            // A worker that is not there finds it on disk when it begins.
+            if let Some(commands) = &known.commands {
+                let _ = commands.send(Command::Revived { sequence, call }).await;
+            }
+            sent += 1;
+        }
+    }
+    Ok(Json(json!({ "resent": sent })))
+}
+
+/// Goes on where it was stopped by the receiver's wish.
+async fn enable(State(shared): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
+    let (of, _) = find(&shared, &headers, &name)?;
+    shared.tools.store.commit(&of, vec![Change::Go]).await?;
+    shared.look.send_modify(|count| *count += 1);
+    Ok(Json(json!({ "enabled": name })))
+}

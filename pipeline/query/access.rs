@@ -1,0 +1,345 @@
+//! Whose rows a login sees, and what of them.
+//!
+//! [`Barrier`] stands between a stored table and everything that is asked of it. Its plan is a leaf: no rule of the engine
+//! looks behind it, so that no condition of an asker is evaluated on a row of somebody else, where an error, a duration or
+//! the count of rows of `EXPLAIN ANALYZE` would tell of it. Conditions that cannot fail are handed down as hints for
+//! passing over files, and stand above the barrier all the same.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringBuilder, new_null_array,
+};
+use datafusion::arrow::compute::kernels::cmp::eq;
+use datafusion::arrow::compute::{cast, filter_record_batch};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Column, DataFusionError, Result, ScalarValue};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType, col, lit};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+};
+use futures::StreamExt;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::error::QueryError;
+
+const ACCOUNT: &str = "account";
+
+/// What a login sees.
+#[derive(Debug, Clone)]
+pub struct Access {
+    pub account: Arc<str>,
+    /// Where it is there, people are hidden: see [`hidden`].
+    pub mask: Option<MaskKey>,
+}
+
+/// What pseudonyms are made with: without it nobody can try all numbers that there are.
+#[derive(Clone)]
+pub struct MaskKey(Arc<[u8]>);
+
+impl MaskKey {
+    pub fn new(bytes: &[u8]) -> MaskKey {
+        MaskKey(bytes.into())
+    }
+
+    /// A name that is the same wherever this account's rows have the same text, and tells nothing else: 64 bits of an
+    /// HMAC-SHA-256 (RFC 2104).
+    fn pseudonym(&self, account: &str, text: &str) -> String {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return HIDDEN.to_owned() };
+        mac.update(account.as_bytes());
+        mac.update(&[0]);
+        mac.update(text.as_bytes());
+        let hash = mac.finalize().into_bytes();
+        hash.iter().take(8).fold(String::from("person-"), |text, byte| format!("{text}{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for MaskKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// What stands where no pseudonym can be made.
+const HIDDEN: &str = "hidden";
+/// A withheld number is nobody's.
+const ANONYMOUS: &str = callweave_core::phone::ANONYMOUS;
+
+/// What becomes of a column that is hidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hide {
+    /// Each person has a name of their own, so that they can still be counted and joined.
+    Pseudonym,
+    /// Nothing is left.
+    Empty,
+}
+
+/// The columns that name people or hold what they said, by table: phone numbers, network addresses, free text, recordings,
+/// and the bytes of events that could not be used.
+pub(super) fn hidden(table: &str, column: &str) -> Option<Hide> {
+    match (table, column) {
+        ("calls", "caller") | ("deals", "phone") => Some(Hide::Pseudonym),
+        ("calls", "recording_url")
+        | ("page_views", "ip" | "user_id" | "client_id")
+        | ("web_events", "properties")
+        | ("notes", "comment")
+        | ("transcripts", "segments")
+        | ("rejected", "raw" | "reason") => Some(Hide::Empty),
+        _ => None,
+    }
+}
+
+/// A stored table as one login sees it.
+#[derive(Debug)]
+pub struct Barrier {
+    table: Arc<str>,
+    stored: Arc<dyn TableProvider>,
+    access: Arc<Access>,
+    account: usize,
+}
+
+impl Barrier {
+    /// # Errors
+    /// The table has no accounts: nobody's rows can be told from others'.
+    pub fn new(table: &str, stored: Arc<dyn TableProvider>, access: Arc<Access>) -> Result<Barrier, QueryError> {
+        let account = stored.schema().index_of(ACCOUNT).map_err(|error| QueryError::engine(error.into()))?;
+        Ok(Barrier { table: table.into(), stored, access, account })
+    }
+
+    fn hides(&self, column: &str) -> Option<Hide> {
+        self.access.mask.as_ref().and_then(|_| hidden(&self.table, column))
+    }
+
+    /// Whether a condition may be looked at below the barrier: it can neither fail nor tell what is hidden.
+    fn is_harmless(&self, filter: &Expr) -> bool {
+        let plain = |expr: &Expr| matches!(expr, Expr::Column(Column { name, .. }) if self.hides(name).is_none());
+        let fixed = |expr: &Expr| matches!(expr, Expr::Literal(..));
+        match filter {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
+                self.is_harmless(left) && self.is_harmless(right)
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                matches!(
+                    op,
+                    Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq
+                ) && ((plain(left) && fixed(right)) || (fixed(left) && plain(right)))
+            }
+            Expr::Between(it) => plain(&it.expr) && fixed(&it.low) && fixed(&it.high),
+            Expr::InList(it) => plain(&it.expr) && it.list.iter().all(fixed),
+            Expr::IsNull(it) | Expr::IsNotNull(it) => plain(it),
+            _ => false,
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for Barrier {
+    fn schema(&self) -> SchemaRef {
+        self.stored.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let may = |filter: &&Expr| match self.is_harmless(filter) {
+            true => TableProviderFilterPushDown::Inexact,
+            false => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(may).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = self.stored.schema();
+        let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
+        let mut read = wanted.clone();
+        let account = read.iter().position(|column| *column == self.account).unwrap_or_else(|| {
+            read.push(self.account);
+            read.len() - 1
+        });
+        let mine = col(ACCOUNT).eq(lit(&*self.access.account));
+        let hints: Vec<Expr> =
+            filters.iter().filter(|filter| self.is_harmless(filter)).cloned().chain([mine]).collect();
+        let stored = self.stored.scan(state, Some(&read), &hints, None).await?;
+        let hides = wanted.iter().map(|column| self.hides(schema.field(*column).name())).collect();
+        let shown = Arc::new(schema.project(&wanted)?);
+        Ok(Arc::new(BarrierExec::new(Arc::clone(&self.table), stored, Arc::clone(&self.access), account, hides, shown)))
+    }
+}
+
+#[derive(Debug)]
+struct BarrierExec {
+    table: Arc<str>,
+    stored: Arc<dyn ExecutionPlan>,
+    seer: Arc<Seer>,
+    properties: Arc<PlanProperties>,
+}
+
+/// What is done to each batch.
+#[derive(Debug)]
+struct Seer {
+    access: Arc<Access>,
+    /// Where the account stands in what is read.
+    account: usize,
+    /// For each column that is shown; they come first in what is read.
+    hides: Vec<Option<Hide>>,
+    shown: SchemaRef,
+}
+
+impl BarrierExec {
+    fn new(
+        table: Arc<str>,
+        stored: Arc<dyn ExecutionPlan>,
+        access: Arc<Access>,
+        account: usize,
+        hides: Vec<Option<Hide>>,
+        shown: SchemaRef,
+    ) -> BarrierExec {
+        let properties = Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&shown)),
+            Partitioning::UnknownPartitioning(stored.output_partitioning().partition_count()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        ));
+        BarrierExec { table, stored, seer: Arc::new(Seer { access, account, hides, shown }), properties }
+    }
+}
+
+impl DisplayAs for BarrierExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccountScan: table={}, account={}", self.table, self.seer.access.account)
+    }
+}
+
+impl ExecutionPlan for BarrierExec {
+    fn name(&self) -> &str {
+        "AccountScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    /// None: nothing looks behind it.
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let seer = Arc::clone(&self.seer);
+        let rows = self.stored.execute(partition, context)?.map(move |batch| seer.see(&batch?));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.seer.shown), rows)))
+    }
+}
+
+impl Seer {
+    fn see(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let accounts = cast(batch.column(self.account), &DataType::Utf8)?;
+        let mine = ScalarValue::Utf8(Some(self.access.account.to_string())).to_scalar()?;
+        let mine = filter_record_batch(batch, &eq(&accounts, &mine)?)?;
+        let columns = self.hides.iter().zip(self.shown.fields()).zip(mine.columns());
+        let columns: Result<Vec<ArrayRef>> = columns
+            .map(|((hide, field), column)| match hide {
+                None if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+                None => Ok(cast(column, field.data_type())?),
+                Some(Hide::Empty) => Ok(new_null_array(field.data_type(), column.len())),
+                Some(Hide::Pseudonym) => Ok(cast(&self.pseudonyms(column)?, field.data_type())?),
+            })
+            .collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(mine.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.shown), columns?, &options)?)
+    }
+
+    fn pseudonyms(&self, column: &ArrayRef) -> Result<ArrayRef, DataFusionError> {
+        let texts = cast(column, &DataType::Utf8)?;
+        let texts = texts.as_string::<i32>();
+        // A person calls more than once.
+        let mut known: HashMap<&str, String> = HashMap::new();
+        let mut names = StringBuilder::with_capacity(texts.len(), texts.len() * 23);
+        for text in texts {
+            match text {
+                None => names.append_null(),
+                Some(ANONYMOUS) => names.append_value(ANONYMOUS),
+                Some(text) => names.append_value(known.entry(text).or_insert_with(|| match &self.access.mask {
+                    Some(key) => key.pseudonym(&self.access.account, text),
+                    None => HIDDEN.to_owned(),
+                })),
+            }
+        }
+        Ok(Arc::new(names.finish()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::column::Erase;
+    use crate::lake::table::TableName;
+
+    /// What is erased of a person is hidden from those who must not see people, unless it is here.
+    const SHOWN: [(&str, &str); 8] = [
+        ("calls", "click_id"),
+        ("calls", "city"),
+        ("sessions", "click_id"),
+        ("sessions", "city"),
+        ("page_views", "city"),
+        ("page_views", "click_id"),
+        ("page_views", "user_agent"),
+        ("page_views", "title"),
+    ];
+
+    #[test]
+    fn what_names_people_is_hidden() {
+        for table in TableName::ALL {
+            for column in table.definition().columns {
+                let name = (table.name(), column.name);
+                let hide = hidden(table.name(), column.name);
+                match column.erase {
+                    Erase::Phone => assert_eq!(hide, Some(Hide::Pseudonym), "{name:?}"),
+                    Erase::Null if SHOWN.contains(&name) => assert_eq!(hide, None, "{name:?}"),
+                    Erase::Null => assert_eq!(hide, Some(Hide::Empty), "{name:?}"),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pseudonyms_tell_people_apart_and_nothing_else() {
+        let key = MaskKey::new(b"a key");
+        let one = key.pseudonym("acme", "+14155550123");
+        assert_eq!(one, key.pseudonym("acme", "+14155550123"));
+        assert_ne!(one, key.pseudonym("acme", "+14155550124"));
+        assert_ne!(one, key.pseudonym("beta", "+14155550123"));
+        assert_ne!(one, MaskKey::new(b"another").pseudonym("acme", "+14155550123"));
+        assert!(one.starts_with("person-") && one.len() == 23, "{one}");
+    }
+}

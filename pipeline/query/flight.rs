@@ -1,0 +1,566 @@
+//! Arrow Flight SQL: logins by handshake and bearer token, what there is ([`about`]), queries and prepared statements.
+//!
+//! Text is sent as `Utf8`: not every client knows views and dictionaries.
+
+mod about;
+mod kept;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::error::FlightError;
+use arrow_flight::flight_service_server::FlightServiceServer;
+use arrow_flight::sql::server::{FlightSqlService, PeekableFlightDataStream};
+use arrow_flight::sql::{
+    ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
+    ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, CommandGetCatalogs,
+    CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
+    CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
+    CommandPreparedStatementQuery, CommandStatementQuery, DoPutPreparedStatementResult, ProstMessageExt, SqlInfo,
+    TicketStatementQuery,
+};
+use arrow_flight::{
+    Action, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, IpcMessage, SchemaAsIpc,
+    Ticket,
+};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::ipc::writer::IpcWriteOptions;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::dataframe::DataFrame;
+use datafusion::sql::parser::Statement;
+use futures::{Stream, StreamExt, TryStreamExt};
+use prost::Message;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::metadata::MetadataMap;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::error::QueryError;
+use super::format::{plain_batch, plain_schema};
+use super::logins::{Logins, Reader};
+use super::session::Scene;
+use kept::Kept;
+
+/// `ActionCancelQueryResult.CancelResult` of Flight SQL's definition.
+const CANCELLED: i32 = 1;
+const NOT_CANCELLABLE: i32 = 3;
+/// Values of one prepared statement.
+const PARAMETERS_BYTES_MAX: usize = 4 << 20;
+
+/// The server.
+pub struct Flight {
+    logins: Arc<Logins>,
+    tokens: Kept<Token>,
+    prepared: Kept<Prepared>,
+    running: Arc<Kept<CancellationToken>>,
+}
+
+/// Who a token is of. The login is looked up whenever it is used.
+#[derive(Clone)]
+struct Token {
+    user: String,
+    account: Arc<str>,
+}
+
+#[derive(Clone)]
+struct Prepared {
+    sql: String,
+    account: Arc<str>,
+    user: String,
+    values: Option<Vec<ScalarValue>>,
+}
+
+impl Flight {
+    pub fn new(logins: Arc<Logins>) -> Flight {
+        Flight { logins, tokens: Kept::new(), prepared: Kept::new(), running: Arc::new(Kept::new()) }
+    }
+
+    /// Serves until `shutdown`. `tls`: certificates and key, as PEM.
+    ///
+    /// # Errors
+    /// The certificate cannot be used, or the socket broke.
+    pub async fn serve(
+        self,
+        socket: TcpListener,
+        tls: Option<(Vec<u8>, Vec<u8>)>,
+        shutdown: CancellationToken,
+    ) -> Result<(), tonic::transport::Error> {
+        let mut server = Server::builder();
+        if let Some((certificate, key)) = tls {
+            server = server.tls_config(ServerTlsConfig::new().identity(Identity::from_pem(certificate, key)))?;
+        }
+        let service = FlightServiceServer::new(self);
+        server.add_service(service).serve_with_incoming_shutdown(TcpIncoming::from(socket), shutdown.cancelled()).await
+    }
+
+    /// Who asks: by a token of the handshake, or by name and password with each call.
+    async fn reader(&self, metadata: &MetadataMap) -> Result<Arc<Reader>, Status> {
+        let none =
+            || Status::unauthenticated("log in by handshake, or with `authorization: Basic`, as USER@ACCOUNT or USER");
+        let value = metadata.get("authorization").and_then(|value| value.to_str().ok()).ok_or_else(none)?;
+        let (scheme, rest) = value.split_once(' ').ok_or_else(none)?;
+        if scheme.eq_ignore_ascii_case("bearer") {
+            let over = || Status::unauthenticated("the token is unknown or too old: log in again");
+            let token = self.tokens.get(rest.trim()).ok_or_else(over)?;
+            return self.logins.find(&token.user, Some(&token.account)).await.ok_or_else(over);
+        }
+        let (user, password) = basic(value).ok_or_else(none)?;
+        let wrong = || Status::unauthenticated("the user or the password is wrong");
+        self.logins.enter(&user, None, &password).await.ok_or_else(wrong)
+    }
+
+    /// Plans one statement in a scene of its own.
+    async fn plan(
+        &self,
+        reader: &Reader,
+        sql: &str,
+        bounded: Option<CancellationToken>,
+    ) -> Result<(Scene, DataFrame), Status> {
+        let statement = one(reader.session.admit(sql).map_err(status)?).map_err(status)?;
+        let bounds = match bounded {
+            Some(cancel) => Some(reader.bounds(None, None, cancel).await.map_err(status)?),
+            None => None,
+        };
+        let scene = reader.session.scene_within(&[&statement], bounds).await.map_err(status)?;
+        let frame = scene.plan(statement, sql).await.map_err(status)?;
+        Ok((scene, frame))
+    }
+
+    async fn answer(&self, reader: &Reader, sql: &str, values: Option<Vec<ScalarValue>>, name: String) -> Reply {
+        let cancel = CancellationToken::new();
+        let (scene, mut frame) = self.plan(reader, sql, Some(cancel.clone())).await?;
+        if let Some(values) = values {
+            let values = ParamValues::from(values);
+            frame = frame.with_param_values(values).map_err(|error| status(QueryError::from_engine(error, sql)))?;
+        }
+        let answer = scene.run(frame, sql).await.map_err(status)?;
+        self.running.put(name.clone(), cancel.clone());
+        let schema = plain_schema(&answer.schema);
+        let (to, text) = (Arc::clone(&schema), sql.to_owned());
+        let rows = answer.rows.map(move |batch| {
+            let batch = batch.map_err(|error| status(QueryError::from_engine(error, &text)))?;
+            plain_batch(&batch, &to).map_err(|error| Status::internal(error.to_string()))
+        });
+        let rows =
+            Guarded { rows: Box::pin(rows), _guard: cancel.drop_guard(), running: Arc::clone(&self.running), name };
+        Ok(Response::new(encoded(schema, rows)))
+    }
+
+    /// The way to one batch about what there is.
+    async fn about_info(
+        &self,
+        query: &impl ProstMessageExt,
+        batch: &RecordBatch,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        self.reader(request.metadata()).await?;
+        info(query, &batch.schema(), request.into_inner())
+    }
+
+    async fn about(&self, batch: RecordBatch, request: Request<Ticket>) -> Reply {
+        self.reader(request.metadata()).await?;
+        one_batch(batch)
+    }
+
+    /// A prepared statement, if it is this login's.
+    fn prepared_of(&self, reader: &Reader, handle: &[u8]) -> Result<(String, Prepared), Status> {
+        let name = String::from_utf8_lossy(handle).into_owned();
+        let prepared = self.prepared.get(&name);
+        let prepared = prepared.filter(|it| it.account == reader.account && it.user == reader.login.name);
+        Ok((name, prepared.ok_or_else(|| Status::not_found("there is no such prepared statement: prepare it again"))?))
+    }
+}
+
+type Rows = Pin<Box<dyn Stream<Item = Result<arrow_flight::FlightData, Status>> + Send>>;
+type Reply = Result<Response<Rows>, Status>;
+
+/// Rows of a query that is cancelled when nobody reads them any more.
+struct Guarded {
+    rows: Pin<Box<dyn Stream<Item = Result<RecordBatch, Status>> + Send>>,
+    _guard: DropGuard,
+    running: Arc<Kept<CancellationToken>>,
+    name: String,
+}
+
+impl Stream for Guarded {
+    type Item = Result<RecordBatch, Status>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.rows.poll_next_unpin(context)
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.running.take(&self.name);
+    }
+}
+
+fn encoded(schema: SchemaRef, rows: impl Stream<Item = Result<RecordBatch, Status>> + Send + 'static) -> Rows {
+    let rows = rows.map_err(|status| FlightError::Tonic(Box::new(status)));
+    let data = FlightDataEncoderBuilder::new().with_schema(schema).build(rows);
+    Box::pin(data.map_err(Status::from))
+}
+
+fn one_batch(batch: RecordBatch) -> Reply {
+    let schema = batch.schema();
+    Ok(Response::new(encoded(schema, futures::stream::once(async move { Ok(batch) }))))
+}
+
+fn one(mut statements: Vec<Statement>) -> Result<Statement, QueryError> {
+    match (statements.pop(), statements.len()) {
+        (Some(statement), 0) => Ok(statement),
+        (None, _) => Err(QueryError::NoQuery),
+        (_, more) => Err(QueryError::OneStatement { count: more + 1, format: "Flight SQL" }),
+    }
+}
+
+/// An error as gRPC has it.
+fn status(error: QueryError) -> Status {
+    let told = error.to_string();
+    match error.bound().unwrap_or(&error) {
+        QueryError::Sql(_) | QueryError::NoQuery | QueryError::OneStatement { .. } => Status::invalid_argument(told),
+        QueryError::Refused { .. } => Status::permission_denied(told),
+        QueryError::TimeUp { .. } => Status::deadline_exceeded(told),
+        QueryError::Cancelled => Status::cancelled(told),
+        QueryError::Memory { .. } | QueryError::TooManyRows { .. } | QueryError::TooLong { .. } => {
+            Status::resource_exhausted(told)
+        }
+        QueryError::Busy { .. } => Status::unavailable(told),
+        QueryError::Engine(inner) if super::error::is_of_data(inner) => Status::invalid_argument(told),
+        _ => Status::internal(told),
+    }
+}
+
+/// `Basic BASE64` (RFC 7617).
+fn basic(value: &str) -> Option<(String, String)> {
+    let (scheme, encoded) = value.split_once(' ')?;
+    let bytes = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let (user, password) = String::from_utf8(bytes).ok()?.split_once(':').map(|(a, b)| (a.to_owned(), b.to_owned()))?;
+    Some((user, password))
+}
+
+/// The way to what a command asks for: it is asked again with the ticket.
+fn info(
+    command: &impl ProstMessageExt,
+    schema: &Schema,
+    descriptor: FlightDescriptor,
+) -> Result<Response<FlightInfo>, Status> {
+    let ticket = Ticket { ticket: command.as_any().encode_to_vec().into() };
+    let info = FlightInfo::new()
+        .try_with_schema(schema)
+        .map_err(|error| Status::internal(error.to_string()))?
+        .with_endpoint(FlightEndpoint::new().with_ticket(ticket))
+        .with_descriptor(descriptor);
+    Ok(Response::new(info))
+}
+
+fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
+    let message: Result<IpcMessage, _> = SchemaAsIpc::new(schema, &IpcWriteOptions::default()).try_into();
+    Ok(message.map_err(|error: datafusion::arrow::error::ArrowError| Status::internal(error.to_string()))?.0)
+}
+
+/// A name of its own before the text, so that the same text asked twice can be cancelled apart.
+fn handle(sql: &str) -> Bytes {
+    format!("{}:{sql}", uuid::Uuid::new_v4().simple()).into()
+}
+
+fn of_handle(handle: &[u8]) -> Result<(String, String), Status> {
+    let text = std::str::from_utf8(handle).ok().and_then(|text| text.split_once(':'));
+    let (name, sql) = text.ok_or_else(|| Status::invalid_argument("the ticket is not one of this server's"))?;
+    Ok((name.to_owned(), sql.to_owned()))
+}
+
+#[tonic::async_trait]
+impl FlightSqlService for Flight {
+    type FlightService = Flight;
+
+    async fn do_handshake(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>>, Status> {
+        let reader = self.reader(request.metadata()).await?;
+        let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        self.tokens.put(token.clone(), Token { user: reader.login.name.clone(), account: Arc::clone(&reader.account) });
+        let answer = HandshakeResponse { protocol_version: 0, payload: token.clone().into() };
+        let mut response: Response<Pin<Box<dyn Stream<Item = _> + Send>>> =
+            Response::new(Box::pin(futures::stream::once(async move { Ok(answer) })));
+        let value = format!("Bearer {token}").parse().map_err(|_| Status::internal("a token that is no header"))?;
+        response.metadata_mut().insert("authorization", value);
+        Ok(response)
+    }
+
+    async fn get_flight_info_statement(
+        &self,
+        query: CommandStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let reader = self.reader(request.metadata()).await?;
+        let (_, frame) = self.plan(&reader, &query.query, None).await?;
+        let ticket = TicketStatementQuery { statement_handle: handle(&query.query) };
+        info(&ticket, &plain_schema(frame.schema().inner()), request.into_inner())
+    }
+
+    async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Reply {
+        let reader = self.reader(request.metadata()).await?;
+        let (name, sql) = of_handle(&ticket.statement_handle)?;
+        self.answer(&reader, &sql, None, name).await
+    }
+
+    async fn do_action_create_prepared_statement(
+        &self,
+        query: ActionCreatePreparedStatementRequest,
+        request: Request<Action>,
+    ) -> Result<ActionCreatePreparedStatementResult, Status> {
+        let reader = self.reader(request.metadata()).await?;
+        let (_, frame) = self.plan(&reader, &query.query, None).await?;
+        let types = frame.logical_plan().get_parameter_types();
+        let types = types.map_err(|error| status(QueryError::from_engine(error, &query.query)))?;
+        let mut names: Vec<(usize, String, DataType)> = types
+            .into_iter()
+            .map(|(name, kind)| {
+                (name.trim_start_matches('$').parse().unwrap_or(0), name, kind.unwrap_or(DataType::Utf8))
+            })
+            .collect();
+        names.sort_by_key(|(at, ..)| *at);
+        let parameters: Vec<Field> = names.into_iter().map(|(_, name, kind)| Field::new(name, kind, true)).collect();
+        let name = uuid::Uuid::new_v4().simple().to_string();
+        let prepared = Prepared {
+            sql: query.query,
+            account: Arc::clone(&reader.account),
+            user: reader.login.name.clone(),
+            values: None,
+        };
+        self.prepared.put(name.clone(), prepared);
+        Ok(ActionCreatePreparedStatementResult {
+            prepared_statement_handle: name.into(),
+            dataset_schema: schema_bytes(&plain_schema(frame.schema().inner()))?,
+            parameter_schema: schema_bytes(&plain_schema(&Arc::new(Schema::new(parameters))))?,
+        })
+    }
+
+    async fn do_put_prepared_statement_query(
+        &self,
+        query: CommandPreparedStatementQuery,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<DoPutPreparedStatementResult, Status> {
+        let reader = self.reader(request.metadata()).await?;
+        let (name, mut prepared) = self.prepared_of(&reader, &query.prepared_statement_handle)?;
+        let data = request.into_inner().map_err(|status| FlightError::Tonic(Box::new(status)));
+        let mut batches = arrow_flight::decode::FlightRecordBatchStream::new_from_flight_data(data);
+        let mut values = None;
+        while let Some(batch) = batches.next().await {
+            let batch = batch.map_err(Status::from)?;
+            let is_second = values.is_some() && batch.num_rows() > 0;
+            if is_second || batch.num_rows() > 1 {
+                return Err(Status::invalid_argument("give one row of values: a statement is run once for each call"));
+            }
+            if batch.get_array_memory_size() > PARAMETERS_BYTES_MAX {
+                return Err(Status::resource_exhausted("the values take more than 4 MiB: give shorter ones"));
+            }
+            if batch.num_rows() == 1 {
+                let row: Result<Vec<ScalarValue>, _> =
+                    batch.columns().iter().map(|column| ScalarValue::try_from_array(column, 0)).collect();
+                values = Some(row.map_err(|error| Status::invalid_argument(error.to_string()))?);
+            }
+        }
+        prepared.values = values;
+        self.prepared.put(name.clone(), prepared);
+        Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(name.into()) })
+    }
+
+    async fn get_flight_info_prepared_statement(
+        &self,
+        query: CommandPreparedStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let reader = self.reader(request.metadata()).await?;
+        let (_, prepared) = self.prepared_of(&reader, &query.prepared_statement_handle)?;
+        let (_, frame) = self.plan(&reader, &prepared.sql, None).await?;
+        info(&query, &plain_schema(frame.schema().inner()), request.into_inner())
+    }
+
+    async fn do_get_prepared_statement(&self, query: CommandPreparedStatementQuery, request: Request<Ticket>) -> Reply {
+        let reader = self.reader(request.metadata()).await?;
+        let (name, prepared) = self.prepared_of(&reader, &query.prepared_statement_handle)?;
+        self.answer(&reader, &prepared.sql, prepared.values, name).await
+    }
+
+    async fn do_action_close_prepared_statement(
+        &self,
+        query: ActionClosePreparedStatementRequest,
+        request: Request<Action>,
+    ) -> Result<(), Status> {
+        let reader = self.reader(request.metadata()).await?;
+        if let Ok((name, _)) = self.prepared_of(&reader, &query.prepared_statement_handle) {
+            self.prepared.take(&name);
+        }
+        Ok(())
+    }
+
+    async fn do_action_cancel_query(
+        &self,
+        query: ActionCancelQueryRequest,
+        request: Request<Action>,
+    ) -> Result<ActionCancelQueryResult, Status> {
+        self.reader(request.metadata()).await?;
+        let unknown = || Status::invalid_argument("the query is not one of this server's");
+        let info = FlightInfo::decode(query.info).map_err(|_| unknown())?;
+        let mut result = NOT_CANCELLABLE;
+        for ticket in info.endpoint.into_iter().filter_map(|endpoint| endpoint.ticket) {
+            let any = arrow_flight::sql::Any::decode(ticket.ticket).map_err(|_| unknown())?;
+            let name = match any.unpack::<TicketStatementQuery>() {
+                Ok(Some(ticket)) => of_handle(&ticket.statement_handle)?.0,
+                _ => continue,
+            };
+            if let Some(running) = self.running.get(&name) {
+                running.cancel();
+                result = CANCELLED;
+            }
+        }
+        Ok(ActionCancelQueryResult { result })
+    }
+
+    async fn get_flight_info_catalogs(
+        &self,
+        query: CommandGetCatalogs,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let batch = about::catalogs(query)?;
+        self.about_info(&query, &batch, request).await
+    }
+
+    async fn do_get_catalogs(&self, query: CommandGetCatalogs, request: Request<Ticket>) -> Reply {
+        self.about(about::catalogs(query)?, request).await
+    }
+
+    async fn get_flight_info_schemas(
+        &self,
+        query: CommandGetDbSchemas,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let batch = about::schemas(query.clone())?;
+        self.about_info(&query, &batch, request).await
+    }
+
+    async fn do_get_schemas(&self, query: CommandGetDbSchemas, request: Request<Ticket>) -> Reply {
+        self.about(about::schemas(query)?, request).await
+    }
+
+    async fn get_flight_info_table_types(
+        &self,
+        query: CommandGetTableTypes,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let batch = about::table_types(query)?;
+        self.about_info(&query, &batch, request).await
+    }
+
+    async fn do_get_table_types(&self, query: CommandGetTableTypes, request: Request<Ticket>) -> Reply {
+        self.about(about::table_types(query)?, request).await
+    }
+
+    async fn get_flight_info_sql_info(
+        &self,
+        query: CommandGetSqlInfo,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let batch = about::sql_info(query.clone())?;
+        self.about_info(&query, &batch, request).await
+    }
+
+    async fn do_get_sql_info(&self, query: CommandGetSqlInfo, request: Request<Ticket>) -> Reply {
+        self.about(about::sql_info(query)?, request).await
+    }
+
+    async fn get_flight_info_primary_keys(
+        &self,
+        query: CommandGetPrimaryKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let batch = about::primary_keys(query.clone())?;
+        self.about_info(&query, &batch, request).await
+    }
+
+    async fn do_get_primary_keys(&self, query: CommandGetPrimaryKeys, request: Request<Ticket>) -> Reply {
+        self.about(about::primary_keys(query)?, request).await
+    }
+
+    async fn get_flight_info_exported_keys(
+        &self,
+        query: CommandGetExportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let batch = about::exported_keys(query.clone())?;
+        self.about_info(&query, &batch, request).await
+    }
+
+    async fn do_get_exported_keys(&self, query: CommandGetExportedKeys, request: Request<Ticket>) -> Reply {
+        self.about(about::exported_keys(query)?, request).await
+    }
+
+    async fn get_flight_info_imported_keys(
+        &self,
+        query: CommandGetImportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let batch = about::imported_keys(query.clone())?;
+        self.about_info(&query, &batch, request).await
+    }
+
+    async fn do_get_imported_keys(&self, query: CommandGetImportedKeys, request: Request<Ticket>) -> Reply {
+        self.about(about::imported_keys(query)?, request).await
+    }
+
+    async fn get_flight_info_cross_reference(
+        &self,
+        query: CommandGetCrossReference,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let batch = about::cross_reference(query.clone())?;
+        self.about_info(&query, &batch, request).await
+    }
+
+    async fn do_get_cross_reference(&self, query: CommandGetCrossReference, request: Request<Ticket>) -> Reply {
+        self.about(about::cross_reference(query)?, request).await
+    }
+
+    async fn get_flight_info_xdbc_type_info(
+        &self,
+        query: CommandGetXdbcTypeInfo,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let batch = about::types(query)?;
+        self.about_info(&query, &batch, request).await
+    }
+
+    async fn do_get_xdbc_type_info(&self, query: CommandGetXdbcTypeInfo, request: Request<Ticket>) -> Reply {
+        self.about(about::types(query)?, request).await
+    }
+
+    async fn get_flight_info_tables(
+        &self,
+        query: CommandGetTables,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        self.reader(request.metadata()).await?;
+        info(&query, &query.clone().into_builder().schema(), request.into_inner())
+    }
+
+    async fn do_get_tables(&self, query: CommandGetTables, request: Request<Ticket>) -> Reply {
+        let reader = self.reader(request.metadata()).await?;
+        one_batch(about::tables(&reader.session, query).await?)
+    }
+
+    async fn register_sql_info(&self, _: i32, _: &SqlInfo) {}
+}

@@ -1,0 +1,237 @@
+//! Who may ask, by the settings in force: those of the configuration, and those that the log was told last.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use callweave_core::event::{Body, decode};
+use callweave_core::settings::{Login, Role};
+use callweave_core::time::Time;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::access::{Access, MaskKey};
+use super::bounds::Bounds;
+use super::error::QueryError;
+use super::session::QuerySession;
+use crate::config::{Account, Verifier};
+use crate::log::frame::Record;
+use crate::log::{Entry, Kind, SharedLog, Subject, partition_of};
+
+/// For so long what the log said counts as new.
+const FRESH_FOR: Duration = Duration::from_secs(2);
+/// A log that does not answer within this time leaves what was known.
+const READ_TIME: Duration = Duration::from_secs(1);
+
+/// The logins of all configured accounts.
+pub struct Logins {
+    log: Option<SharedLog>,
+    lake: QuerySession,
+    mask: MaskKey,
+    accounts: HashMap<Arc<str>, Known>,
+}
+
+struct Known {
+    /// Besides those of its settings.
+    own: Vec<Login>,
+    now: Mutex<Now>,
+    asking: tokio::sync::Mutex<()>,
+}
+
+struct Now {
+    looked: Option<Instant>,
+    since: Time,
+    sequence: u64,
+    readers: HashMap<String, Arc<Reader>>,
+}
+
+/// One login's way to the lake.
+pub struct Reader {
+    pub account: Arc<str>,
+    pub login: Login,
+    pub verifier: Verifier,
+    pub(super) session: QuerySession,
+    places: Arc<Semaphore>,
+}
+
+impl Logins {
+    /// `log`: where settings are told; without one those of the configuration hold.
+    ///
+    /// # Errors
+    /// A configured login cannot be used.
+    pub fn new<'a>(
+        accounts: impl IntoIterator<Item = &'a Account>,
+        log: Option<SharedLog>,
+        lake: QuerySession,
+        mask: MaskKey,
+    ) -> Logins {
+        let known = accounts.into_iter().map(|account| {
+            let name: Arc<str> = account.name.as_str().into();
+            let of_settings = account.settings.as_ref().map_or(&[][..], |settings| &settings.logins);
+            let known = Known {
+                own: account.logins.clone(),
+                now: Mutex::new(Now { looked: None, since: Time::MIN, sequence: 0, readers: HashMap::new() }),
+                asking: tokio::sync::Mutex::new(()),
+            };
+            (name, known, of_settings.to_vec())
+        });
+        let known: Vec<_> = known.collect();
+        let mut logins = Logins { log, lake, mask, accounts: HashMap::new() };
+        for (name, known, of_settings) in known {
+            logins.put(&name, &known, &of_settings);
+            logins.accounts.insert(name, known);
+        }
+        logins
+    }
+
+    /// Whether anybody could log in, by what is configured.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.values().all(|known| lock(&known.now).readers.is_empty())
+    }
+
+    /// Somebody by name: `anna@acme`, or `anna` where `database` names the account or only one account has an `anna`.
+    pub async fn find(&self, user: &str, database: Option<&str>) -> Option<Arc<Reader>> {
+        if let Some((name, account)) = user.rsplit_once('@') {
+            return self.of(account, name).await;
+        }
+        if let Some(account) = database
+            && let Some(reader) = self.of(account, user).await
+        {
+            return Some(reader);
+        }
+        let mut found = None;
+        for account in self.accounts.keys() {
+            if let Some(reader) = self.of(account, user).await
+                && found.replace(reader).is_some()
+            {
+                return None;
+            }
+        }
+        found
+    }
+
+    /// Somebody by name and password; as slow for a name that nobody has.
+    pub async fn enter(&self, user: &str, database: Option<&str>, password: &str) -> Option<Arc<Reader>> {
+        let found = self.find(user, database).await;
+        let verifier = match &found {
+            Some(reader) => reader.verifier.clone(),
+            None => Verifier::of_nobody(user, user.as_bytes()),
+        };
+        let fits = verifier.fits(password);
+        found.filter(|_| fits)
+    }
+
+    async fn of(&self, account: &str, name: &str) -> Option<Arc<Reader>> {
+        let (account, known) = self.accounts.get_key_value(account)?;
+        self.look(account, known).await;
+        lock(&known.now).readers.get(name).cloned()
+    }
+
+    /// Asks the log if that was a while ago. One at a time asks; others go by what is known, unless nothing is yet.
+    async fn look(&self, account: &Arc<str>, known: &Known) {
+        let Some(log) = &self.log else { return };
+        let looked = lock(&known.now).looked;
+        if looked.is_some_and(|at| at.elapsed() < FRESH_FOR) {
+            return;
+        }
+        let _asking = match looked {
+            None => known.asking.lock().await,
+            Some(_) => match known.asking.try_lock() {
+                Ok(asking) => asking,
+                Err(_) => return,
+            },
+        };
+        if lock(&known.now).looked != looked {
+            return;
+        }
+        let subject = Subject::events(partition_of(account, log.partitions()), Kind::Settings, Some(account));
+        match timeout(READ_TIME, log.last_of_subject(&subject)).await {
+            Ok(Ok(Some(entry))) => self.read(account, known, &entry),
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => tracing::warn!(%account, %error, "logins cannot be read; the last known stay"),
+            Err(_) => tracing::warn!(%account, "logins were not read in time; the last known stay"),
+        }
+        lock(&known.now).looked = Some(Instant::now());
+    }
+
+    fn read(&self, account: &Arc<str>, known: &Known, entry: &Entry) {
+        {
+            let mut now = lock(&known.now);
+            if entry.sequence <= now.sequence {
+                return;
+            }
+            now.sequence = entry.sequence;
+        }
+        for record in entry.records() {
+            let Ok(Record::Event { received, bytes, .. }) = record else { continue };
+            let Ok(event) = decode(bytes, Some(received)) else { continue };
+            let Body::AccountSettings(settings) = event.body else { continue };
+            // Settings with mistakes are rejected by the join, and settings of an earlier time change nothing.
+            if *event.account != **account || settings.check().is_err() || event.time < lock(&known.now).since {
+                continue;
+            }
+            lock(&known.now).since = event.time;
+            self.put(account, known, &settings.logins);
+        }
+    }
+
+    /// Keeps the readers whose login is the same: what they run goes on counting.
+    fn put(&self, account: &Arc<str>, known: &Known, logins: &[Login]) {
+        let mut now = lock(&known.now);
+        let mut readers = HashMap::new();
+        for login in known.own.iter().chain(logins) {
+            let kept = now.readers.get(&login.name).filter(|reader| reader.login == *login).cloned();
+            match kept.map_or_else(|| self.reader(account, login).map(Arc::new), Ok) {
+                Ok(reader) => {
+                    readers.insert(login.name.clone(), reader);
+                }
+                Err(error) => tracing::warn!(%account, login = %login.name, %error, "login cannot be used"),
+            }
+        }
+        now.readers = readers;
+    }
+
+    fn reader(&self, account: &Arc<str>, login: &Login) -> Result<Reader, QueryError> {
+        let verifier = login.verifier.parse().map_err(|error| QueryError::Login(format!("{error}")))?;
+        let mask = (login.role == Role::Analyst).then(|| self.mask.clone());
+        let access = Access { account: Arc::clone(account), mask };
+        Ok(Reader {
+            account: Arc::clone(account),
+            login: login.clone(),
+            verifier,
+            session: self.lake.for_access(access, (login.memory_mib as usize) << 20)?,
+            places: Arc::new(Semaphore::new(login.concurrent as usize)),
+        })
+    }
+}
+
+impl Reader {
+    /// How long one query may take.
+    pub fn time(&self) -> Duration {
+        Duration::from_secs(self.login.seconds.into())
+    }
+
+    /// What one query may take, once there is a place for it. `time` may make it shorter than the login has.
+    ///
+    /// # Errors
+    /// No place became free in that time.
+    pub async fn bounds(
+        &self,
+        time: Option<Duration>,
+        rows: Option<u64>,
+        cancel: CancellationToken,
+    ) -> Result<Arc<Bounds>, QueryError> {
+        let time = time.map_or(self.time(), |time| time.min(self.time()));
+        let rows = rows.map_or(self.login.rows, |rows| rows.min(self.login.rows));
+        let place = timeout(time, Arc::clone(&self.places).acquire_owned()).await;
+        match place {
+            Ok(Ok(place)) => Ok(Arc::new(Bounds::new(time, rows, cancel, place))),
+            _ => Err(QueryError::Busy { concurrent: self.login.concurrent }),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

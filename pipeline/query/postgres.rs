@@ -1,0 +1,268 @@
+//! PostgreSQL's wire protocol: logins by SCRAM, TLS, cancelling, and the lake behind it.
+//!
+//! datafusion-postgres speaks the protocol; here stand who may ask ([`super::logins`]), what one statement sees
+//! ([`service`]), where clients trip ([`mend`]) and what errors are called ([`errors`]).
+
+mod errors;
+pub(super) mod functions;
+mod mend;
+mod service;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
+use datafusion_postgres::pgwire::api::auth::sasl::SASLAuthStartupHandler;
+use datafusion_postgres::pgwire::api::auth::sasl::scram::ScramAuth;
+use datafusion_postgres::pgwire::api::auth::{
+    AuthSource, DefaultServerParameterProvider, LoginInfo, Password, StartupHandler,
+};
+use datafusion_postgres::pgwire::api::cancel::CancelHandler;
+use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
+use datafusion_postgres::pgwire::api::{
+    ClientInfo, ErrorHandler, PgWireServerHandlers, PidSecretKeyGenerator, RandomPidSecretKeyGenerator,
+};
+use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::messages::cancel::CancelRequest;
+use datafusion_postgres::pgwire::messages::startup::SecretKey;
+use datafusion_postgres::pgwire::tokio::{TlsAcceptor, process_socket};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::logins::Logins;
+use crate::config::{ITERATIONS, Verifier};
+use service::Service;
+
+/// The version that clients go by: what they ask of a server of this version is what datafusion-postgres answers.
+const SERVER_VERSION: &str = concat!("16.6 (callweave ", env!("CARGO_PKG_VERSION"), ")");
+/// Open connections; more wait in the system's queue.
+const CONNECTIONS_MAX: usize = 1_000;
+/// Wait after a failure to accept, which is most often one of file handles.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time that statements in flight have at a graceful stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The server.
+pub struct Postgres {
+    logins: Arc<Logins>,
+    tls: Option<TlsAcceptor>,
+    parser: PostgresCompatibilityParser,
+    pids: RandomPidSecretKeyGenerator,
+    running: Arc<Running>,
+    /// What answers to unknown names are made with.
+    nobody: uuid::Uuid,
+}
+
+/// What can be cancelled, by process id.
+#[derive(Default)]
+struct Running(Mutex<HashMap<i32, (SecretKey, Arc<Current>)>>);
+
+/// The statement that a connection runs now.
+#[derive(Default)]
+struct Current(Mutex<CancellationToken>);
+
+impl Current {
+    /// Of the statement that begins now.
+    fn next(&self) -> CancellationToken {
+        let token = CancellationToken::new();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = token.clone();
+        token
+    }
+
+    fn cancel(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).cancel();
+    }
+}
+
+impl Postgres {
+    /// `tls`: what connections are encrypted with if the client asks for it.
+    pub fn new(logins: Arc<Logins>, tls: Option<TlsAcceptor>) -> Arc<Postgres> {
+        Arc::new(Postgres {
+            logins,
+            tls,
+            parser: PostgresCompatibilityParser::new(),
+            pids: RandomPidSecretKeyGenerator::default(),
+            running: Arc::default(),
+            nobody: uuid::Uuid::new_v4(),
+        })
+    }
+
+    /// Serves until `shutdown`; statements in flight then have five seconds to end.
+    pub async fn serve(self: Arc<Self>, socket: TcpListener, shutdown: CancellationToken) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let connections = TaskTracker::new();
+        let cut = CancellationToken::new();
+        loop {
+            let next = async {
+                let place = Arc::clone(&places).acquire_owned().await.ok()?;
+                Some((place, socket.accept().await))
+            };
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = next => accepted,
+            };
+            match accepted {
+                Some((place, Ok((stream, peer)))) => {
+                    let (connection, cut) = (Connection::new(&self), cut.clone());
+                    connections.spawn(async move {
+                        connection.run(stream, peer, cut).await;
+                        drop(place);
+                    });
+                }
+                Some((_, Err(error))) => {
+                    tracing::warn!(%error, "could not accept a connection of postgres");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+                None => break,
+            }
+        }
+        connections.close();
+        // A client that is idle keeps its connection: it is not waited for.
+        for (_, current) in lock(&self.running.0).values() {
+            current.cancel();
+        }
+        cut.cancel();
+        if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
+            tracing::warn!(connections = connections.len(), "left connections of postgres that did not end");
+        }
+    }
+}
+
+/// One connection.
+struct Connection {
+    server: Arc<Postgres>,
+    service: Arc<Service>,
+    current: Arc<Current>,
+    pid: Arc<Mutex<Option<i32>>>,
+}
+
+impl Connection {
+    fn new(server: &Arc<Postgres>) -> Connection {
+        let current = Arc::new(Current::default());
+        let service = Service::new(Arc::clone(server), Arc::clone(&current));
+        Connection { server: Arc::clone(server), service: Arc::new(service), current, pid: Arc::default() }
+    }
+
+    async fn run(self, stream: TcpStream, peer: SocketAddr, cut: CancellationToken) {
+        let (running, pid) = (Arc::clone(&self.server.running), Arc::clone(&self.pid));
+        let tls = self.server.tls.clone();
+        tokio::select! {
+            () = cut.cancelled() => {}
+            ended = process_socket(stream, tls, Arc::new(self)) => {
+                if let Err(error) = ended {
+                    tracing::debug!(%peer, %error, "connection of postgres ended");
+                }
+            }
+        }
+        if let Some(pid) = *lock(&pid) {
+            lock(&running.0).remove(&pid);
+        }
+    }
+}
+
+impl PgWireServerHandlers for Connection {
+    fn simple_query_handler(&self) -> Arc<impl SimpleQueryHandler> {
+        Arc::clone(&self.service)
+    }
+
+    fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
+        Arc::clone(&self.service)
+    }
+
+    fn startup_handler(&self) -> Arc<impl StartupHandler> {
+        let mut scram = ScramAuth::new(Arc::new(Passwords(Arc::clone(&self.server))));
+        scram.set_iterations(ITERATIONS as usize);
+        let mut parameters = DefaultServerParameterProvider::default();
+        parameters.server_version = SERVER_VERSION.to_owned();
+        parameters.is_superuser = false;
+        parameters.default_transaction_read_only = true;
+        let pids =
+            Pids { server: Arc::clone(&self.server), current: Arc::clone(&self.current), pid: Arc::clone(&self.pid) };
+        let startup = SASLAuthStartupHandler::new(Arc::new(parameters));
+        Arc::new(startup.with_scram(scram).with_pid_secret_key_generator(Arc::new(pids)))
+    }
+
+    fn error_handler(&self) -> Arc<impl ErrorHandler> {
+        Arc::new(Errors)
+    }
+
+    fn cancel_handler(&self) -> Arc<impl CancelHandler> {
+        Arc::new(Cancel(Arc::clone(&self.server.running)))
+    }
+}
+
+/// Gives a connection the numbers that it can be cancelled by.
+struct Pids {
+    server: Arc<Postgres>,
+    current: Arc<Current>,
+    pid: Arc<Mutex<Option<i32>>>,
+}
+
+impl PidSecretKeyGenerator for Pids {
+    fn generate(&self, client: &dyn ClientInfo) -> (i32, SecretKey) {
+        let (pid, secret) = self.server.pids.generate(client);
+        *lock(&self.pid) = Some(pid);
+        lock(&self.server.running.0).insert(pid, (secret.clone(), Arc::clone(&self.current)));
+        (pid, secret)
+    }
+}
+
+struct Cancel(Arc<Running>);
+
+#[async_trait]
+impl CancelHandler for Cancel {
+    async fn on_cancel_request(&self, request: CancelRequest) {
+        if let Some((secret, current)) = lock(&self.0.0).get(&request.pid)
+            && secret.eq_value(&request.secret_key)
+        {
+            current.cancel();
+        }
+    }
+}
+
+/// The verifiers of the logins.
+struct Passwords(Arc<Postgres>);
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+#[async_trait]
+impl AuthSource for Passwords {
+    /// Of a name that nobody has it gives something that no password fits, so that names cannot be found out.
+    async fn get_password(&self, login: &LoginInfo) -> PgWireResult<Password> {
+        let user = login.user().unwrap_or_default();
+        let verifier = match self.0.logins.find(user, login.database()).await {
+            Some(reader) => reader.verifier.clone(),
+            None => Verifier::of_nobody(user, self.0.nobody.as_bytes()),
+        };
+        Ok(Password::new(Some(verifier.salt), verifier.hash.to_vec()))
+    }
+}
+
+struct Errors;
+
+impl ErrorHandler for Errors {
+    fn on_error<C>(&self, client: &C, error: &mut PgWireError)
+    where
+        C: ClientInfo,
+    {
+        if let PgWireError::ApiError(_) = error {
+            let told = std::mem::replace(error, PgWireError::QueryCanceled);
+            *error = errors::told(told);
+        }
+        tracing::debug!(peer = %client.socket_addr(), %error, "told an error by postgres");
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

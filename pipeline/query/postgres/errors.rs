@@ -1,0 +1,97 @@
+//! What errors are called: SQLSTATE (PostgreSQL's manual, appendix A), by which clients tell them apart.
+
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
+
+use crate::query::QueryError;
+
+const SYNTAX: &str = "42601";
+const UNDEFINED_TABLE: &str = "42P01";
+const UNDEFINED_COLUMN: &str = "42703";
+const UNDEFINED_FUNCTION: &str = "42883";
+const INVALID: &str = "22023";
+const NOT_SUPPORTED: &str = "0A000";
+const READ_ONLY: &str = "25006";
+const CANCELED: &str = "57014";
+const OUT_OF_MEMORY: &str = "53200";
+const TOO_MANY: &str = "54000";
+const BUSY: &str = "53300";
+const DATA: &str = "22000";
+const NOT_ALLOWED: &str = "28000";
+const INTERNAL: &str = "XX000";
+
+/// An error as the client is told it.
+pub(super) fn told(error: PgWireError) -> PgWireError {
+    let PgWireError::ApiError(inner) = error else { return error };
+    match inner.downcast::<QueryError>() {
+        Ok(error) => of_query(*error),
+        Err(inner) => match inner.downcast::<DataFusionError>() {
+            Ok(error) => of_query(QueryError::Engine(error)),
+            Err(inner) => match inner.downcast::<ParserError>() {
+                Ok(error) => info(SYNTAX, error.to_string()),
+                Err(inner) => info(INTERNAL, inner.to_string()),
+            },
+        },
+    }
+}
+
+pub(super) fn of_query(error: QueryError) -> PgWireError {
+    let code = match &error {
+        QueryError::Refused { .. } => READ_ONLY,
+        QueryError::TooLong { .. } | QueryError::TooManyRows { .. } => TOO_MANY,
+        QueryError::TimeUp { .. } | QueryError::Cancelled => CANCELED,
+        QueryError::Memory { .. } => OUT_OF_MEMORY,
+        QueryError::Busy { .. } => BUSY,
+        QueryError::Login(_) => NOT_ALLOWED,
+        QueryError::Sql(error) => of_words(&error.message),
+        _ => INTERNAL,
+    };
+    let text = error.to_string();
+    if let Some(bound) = error.bound() {
+        let code = match bound {
+            QueryError::TooManyRows { .. } => TOO_MANY,
+            QueryError::Panicked => INTERNAL,
+            _ => CANCELED,
+        };
+        return info(code, bound.to_string());
+    }
+    match error {
+        QueryError::Engine(error) => of_engine(*error),
+        _ => info(code, text),
+    }
+}
+
+fn of_engine(error: DataFusionError) -> PgWireError {
+    let code = match error.find_root() {
+        DataFusionError::SQL(..) => SYNTAX,
+        DataFusionError::SchemaError(..) => UNDEFINED_COLUMN,
+        DataFusionError::NotImplemented(_) => NOT_SUPPORTED,
+        DataFusionError::ResourcesExhausted(_) => OUT_OF_MEMORY,
+        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => DATA,
+        DataFusionError::Plan(text) => of_words(text),
+        _ => INTERNAL,
+    };
+    // Where it went wrong inside is no help to who asks.
+    info(code, error.strip_backtrace())
+}
+
+/// The engine has one kind of error for all that cannot be planned.
+fn of_words(text: &str) -> &'static str {
+    let text = text.to_ascii_lowercase();
+    if text.starts_with("table '") && text.contains("not found") {
+        UNDEFINED_TABLE
+    } else if text.contains("invalid function") {
+        UNDEFINED_FUNCTION
+    } else if text.contains("no field named") {
+        UNDEFINED_COLUMN
+    } else if text.contains("expected") && text.contains("found") {
+        SYNTAX
+    } else {
+        INVALID
+    }
+}
+
+pub(super) fn info(code: &str, message: String) -> PgWireError {
+    PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".to_owned(), code.to_owned(), message)))
+}

@@ -1,0 +1,283 @@
+//! Where clients trip over datafusion-postgres 0.19, mended. Each entry says who asks; what upstream learns goes from here.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::{DFSchema, ParamValues, ToDFSchema};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
+use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::ast::{self, DiscardObject, Statement};
+use datafusion_postgres::QueryHook;
+use datafusion_postgres::hooks::HookClient;
+use datafusion_postgres::pgwire::api::ClientInfo;
+use datafusion_postgres::pgwire::api::Type;
+use datafusion_postgres::pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
+use datafusion_postgres::pgwire::api::store::PortalStore;
+use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
+use datafusion_postgres::pgwire::messages::startup::ParameterStatus;
+
+use super::errors;
+use crate::query::QueryError;
+use crate::query::guard;
+
+/// What clients ask about the server that datafusion-postgres does not know (SQLAlchemy and JDBC at each connection, Npgsql,
+/// Power BI, pgAdmin). Values are PostgreSQL's defaults, but for those of a server that only reads.
+const VARIABLES: [(&str, &str); 17] = [
+    ("standard_conforming_strings", "on"),
+    ("server_version", super::SERVER_VERSION),
+    ("server_version_num", "160006"),
+    ("server_encoding", "UTF8"),
+    ("client_encoding", "UTF8"),
+    ("integer_datetimes", "on"),
+    ("max_identifier_length", "63"),
+    ("max_index_keys", "32"),
+    ("is_superuser", "off"),
+    ("transaction_read_only", "on"),
+    ("default_transaction_read_only", "on"),
+    ("transaction_isolation", "read committed"),
+    ("default_transaction_isolation", "read committed"),
+    ("in_hot_standby", "off"),
+    ("lc_collate", "C"),
+    ("lc_ctype", "C"),
+    ("client_min_messages", "notice"),
+];
+
+/// Text that datafusion-postgres cannot plan, in words that it can. `ARRAY(SELECT …)` is asked of catalogs alone (psql's `\d`
+/// and `\du`, pgAdmin), about options and roles that nothing here has.
+pub(super) fn reworded(sql: &str) -> Cow<'_, str> {
+    if !sql.contains("pg_catalog.") {
+        return Cow::Borrowed(sql);
+    }
+    // SQLAlchemy passes over schemas that begin with `pg_` by an escape that DataFusion has not; without it they are listed.
+    if sql.contains(ESCAPE) {
+        return Cow::Owned(reworded(&sql.replace(ESCAPE, "")).into_owned());
+    }
+    let (mut text, mut rest) = (String::new(), sql);
+    while let Some((at, open)) = array_of_query(rest) {
+        let Some(close) = closing(&rest[open..]) else { break };
+        text.push_str(&rest[..at]);
+        text.push_str("NULL::text");
+        rest = &rest[open + close + 1..];
+    }
+    if text.is_empty() { Cow::Borrowed(sql) } else { Cow::Owned(text + rest) }
+}
+
+/// Where the next of these begins, and where its parenthesis opens.
+fn array_of_query(sql: &str) -> Option<(usize, usize)> {
+    let lower = sql.to_ascii_lowercase();
+    let options = lower.find(OPTIONS).map(|at| (at, at + OPTIONS.len() - 1));
+    let mut from = 0;
+    while let Some(at) = lower[from..].find(ARRAY).map(|at| from + at) {
+        if options.is_some_and(|(first, _)| first < at) {
+            break;
+        }
+        let after = lower[at + ARRAY.len()..].trim_start();
+        let open = lower.len() - after.len();
+        let starts_a_word = !lower[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        if starts_a_word && after.strip_prefix('(').is_some_and(|inner| inner.trim_start().starts_with("select")) {
+            return Some((at, open));
+        }
+        from = at + ARRAY.len();
+    }
+    options
+}
+
+const ESCAPE: &str = " ESCAPE '/'";
+const ARRAY: &str = "array";
+/// How psql writes options and privileges (`\d+`, `\dp`), in columns that datafusion-postgres' `pg_class` has not.
+const OPTIONS: &str = "pg_catalog.array_to_string(";
+
+/// Where the parenthesis that the text begins with closes; those in quotes do not count.
+fn closing(text: &str) -> Option<usize> {
+    let (mut depth, mut quote) = (0usize, None);
+    for (at, byte) in text.bytes().enumerate() {
+        match (quote, byte) {
+            (Some(open), byte) if byte == open => quote = None,
+            (Some(_), _) => {}
+            (None, b'\'' | b'"') => quote = Some(byte),
+            (None, b'(') => depth += 1,
+            (None, b')') => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Refuses what is no question, and answers what upstream does not.
+#[derive(Debug)]
+pub(super) struct Mend;
+
+#[async_trait]
+impl QueryHook for Mend {
+    async fn handle_simple_query(
+        &self,
+        statement: &Statement,
+        _context: &SessionContext,
+        client: &mut dyn HookClient,
+    ) -> Option<PgWireResult<Response>> {
+        if let Err(error) = guard::admit_of_client(statement) {
+            return Some(Err(errors::of_query(error)));
+        }
+        answer(statement, client).await
+    }
+
+    async fn handle_extended_parse_query(
+        &self,
+        statement: &Statement,
+        _context: &SessionContext,
+        _client: &(dyn ClientInfo + Send + Sync),
+    ) -> Option<PgWireResult<LogicalPlan>> {
+        if let Err(error) = guard::admit_of_client(statement) {
+            return Some(Err(errors::of_query(error)));
+        }
+        let is_zone = matches!(statement, Statement::ShowVariable { variable } if is_timezone(variable));
+        if let Some(name) = variable(statement).map(|(name, _)| name).or(is_zone.then_some("TimeZone")) {
+            return Some(one_text(name).map_err(|error| PgWireError::ApiError(Box::new(error))));
+        }
+        is_ours(statement).then(|| {
+            let schema = Arc::new(DFSchema::empty());
+            Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema }))
+        })
+    }
+
+    async fn handle_extended_query(
+        &self,
+        statement: &Statement,
+        _plan: &LogicalPlan,
+        _params: &ParamValues,
+        _context: &SessionContext,
+        client: &mut dyn HookClient,
+    ) -> Option<PgWireResult<Response>> {
+        answer(statement, client).await
+    }
+}
+
+fn is_ours(statement: &Statement) -> bool {
+    use Statement::*;
+    matches!(
+        statement,
+        Discard { .. }
+            | Deallocate { .. }
+            | Reset(_)
+            | LISTEN { .. }
+            | UNLISTEN { .. }
+            | Savepoint { .. }
+            | ReleaseSavepoint { .. }
+    )
+}
+
+async fn answer(statement: &Statement, client: &mut dyn HookClient) -> Option<PgWireResult<Response>> {
+    let done = |tag: &str| Some(Ok(Response::Execution(Tag::new(tag))));
+    if let Some(zone) = zone(statement) {
+        client.metadata_mut().insert(TIMEZONE.to_owned(), zone.clone());
+        let status = ParameterStatus::new("TimeZone".to_owned(), zone);
+        return match client.send_message(PgWireBackendMessage::ParameterStatus(status)).await {
+            Ok(()) => done("SET"),
+            Err(error) => Some(Err(error)),
+        };
+    }
+    match statement {
+        // What pools send before they give a connection to somebody else (Npgsql, pgbouncer, pgAdmin).
+        Statement::Discard { object_type: DiscardObject::ALL } => {
+            client.portal_store().clear_portals();
+            done("DISCARD ALL")
+        }
+        Statement::Discard { .. } => done("DISCARD"),
+        Statement::Deallocate { name, .. } => {
+            client.portal_store().rm_statement(&name.value);
+            done("DEALLOCATE")
+        }
+        Statement::Reset(_) => done("RESET"),
+        // Nobody ever notifies.
+        Statement::LISTEN { .. } => done("LISTEN"),
+        Statement::UNLISTEN { .. } => done("UNLISTEN"),
+        // Nothing is ever written, so there is nothing to go back to.
+        Statement::Savepoint { .. } => done("SAVEPOINT"),
+        Statement::ReleaseSavepoint { .. } => done("RELEASE"),
+        Statement::ShowVariable { variable } if is_timezone(variable) => {
+            let zone = client.metadata().get(TIMEZONE).cloned().unwrap_or_else(|| "UTC".to_owned());
+            Some(row("TimeZone", &zone))
+        }
+        _ => variable(statement).map(|(name, value)| row(name, value)),
+    }
+}
+
+/// Where datafusion-postgres keeps a connection's time zone.
+const TIMEZONE: &str = "timezone";
+
+fn is_timezone(variable: &[ast::Ident]) -> bool {
+    matches!(variable, [ast::Ident { value, .. }] if value.eq_ignore_ascii_case(TIMEZONE))
+}
+
+/// `SET timezone = '…'`, which upstream knows only as `SET TIME ZONE` (psycopg, Grafana).
+fn zone(statement: &Statement) -> Option<String> {
+    let Statement::Set(ast::Set::SingleAssignment { variable, values, .. }) = statement else { return None };
+    let value = values.first().filter(|_| variable.to_string().eq_ignore_ascii_case(TIMEZONE))?;
+    Some(value.to_string().trim_matches(['\'', '"']).to_owned())
+}
+
+/// `SHOW name`, if it is one of ours.
+fn variable(statement: &Statement) -> Option<(&'static str, &'static str)> {
+    let Statement::ShowVariable { variable } = statement else { return None };
+    let [ast::Ident { value, .. }] = variable.as_slice() else { return None };
+    VARIABLES.into_iter().find(|(name, _)| value.eq_ignore_ascii_case(name))
+}
+
+/// The shape of one text.
+fn one_text(name: &str) -> Result<LogicalPlan, DataFusionError> {
+    let schema = Schema::new(vec![Field::new(name, DataType::Utf8, false)]).to_dfschema_ref()?;
+    Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, schema }))
+}
+
+fn row(name: &str, value: &str) -> PgWireResult<Response> {
+    let field = FieldInfo::new(name.to_owned(), None, None, Type::VARCHAR, FieldFormat::Text);
+    let fields = Arc::new(vec![field]);
+    let mut encoder = DataRowEncoder::new(Arc::clone(&fields));
+    encoder.encode_field(&Some(value))?;
+    let row = encoder.take_row();
+    Ok(Response::Query(QueryResponse::new(fields, futures::stream::once(async move { Ok(row) }))))
+}
+
+/// An error of the guard, for where no plan is made.
+impl From<QueryError> for PgWireError {
+    fn from(error: QueryError) -> PgWireError {
+        errors::of_query(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_of_catalog_queries_are_reworded() {
+        for (sql, expected) in [
+            ("SELECT ARRAY(SELECT a FROM calls)", "SELECT ARRAY(SELECT a FROM calls)"),
+            (
+                "SELECT x, array ( select ')' || f(a) from pg_catalog.b ) as c, array_to_string(d) FROM e",
+                "SELECT x, NULL::text as c, array_to_string(d) FROM e",
+            ),
+            (
+                "SELECT pg_catalog.array_to_string(c.x || array(select 'y' from pg_catalog.z), ', '), array (select 1)",
+                "SELECT NULL::text, NULL::text",
+            ),
+            (
+                "SELECT a FROM pg_catalog.b WHERE a NOT LIKE $1 || '%' ESCAPE '/'",
+                "SELECT a FROM pg_catalog.b WHERE a NOT LIKE $1 || '%'",
+            ),
+            ("SELECT my_array(select 1) FROM pg_catalog.a", "SELECT my_array(select 1) FROM pg_catalog.a"),
+            ("SELECT array(select ((1) FROM pg_catalog.a", "SELECT array(select ((1) FROM pg_catalog.a"),
+        ] {
+            assert_eq!(reworded(sql), expected);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The statements of one connection. datafusion-postgres answers them from one session; before each of them that session gets
+//! the lake as it then is, as far as the login goes, with the login's bounds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::Statement;
+use datafusion_postgres::arrow_pg::datatypes::arrow_schema_to_pg_fields;
+use datafusion_postgres::hooks::cursor::CursorStatementHook;
+use datafusion_postgres::hooks::set_show::SetShowHook;
+use datafusion_postgres::hooks::transactions::TransactionStatementHook;
+use datafusion_postgres::pgwire::api::portal::{Format, Portal, PortalExecutionState};
+use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
+use datafusion_postgres::pgwire::api::results::{
+    DescribePortalResponse, DescribeStatementResponse, FieldInfo, Response,
+};
+use datafusion_postgres::pgwire::api::stmt::{QueryParser, StoredStatement};
+use datafusion_postgres::pgwire::api::store::PortalStore;
+use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, METADATA_DATABASE, METADATA_USER, Type};
+use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
+use datafusion_postgres::{DfSessionService, QueryHook};
+use futures::Sink;
+
+use super::mend::{Mend, reworded};
+use super::{Current, Postgres};
+use crate::query::QueryError;
+use crate::query::guard::QUERY_BYTES_MAX;
+use crate::query::logins::Reader;
+
+/// A statement as datafusion-postgres keeps it.
+type Prepared = (String, Option<(Statement, LogicalPlan)>);
+
+pub(super) struct Service {
+    server: Arc<Postgres>,
+    current: Arc<Current>,
+    context: Arc<SessionContext>,
+    inner: Arc<DfSessionService>,
+}
+
+impl Service {
+    pub fn new(server: Arc<Postgres>, current: Arc<Current>) -> Service {
+        let context = Arc::new(SessionContext::new());
+        let hooks: Vec<Arc<dyn QueryHook>> = vec![
+            Arc::new(TransactionStatementHook),
+            Arc::new(Mend),
+            Arc::new(CursorStatementHook),
+            Arc::new(SetShowHook),
+        ];
+        let inner = Arc::new(DfSessionService::new_with_hooks(Arc::clone(&context), hooks));
+        Service { server, current, context, inner }
+    }
+
+    /// Who asks. They are looked up for each statement: whose login is taken away asks no more.
+    async fn reader<C: ClientInfo>(&self, client: &C) -> PgWireResult<Arc<Reader>> {
+        let of = |name: &str| client.metadata().get(name).map(String::as_str);
+        let user = of(METADATA_USER).unwrap_or_default();
+        let reader = self.server.logins.find(user, of(METADATA_DATABASE)).await;
+        Ok(reader.ok_or_else(|| QueryError::Login(format!("the login {user:?} is no longer there")))?)
+    }
+
+    /// Sets the scene for the statements of `sql`; `runs`: they are run, and not only looked at.
+    async fn set_scene<C: ClientInfo>(&self, client: &C, sql: &str, runs: bool) -> PgWireResult<()> {
+        if sql.len() > QUERY_BYTES_MAX {
+            return Err(QueryError::TooLong { max: QUERY_BYTES_MAX }.into());
+        }
+        let reader = self.reader(client).await?;
+        let statements = self.server.parser.parse(sql).map_err(|error| PgWireError::ApiError(Box::new(error)))?;
+        let asked: Vec<DfStatement> = statements.into_iter().flat_map(questions).collect();
+        let bounds = match runs && !asked.is_empty() {
+            true => Some(reader.bounds(timeout(client), None, self.current.next()).await?),
+            false => None,
+        };
+        let scene = reader.session.scene_within(&asked.iter().collect::<Vec<_>>(), bounds).await?;
+        let mut state = scene.context().state();
+        if let Some(zone) = client.metadata().get("timezone") {
+            state.config_mut().options_mut().execution.time_zone = Some(zone.clone());
+        }
+        *self.context.state_ref().write() = state;
+        Ok(())
+    }
+
+    /// Gives up what was taken for a statement and not used.
+    fn clear(&self) {
+        *self.context.state_ref().write() = SessionContext::new().state();
+    }
+}
+
+/// What a statement asks of tables.
+fn questions(statement: Statement) -> Vec<DfStatement> {
+    match statement {
+        Statement::Declare { stmts } => stmts
+            .into_iter()
+            .filter_map(|declared| declared.for_query)
+            .map(|query| DfStatement::Statement(Box::new(Statement::Query(query))))
+            .collect(),
+        Statement::Query(_)
+        | Statement::Explain { .. }
+        | Statement::ExplainTable { .. }
+        | Statement::ShowTables { .. }
+        | Statement::ShowColumns { .. }
+        | Statement::ShowFunctions { .. } => vec![DfStatement::Statement(Box::new(statement))],
+        _ => Vec::new(),
+    }
+}
+
+/// The client's own limit (`SET statement_timeout`).
+fn timeout<C: ClientInfo>(client: &C) -> Option<Duration> {
+    let millis = client.metadata().get("statement_timeout_ms")?;
+    millis.parse().ok().map(Duration::from_millis)
+}
+
+#[async_trait]
+impl SimpleQueryHandler for Service {
+    async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let query = &*reworded(query);
+        self.set_scene(client, query, true).await?;
+        let answers = SimpleQueryHandler::do_query(&*self.inner, client, query).await;
+        self.clear();
+        answers
+    }
+}
+
+#[async_trait]
+impl ExtendedQueryHandler for Service {
+    type Statement = Prepared;
+    type QueryParser = Parser;
+
+    fn query_parser(&self) -> Arc<Parser> {
+        Arc::new(Parser {
+            service: Service {
+                server: Arc::clone(&self.server),
+                current: Arc::clone(&self.current),
+                context: Arc::clone(&self.context),
+                inner: Arc::clone(&self.inner),
+            },
+        })
+    }
+
+    /// Plans anew: a prepared statement sees the lake as it is when it is run, too.
+    async fn do_query<C>(&self, client: &mut C, portal: &Portal<Prepared>, max_rows: usize) -> PgWireResult<Response>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let (sql, prepared) = &portal.statement.statement;
+        self.set_scene(client, sql, true).await?;
+        let fresh = match prepared {
+            Some((statement, _)) if !questions(statement.clone()).is_empty() && !is_declare(statement) => {
+                let state = self.context.state();
+                let statement_again = DfStatement::Statement(Box::new(statement.clone()));
+                let plan = state
+                    .statement_to_plan(statement_again)
+                    .await
+                    .map_err(|error| PgWireError::ApiError(Box::new(error)))?;
+                Some((statement.clone(), plan))
+            }
+            other => other.clone(),
+        };
+        let stored = StoredStatement::new(
+            portal.statement.id.clone(),
+            (sql.clone(), fresh),
+            portal.statement.parameter_types.clone(),
+        );
+        let mut now = Portal::new_cursor(portal.name.clone(), Arc::new(stored));
+        now.parameter_format = portal.parameter_format.clone();
+        now.parameters = portal.parameters.clone();
+        now.result_column_format = portal.result_column_format.clone();
+        let answer = ExtendedQueryHandler::do_query(&*self.inner, client, &now, max_rows).await;
+        self.clear();
+        answer
+    }
+
+    async fn do_describe_statement<C>(
+        &self,
+        client: &mut C,
+        target: &StoredStatement<Prepared>,
+    ) -> PgWireResult<DescribeStatementResponse>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let (parser, statement) = (ExtendedQueryHandler::query_parser(self), &target.statement);
+        let fields = match fetched(client, statement).await {
+            Some(fields) => fields,
+            None => parser.get_result_schema(statement, None)?,
+        };
+        let inferred = parser.get_parameter_types(statement)?;
+        let given = |at: usize| target.parameter_types.get(at).cloned().flatten();
+        let parameters = (0..target.parameter_types.len().max(inferred.len()))
+            .map(|at| given(at).or_else(|| inferred.get(at).cloned()).unwrap_or(Type::UNKNOWN))
+            .collect();
+        Ok(DescribeStatementResponse::new(parameters, fields))
+    }
+
+    async fn do_describe_portal<C>(
+        &self,
+        client: &mut C,
+        target: &Portal<Prepared>,
+    ) -> PgWireResult<DescribePortalResponse>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let statement = &target.statement.statement;
+        // A cursor's portal has its rows, and no plan (psycopg describes it by its name).
+        let begun = begun(&*target.state.lock().await);
+        let fields = match begun.or(fetched(client, statement).await) {
+            Some(fields) => fields,
+            None => ExtendedQueryHandler::query_parser(self)
+                .get_result_schema(statement, Some(&target.result_column_format))?,
+        };
+        Ok(DescribePortalResponse::new(fields))
+    }
+}
+
+/// The columns that a FETCH will give: those of its cursor.
+async fn fetched<C>(client: &C, (_, statement): &Prepared) -> Option<Vec<FieldInfo>>
+where
+    C: ClientPortalStore + Sync,
+    C::PortalStore: PortalStore<Statement = Prepared>,
+{
+    let Some((Statement::Fetch { name, .. }, _)) = statement else { return None };
+    let portal = Arc::clone(client.portal_store().get_portal(&name.value)?.value()?);
+    let state = portal.state.lock().await;
+    begun(&state)
+}
+
+/// The columns of a portal that has begun to give rows.
+fn begun(state: &PortalExecutionState) -> Option<Vec<FieldInfo>> {
+    match state {
+        PortalExecutionState::Suspended(rows) => Some(rows.row_schema.to_vec()),
+        _ => None,
+    }
+}
+
+fn is_declare(statement: &Statement) -> bool {
+    matches!(statement, Statement::Declare { .. })
+}
+
+/// Parses and plans for datafusion-postgres, with the scene set.
+pub(super) struct Parser {
+    service: Service,
+}
+
+#[async_trait]
+impl QueryParser for Parser {
+    type Statement = Prepared;
+
+    async fn parse_sql<C>(&self, client: &C, sql: &str, types: &[Option<Type>]) -> PgWireResult<Option<Prepared>>
+    where
+        C: ClientInfo + Unpin + Send + Sync,
+    {
+        let sql = &*reworded(sql);
+        self.service.set_scene(client, sql, false).await?;
+        let parsed = ExtendedQueryHandler::query_parser(&*self.service.inner).parse_sql(client, sql, types).await;
+        self.service.clear();
+        parsed
+    }
+
+    fn get_parameter_types(&self, statement: &Prepared) -> PgWireResult<Vec<Type>> {
+        ExtendedQueryHandler::query_parser(&*self.service.inner).get_parameter_types(statement)
+    }
+
+    fn get_result_schema(&self, statement: &Prepared, format: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {
+        let (_, Some((_, plan))) = statement else { return Ok(Vec::new()) };
+        arrow_schema_to_pg_fields(plan.schema().as_arrow(), format.unwrap_or(&Format::UnifiedText), None)
+    }
+}

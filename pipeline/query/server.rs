@@ -1,0 +1,141 @@
+//! The role `query`: the lake for those who may ask, by PostgreSQL's protocol, Arrow Flight SQL and HTTP.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use datafusion_postgres::pgwire::tokio::TlsAcceptor;
+use datafusion_postgres::pgwire::tokio::tokio_rustls::rustls;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::access::MaskKey;
+use super::error::QueryError;
+use super::flight::Flight;
+use super::http;
+use super::logins::Logins;
+use super::postgres::Postgres;
+use super::session::QuerySession;
+use crate::config::{Config, Door, FirstRunError, mask_key};
+use crate::log::SharedLog;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error(transparent)]
+    Secret(#[from] FirstRunError),
+    #[error(
+        "{member}: {address} cannot be listened on: {error}; give another address, `off`, or stop what listens there"
+    )]
+    Bind { member: &'static str, address: SocketAddr, error: std::io::Error },
+    #[error("query.tls_certificate and query.tls_key: {0}; give a certificate and its key, both as PEM")]
+    Tls(String),
+}
+
+/// A server that listens; it answers once it runs.
+pub struct Server {
+    postgres: Option<TcpListener>,
+    flight: Option<TcpListener>,
+    tls: Option<rustls::ServerConfig>,
+    /// The same as text: certificates and key.
+    pem: Option<(Vec<u8>, Vec<u8>)>,
+    pub(super) logins: Arc<Logins>,
+}
+
+impl Server {
+    /// Opens the lake and takes the addresses. `log`: where settings are told, besides the configuration's.
+    ///
+    /// # Errors
+    /// The lake's place is none, an address is taken, or the certificate cannot be used.
+    pub async fn open(config: &Config, log: Option<SharedLog>) -> Result<Server, ServeError> {
+        let lake = QuerySession::open(&config.lake())?.with_postgres().await?;
+        let mask = MaskKey::new(mask_key(config)?.reveal().as_bytes());
+        let logins = Logins::new(config.accounts.values(), log, lake, mask);
+        let (tls, pem) = match (&config.query.tls_certificate, &config.query.tls_key) {
+            (Some(certificate), Some(key)) => {
+                let read = |path| std::fs::read(path).map_err(|error| ServeError::Tls(error.to_string()));
+                (Some(tls(certificate, key).map_err(ServeError::Tls)?), Some((read(certificate)?, read(key)?)))
+            }
+            (None, None) => (None, None),
+            _ => return Err(ServeError::Tls("one of them is missing".to_owned())),
+        };
+        Ok(Server {
+            postgres: bind("listen.postgres", config.listen.postgres).await?,
+            flight: bind("listen.flight", config.listen.flight).await?,
+            tls,
+            pem,
+            logins: Arc::new(logins),
+        })
+    }
+
+    pub fn postgres_address(&self) -> Option<SocketAddr> {
+        self.postgres.as_ref().and_then(|socket| socket.local_addr().ok())
+    }
+
+    pub fn flight_address(&self) -> Option<SocketAddr> {
+        self.flight.as_ref().and_then(|socket| socket.local_addr().ok())
+    }
+
+    /// What is served over HTTP.
+    pub fn routes(&self) -> Router {
+        http::routes(Arc::clone(&self.logins))
+    }
+
+    /// Serves until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Server { postgres, flight, tls, pem, logins } = self;
+        let acceptor = tls.clone().map(|tls| TlsAcceptor::from(Arc::new(with_protocol(tls, b"postgresql"))));
+        let postgres = async {
+            if let Some(socket) = postgres {
+                Postgres::new(Arc::clone(&logins), acceptor).serve(socket, shutdown.clone()).await;
+            }
+        };
+        let flight = async {
+            let Some(socket) = flight else { return };
+            if let Err(error) = Flight::new(Arc::clone(&logins)).serve(socket, pem, shutdown.clone()).await {
+                tracing::error!(%error, "flight sql is served no more");
+            }
+        };
+        tokio::join!(postgres, flight);
+    }
+}
+
+async fn bind(member: &'static str, door: Door) -> Result<Option<TcpListener>, ServeError> {
+    let failed = |address: SocketAddr| move |error| ServeError::Bind { member, address, error };
+    match door {
+        Door::Closed => Ok(None),
+        Door::At(address) => TcpListener::bind(address).await.map(Some).map_err(failed(address)),
+        Door::Usual(address) => match TcpListener::bind(address).await {
+            Ok(socket) => Ok(Some(socket)),
+            Err(_) => {
+                let free = SocketAddr::new(address.ip(), 0);
+                TcpListener::bind(free).await.map(Some).map_err(failed(free))
+            }
+        },
+    }
+}
+
+/// TLS with this certificate; what is wrong with the files otherwise.
+fn tls(certificate: &Path, key: &Path) -> Result<rustls::ServerConfig, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).and_then(|chain| chain.collect());
+    let chain = chain.map_err(|error| format!("{}: {error}", certificate.display()))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{}: {error}", key.display()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    // Tonic takes the process's own, and two are linked: whoever set one before has chosen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    config
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)
+        .map_err(|error| error.to_string())
+}
+
+fn with_protocol(mut tls: rustls::ServerConfig, name: &[u8]) -> rustls::ServerConfig {
+    tls.alpn_protocols = vec![name.to_vec()];
+    tls
+}

@@ -1,0 +1,129 @@
+//! What a statement names, brought together for it: tables, and views on them by the texts of `queries/`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+    TableProvider,
+};
+use datafusion::datasource::ViewTable;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::sql::parser::Statement;
+
+use super::access::{Access, Barrier};
+use super::bounds::{Bounds, BoundsPlanner};
+use super::error::QueryError;
+use super::guard;
+use super::library::{MARTS, STAGING, Text};
+use super::session::{CATALOG, CURRENT, HISTORY, MART, Scene};
+use super::tables::{self, Tables};
+
+/// Where the stored tables come from.
+pub(super) enum Source<'a> {
+    /// The lake as it is now, as far as `access` goes.
+    Lake { tables: &'a Tables, access: Option<&'a Arc<Access>> },
+    /// Their columns alone.
+    Shapes,
+}
+
+pub(super) struct Setter<'a> {
+    source: Source<'a>,
+    state: Arc<SessionState>,
+    pub(super) catalog: Arc<MemoryCatalogProvider>,
+}
+
+impl<'a> Setter<'a> {
+    pub fn new(base: &SessionState, source: Source<'a>, bounds: Option<Arc<Bounds>>) -> Result<Setter<'a>, QueryError> {
+        let catalog = Arc::new(MemoryCatalogProvider::new());
+        for schema in [CURRENT, HISTORY, MART] {
+            catalog.register_schema(schema, Arc::new(MemorySchemaProvider::new())).map_err(QueryError::engine)?;
+        }
+        let list = Arc::new(MemoryCatalogProviderList::new());
+        list.register_catalog(CATALOG.to_owned(), Arc::clone(&catalog) as _);
+        let mut builder = SessionStateBuilder::new_from_existing(base.clone()).with_catalog_list(list);
+        if let Some(bounds) = bounds {
+            builder = builder.with_query_planner(Arc::new(BoundsPlanner(bounds)));
+        }
+        Ok(Setter { source, state: Arc::new(builder.build()), catalog })
+    }
+
+    pub fn scene(self) -> Scene {
+        Scene::of(&self.state)
+    }
+
+    /// Adds what `statement` names; whether it asks what there is (SHOW TABLES, `information_schema`, `pg_catalog`).
+    pub async fn add_named_by(&self, statement: &Statement) -> Result<bool, QueryError> {
+        let statement = match statement {
+            Statement::Explain(explain) => &explain.statement,
+            other => other,
+        };
+        let mut asks_what_there_is = false;
+        for reference in self.state.resolve_table_references(statement).map_err(QueryError::engine)? {
+            match reference.schema() {
+                Some("information_schema" | "pg_catalog") => asks_what_there_is = true,
+                None if reference.table().starts_with("pg_") => asks_what_there_is = true,
+                schema => self.add(schema.unwrap_or(CURRENT), reference.table()).await?,
+            }
+        }
+        Ok(asks_what_there_is)
+    }
+
+    /// Adds all tables and views.
+    pub async fn add_everything(&self) -> Result<(), QueryError> {
+        for text in STAGING {
+            self.add(HISTORY, text.name).await?;
+            self.add(CURRENT, text.name).await?;
+        }
+        for text in MARTS {
+            self.add(MART, text.name).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds one table or view, and what it is made of. A name that nothing has is left to the planner to complain of.
+    fn add<'s>(
+        &'s self,
+        schema: &'s str,
+        name: &'s str,
+    ) -> Pin<Box<dyn Future<Output = Result<(), QueryError>> + Send + 's>> {
+        Box::pin(async move {
+            let Some(holder) = self.catalog.schema(schema).filter(|holder| !holder.table_exist(name)) else {
+                return Ok(());
+            };
+            let provider = match schema {
+                HISTORY => self.stored(name).await?,
+                MART => self.view(MARTS, name).await?,
+                _ => self.view(STAGING, name).await?,
+            };
+            if let Some(provider) = provider {
+                holder.register_table(name.to_owned(), provider).map_err(QueryError::engine)?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn stored(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
+        match &self.source {
+            Source::Shapes => Ok(tables::schema(name).map(|schema| Arc::new(EmptyTable::new(schema)) as _)),
+            Source::Lake { tables, access } => {
+                let table = tables.provider(name, &self.state).await?;
+                Ok(match (table, access) {
+                    (Some(table), Some(access)) => Some(Arc::new(Barrier::new(name, table, Arc::clone(access))?)),
+                    (table, _) => table,
+                })
+            }
+        }
+    }
+
+    async fn view(&self, texts: &[Text], name: &str) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
+        let Some(text) = texts.iter().find(|text| text.name == name) else { return Ok(None) };
+        let told = |error| QueryError::from_engine(error, text.sql);
+        let statement = guard::admit(text.sql)?.pop().ok_or(QueryError::NoQuery)?;
+        self.add_named_by(&statement).await?;
+        let plan = self.state.statement_to_plan(statement).await.map_err(told)?;
+        Ok(Some(Arc::new(ViewTable::new(plan, Some(text.sql.to_owned())))))
+    }
+}

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Views, reports and checks give the same answers in DuckDB: the texts of queries/ run there as they stand.
+
+    reports.py BINARY        (needs duckdb, duckdb-ext-delta and pytz; tests/run installs them)
+
+DuckDB sees the lake's files through its own Delta reader as the schema `history`; queries/staging are its views in
+`public`, queries/marts in `marts`. The only difference of dialect: DuckDB casts an instant to a wall clock in the zone
+that SET TimeZone names, so that one setting does what `--timezone` does. The last line is `N passed, N failed`.
+"""
+
+import datetime
+import decimal
+import glob
+import json
+import math
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+
+import duckdb
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+COUNTS = {"passed": 0, "failed": 0}
+
+
+def callweave(binary, folder, *arguments):
+    # Nothing of the caller's environment decides what the test sees.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CALLWEAVE_")}
+    done = subprocess.run([binary, *arguments], cwd=folder, env=kept, capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        sys.exit(f"callweave {' '.join(arguments)}: exit status {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+def texts(folder):
+    """Name and text of each file."""
+    found = {}
+    for path in sorted(glob.glob(os.path.join(ROOT, "queries", folder, "*.sql"))):
+        with open(path, encoding="utf-8") as file:
+            found[os.path.basename(path)[: -len(".sql")]] = file.read()
+    assert found, folder
+    return found
+
+
+def header(text, key):
+    for line in text.splitlines():
+        if line.startswith(f"-- {key}:"):
+            return [word.strip() for word in line.split(":", 1)[1].split(",") if word.strip()]
+    return []
+
+
+def connect(lake):
+    duck = duckdb.connect()
+    [extension] = glob.glob(
+        os.path.join(sysconfig.get_paths()["purelib"], "duckdb_ext/extensions/*/*/delta.duckdb_extension"))
+    duck.execute(f"LOAD '{extension}'; SET TimeZone = 'UTC'")
+    duck.execute("CREATE SCHEMA history; CREATE SCHEMA public; CREATE SCHEMA whole; CREATE SCHEMA marts; USE public")
+    for name, text in texts("staging").items():
+        # Read once: what is compared is SQL, not files.
+        duck.execute(f"CREATE TABLE history.{name} AS FROM delta_scan('{os.path.join(lake, name)}')")
+        duck.execute(f"CREATE VIEW public.{name} AS {text}")
+    for name, text in texts("marts").items():
+        duck.execute(f"CREATE VIEW whole.{name} AS {text}")
+    return duck
+
+
+def narrow(duck, zone="UTC", account=None, days=None):
+    """The marts as `report --timezone --account --from --to` makes them."""
+    duck.execute(f"SET TimeZone = '{zone}'")
+    for name, text in texts("marts").items():
+        conditions = [f"account = '{account}'"] if account else []
+        time, day = header(text, "time"), header(text, "day")
+        if days and time:
+            first, after = days[0], datetime.date.fromisoformat(days[1]) + datetime.timedelta(days=1)
+            conditions += [f"{time[0]} >= TIMESTAMPTZ '{first} 00:00:00'", f"{time[0]} < TIMESTAMPTZ '{after} 00:00:00'"]
+        elif days and day:
+            conditions.append(f"{day[0]} BETWEEN '{days[0]}' AND '{days[1]}'")
+        where = " AND ".join(conditions) or "TRUE"
+        duck.execute(f"CREATE OR REPLACE VIEW marts.{name} AS SELECT * FROM whole.{name} WHERE {where}")
+
+
+def plain(value):
+    """As `callweave --format json` writes it."""
+    if isinstance(value, datetime.datetime):
+        if value.tzinfo is None:
+            return value.isoformat(timespec="microseconds")
+        return value.astimezone(datetime.timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    return float(value) if isinstance(value, decimal.Decimal) else value
+
+
+def same(ours, theirs):
+    if isinstance(ours, (int, float)) and isinstance(theirs, (int, float)) and not isinstance(theirs, bool):
+        # Sums of parts differ in their last digits, and so does what is rounded.
+        return math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1.01e-4)
+    return ours == theirs
+
+
+def compare(what, ours, duck, sql):
+    try:
+        result = duck.execute(sql)
+    except duckdb.Error as error:
+        COUNTS["failed"] += 1
+        print(f"FAILED: {what}: DuckDB: {error}")
+        return 0
+    names = [column[0] for column in result.description]
+    theirs = [[plain(value) for value in row] for row in result.fetchall()]
+    mine = [[row[name] for name in names] for row in ours] if not ours or set(ours[0]) == set(names) else ours
+    differing = [pair for pair in zip(mine, theirs) if len(pair[0]) != len(pair[1]) or not all(map(same, *pair))]
+    if len(mine) == len(theirs) and not differing:
+        COUNTS["passed"] += 1
+        return len(mine)
+    COUNTS["failed"] += 1
+    print(f"FAILED: {what}: {len(mine)} rows, DuckDB has {len(theirs)}; {len(differing)} differ, {names}")
+    for mine, theirs in differing[:3]:
+        print(f"  callweave: {mine!r:.400}\n  DuckDB:    {theirs!r:.400}")
+    return 0
+
+
+def make_lakes(binary, folder):
+    callweave(binary, folder, "simulate", "--seed", "23", "--days", "24", "--visits-per-day", "120", "--calls", "0.08",
+              "--account", "acme,globex", "--late", "0.05", "--duplicates", "0.02", "-o", "events.ndjson")
+    with open(os.path.join(folder, "events.ndjson"), "rb") as file:
+        lines = file.readlines()
+    # The second file corrects what the first left open.
+    for name, part in (("first", lines[: len(lines) // 2]), ("second", lines[len(lines) // 2 :])):
+        with open(os.path.join(folder, f"{name}.ndjson"), "wb") as file:
+            file.writelines(part)
+        callweave(binary, folder, "run", "--input", f"{name}.ndjson", "--lake", "simulated")
+    callweave(binary, folder, "run", "--input", os.path.join(ROOT, "tests/sql/story.ndjson"), "--lake", "story")
+
+
+def compare_lake(binary, folder, lake, days, zone):
+    duck = connect(os.path.join(folder, lake))
+
+    def ours(*arguments):
+        return json.loads(callweave(binary, folder, *arguments, "--lake", lake, "--format", "json"))
+
+    narrow(duck)
+    for name, text in texts("marts").items():
+        sql = f"SELECT * FROM marts.{name} ORDER BY {', '.join(header(text, 'key'))}"
+        compare(f"{lake}: marts.{name}", ours("sql", sql), duck, sql)
+    for name, text in texts("checks").items():
+        compare(f"{lake}: checks/{name}", ours("report", f"checks/{name}"), duck, text)
+        found = duck.execute(text).fetchall()
+        if found:
+            COUNTS["failed"] += 1
+            print(f"FAILED: {lake}: checks/{name} finds {found[:3]}")
+    reports, rows = texts("reports"), 0
+    for name, text in reports.items():
+        by = ["--by", ",".join(header(text, "by"))] if header(text, "by") else []
+        # With every column the statement is the file's own.
+        rows += compare(f"{lake}: {name} {' '.join(by)}", ours("report", name, *by), duck, text)
+        folded = callweave(binary, folder, "report", name, "--sql")
+        rows += compare(f"{lake}: {name}", ours("report", name), duck, folded)
+    narrow(duck, zone, "acme", days)
+    narrowed = ["--timezone", zone, "--account", "acme", "--from", days[0], "--to", days[1]]
+    for name in reports:
+        folded = callweave(binary, folder, "report", name, "--sql")
+        rows += compare(f"{lake}: {name} {' '.join(narrowed)}", ours("report", name, *narrowed), duck, folded)
+    print(f"{lake}: {rows} rows of {len(reports)} reports compared")
+
+
+def main():
+    binary = os.path.abspath(sys.argv[1])
+    with tempfile.TemporaryDirectory(prefix="callweave-clients-") as folder:
+        make_lakes(binary, folder)
+        compare_lake(binary, folder, "simulated", ("2026-11-05", "2026-11-19"), "America/New_York")
+        compare_lake(binary, folder, "story", ("2026-11-03", "2026-11-04"), "Europe/Berlin")
+    print(f"{COUNTS['passed']} passed, {COUNTS['failed']} failed")
+    return 1 if COUNTS["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
