@@ -112,8 +112,8 @@ const CALLS_PER_SESSION: f64 = 0.05;
 const DELAYS: [(f64, f64); 4] = [(0.5, 90.0), (0.2, 600.0), (0.2, 10_800.0), (0.1, 129_600.0)];
 /// How much of the first of them is left once the lease has ended in this way.
 const OPEN: [f64; STATES] = [1.0, 0.3, 0.05];
-/// Calls a second that come to a number from nobody who saw it there: old notes, misdials.
-pub const STRAY: f64 = 1e-6;
+/// Calls a second that come to a number from nobody who saw it there (old notes, misdials): one in two months.
+pub const STRAY: f64 = 2e-7;
 /// Of clicks, how many a second lead to a call so long after them.
 pub const CLICKS: [f64; CLICK] = [0.05, 0.1, 0.04, 0.01, 1e-3, 1e-4];
 /// How much rarer a session with more pages calls from the page that it looks at.

@@ -31,7 +31,8 @@ pub struct Candidate {
     pub last_seen: i64,
     /// The session's last `click_to_call` on the number by the call's start.
     pub clicked: Option<i64>,
-    /// Another call of this caller may have been joined to the visitor.
+    /// Another call of this caller has the visitor among its candidates, so may have been joined to them: an earlier one, or a
+    /// later one that tells whose this one was.
     pub known_caller: bool,
     /// The methods by which it may be chosen.
     pub methods: BTreeSet<&'static str>,
@@ -129,10 +130,11 @@ fn candidate(lease: &Lease, call: &Call, calls: &[Call], facts: &[Fact], visits:
     let visitor = visitor_of(lease, visits);
     let active = lease.active_at(call.start);
     let clicked = clicked(&lease.holder, call, facts, visits);
-    let others = calls.iter().filter(|other| other.caller() == call.caller() && !other.is_outbound());
-    // Later calls, and callbacks asked for later, tell whose an earlier call was.
-    let is_known = call.caller() != "anonymous" && others.clone().count() > 1;
-    let known_caller = is_known || asked_to_be_called(&visitor, call, facts);
+    let is_visitors = |other: &Lease| visitor_of(other, visits) == visitor;
+    let may_have_been = |call: &Call| candidates(call, visits).iter().any(|lease| is_visitors(lease));
+    let is_other = |other: &&Call| other.id != call.id && other.caller() == call.caller() && !other.is_outbound();
+    let was_joined = call.caller() != "anonymous" && calls.iter().filter(is_other).any(may_have_been);
+    let known_caller = was_joined || asked_to_be_called(&visitor, call, facts);
 
     let mut methods = BTreeSet::from([base_method(call, active)]);
     methods.extend(clicked.map(|_| "click"));
