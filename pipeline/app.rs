@@ -334,11 +334,10 @@ impl Up {
         let mut beside = Router::new();
         let mut postgres = None;
         if roles.query {
-            let server = query::Server::open(config, Some(log.clone())).await.map_err(Failure::failed)?;
+            let server = query::Server::open(config, Some(log.clone()), clock).await.map_err(Failure::failed)?;
             postgres = server.postgres_address();
             beside = beside.merge(server.routes());
-            let told = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |it| it.to_string());
-            tracing::info!(postgres = told(postgres), flight = told(server.flight_address()), "answering queries");
+            server.tell();
             let shutdown = shutdown.clone();
             tasks.spawn(async move {
                 server.run(shutdown).await;
@@ -419,11 +418,11 @@ impl Up {
 
     /// Answers queries without a log: the embedded one is another process's, and the logins are those configured.
     async fn answer_alone(config: &Config, metrics: Metrics, shutdown: CancellationToken) -> Result<Up, Failure> {
-        let server = query::Server::open(config, None).await.map_err(Failure::failed)?;
+        let server = query::Server::open(config, None, clock).await.map_err(Failure::failed)?;
         let listener = Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
-        let (postgres, flight) = (server.postgres_address(), server.flight_address());
-        let told = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |it| it.to_string());
-        tracing::info!(collect = %listener.address, postgres = told(postgres), flight = told(flight), "answering queries");
+        let postgres = server.postgres_address();
+        server.tell();
+        tracing::info!(collect = %listener.address, "answering over http");
         let (address, routes, limits) = (listener.address, server.routes(), config.limits.clone());
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn({

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::error::QueryError;
+use super::logins::lock;
 
 /// What one query may take.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ impl Bounds {
     }
 
     fn take_place(&self) -> Option<OwnedSemaphorePermit> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.place).take()
     }
 }
 

@@ -24,8 +24,6 @@ use arrow_flight::{
     Action, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, IpcMessage, SchemaAsIpc,
     Ticket,
 };
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -44,7 +42,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::error::QueryError;
 use super::format::{plain_batch, plain_schema};
-use super::logins::{Logins, Reader};
+use super::logins::{Logins, Reader, basic};
 use super::session::Scene;
 use kept::Kept;
 
@@ -125,7 +123,7 @@ impl Flight {
     ) -> Result<(Scene, DataFrame), Status> {
         let statement = one(reader.session.admit(sql).map_err(status)?).map_err(status)?;
         let bounds = match bounded {
-            Some(cancel) => Some(reader.bounds(None, None, cancel).await.map_err(status)?),
+            Some(cancel) => Some(reader.bounds(None, cancel).await.map_err(status)?),
             None => None,
         };
         let scene = reader.session.scene_within(&[&statement], bounds).await.map_err(status)?;
@@ -240,14 +238,6 @@ fn status(error: QueryError) -> Status {
         QueryError::Engine(inner) if super::error::is_of_data(inner) => Status::invalid_argument(told),
         _ => Status::internal(told),
     }
-}
-
-/// `Basic BASE64` (RFC 7617).
-fn basic(value: &str) -> Option<(String, String)> {
-    let (scheme, encoded) = value.split_once(' ')?;
-    let bytes = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-    let (user, password) = String::from_utf8(bytes).ok()?.split_once(':').map(|(a, b)| (a.to_owned(), b.to_owned()))?;
-    Some((user, password))
 }
 
 /// The way to what a command asks for: it is asked again with the ticket.

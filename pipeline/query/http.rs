@@ -4,7 +4,7 @@
 //! before the first byte is sent, in the JSON itself, and else by ending in an error. It is never cut in silence.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -12,8 +12,6 @@ use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use datafusion::arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -24,7 +22,7 @@ use utoipa::{OpenApi, ToSchema};
 use super::error::QueryError;
 use super::format::{Encoder, Format, plain_schema};
 use super::guard::QUERY_BYTES_MAX;
-use super::logins::{Logins, Reader};
+use super::logins::{Logins, Reader, basic, lock};
 use super::session::Answer;
 
 /// Rows of an answer where the asker does not say.
@@ -153,8 +151,7 @@ async fn sql(
     }
     let cancel = CancellationToken::new();
     let guard = cancel.clone().drop_guard();
-    // One row more than is shown tells that there are more.
-    let bounds = reader.bounds(None, None, cancel).await?;
+    let bounds = reader.bounds(None, cancel).await?;
     let scene = reader.session.scene_within(&[&statement], Some(bounds)).await?;
     let frame = scene.plan(statement, &question.sql).await?;
     let answer = scene.run(frame, &question.sql).await?;
@@ -255,15 +252,8 @@ fn question(headers: &HeaderMap, body: &[u8]) -> Result<Question, Refused> {
 /// Who asks, by `Authorization: Basic`.
 pub(super) async fn login(logins: &Logins, headers: &HeaderMap) -> Result<Arc<Reader>, Refused> {
     let value = headers.get(header::AUTHORIZATION).ok_or(Refused::NoLogin)?;
-    let text = value.to_str().map_err(|_| Refused::NoLogin)?;
-    let (scheme, encoded) = text.split_once(' ').ok_or(Refused::NoLogin)?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return Err(Refused::NoLogin);
-    }
-    let bytes = STANDARD.decode(encoded.trim()).map_err(|_| Refused::NoLogin)?;
-    let text = String::from_utf8(bytes).map_err(|_| Refused::NoLogin)?;
-    let (user, password) = text.split_once(':').ok_or(Refused::NoLogin)?;
-    logins.enter(user, None, password).await.ok_or(Refused::WrongLogin)
+    let (user, password) = value.to_str().ok().and_then(basic).ok_or(Refused::NoLogin)?;
+    logins.enter(&user, None, &password).await.ok_or(Refused::WrongLogin)
 }
 
 /// An answer as bytes, part by part.
@@ -284,13 +274,13 @@ struct Shared(Arc<Mutex<Vec<u8>>>);
 
 impl Shared {
     fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.0))
     }
 }
 
 impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        lock(&self.0).extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

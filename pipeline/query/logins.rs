@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use callweave_core::event::{Body, decode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use callweave_core::settings::{Login, Role};
 use callweave_core::time::Time;
 use tokio::sync::Semaphore;
@@ -16,8 +17,8 @@ use super::bounds::Bounds;
 use super::error::QueryError;
 use super::session::QuerySession;
 use crate::config::{Account, Verifier};
-use crate::log::frame::Record;
-use crate::log::{Entry, Kind, SharedLog, Subject, partition_of};
+use crate::log::SharedLog;
+use crate::log::settings::{InLog, latest};
 
 /// For so long what the log said counts as new.
 const FRESH_FOR: Duration = Duration::from_secs(2);
@@ -27,6 +28,7 @@ const READ_TIME: Duration = Duration::from_secs(1);
 /// The logins of all configured accounts.
 pub struct Logins {
     log: Option<SharedLog>,
+    clock: fn() -> Time,
     lake: QuerySession,
     mask: MaskKey,
     accounts: HashMap<Arc<str>, Known>,
@@ -41,8 +43,8 @@ struct Known {
 
 struct Now {
     looked: Option<Instant>,
-    since: Time,
-    sequence: u64,
+    /// What the log told last.
+    told: Option<InLog>,
     readers: HashMap<String, Arc<Reader>>,
 }
 
@@ -57,37 +59,26 @@ pub struct Reader {
 
 impl Logins {
     /// `log`: where settings are told; without one those of the configuration hold.
-    ///
-    /// # Errors
-    /// A configured login cannot be used.
     pub fn new<'a>(
         accounts: impl IntoIterator<Item = &'a Account>,
         log: Option<SharedLog>,
+        clock: fn() -> Time,
         lake: QuerySession,
         mask: MaskKey,
     ) -> Logins {
-        let known = accounts.into_iter().map(|account| {
+        let mut logins = Logins { log, clock, lake, mask, accounts: HashMap::new() };
+        for account in accounts {
             let name: Arc<str> = account.name.as_str().into();
-            let of_settings = account.settings.as_ref().map_or(&[][..], |settings| &settings.logins);
             let known = Known {
                 own: account.logins.clone(),
-                now: Mutex::new(Now { looked: None, since: Time::MIN, sequence: 0, readers: HashMap::new() }),
+                now: Mutex::new(Now { looked: None, told: None, readers: HashMap::new() }),
                 asking: tokio::sync::Mutex::new(()),
             };
-            (name, known, of_settings.to_vec())
-        });
-        let known: Vec<_> = known.collect();
-        let mut logins = Logins { log, lake, mask, accounts: HashMap::new() };
-        for (name, known, of_settings) in known {
-            logins.put(&name, &known, &of_settings);
+            let of_settings = account.settings.as_ref().map_or(&[][..], |settings| &settings.logins);
+            logins.put(&name, &known, of_settings);
             logins.accounts.insert(name, known);
         }
         logins
-    }
-
-    /// Whether anybody could log in, by what is configured.
-    pub fn is_empty(&self) -> bool {
-        self.accounts.values().all(|known| lock(&known.now).readers.is_empty())
     }
 
     /// Somebody by name: `anna@acme`, or `anna` where `database` names the account or only one account has an `anna`.
@@ -145,35 +136,18 @@ impl Logins {
         if lock(&known.now).looked != looked {
             return;
         }
-        let subject = Subject::events(partition_of(account, log.partitions()), Kind::Settings, Some(account));
-        match timeout(READ_TIME, log.last_of_subject(&subject)).await {
-            Ok(Ok(Some(entry))) => self.read(account, known, &entry),
-            Ok(Ok(None)) => {}
+        let before = lock(&known.now).told.clone();
+        let sequence = before.as_ref().map(|told| told.sequence);
+        match timeout(READ_TIME, latest(log, account, (self.clock)(), before)).await {
+            Ok(Ok(Some(told))) if Some(told.sequence) != sequence => {
+                self.put(account, known, &told.settings.logins);
+                lock(&known.now).told = Some(told);
+            }
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%account, %error, "logins cannot be read; the last known stay"),
             Err(_) => tracing::warn!(%account, "logins were not read in time; the last known stay"),
         }
         lock(&known.now).looked = Some(Instant::now());
-    }
-
-    fn read(&self, account: &Arc<str>, known: &Known, entry: &Entry) {
-        {
-            let mut now = lock(&known.now);
-            if entry.sequence <= now.sequence {
-                return;
-            }
-            now.sequence = entry.sequence;
-        }
-        for record in entry.records() {
-            let Ok(Record::Event { received, bytes, .. }) = record else { continue };
-            let Ok(event) = decode(bytes, Some(received)) else { continue };
-            let Body::AccountSettings(settings) = event.body else { continue };
-            // Settings with mistakes are rejected by the join, and settings of an earlier time change nothing.
-            if *event.account != **account || settings.check().is_err() || event.time < lock(&known.now).since {
-                continue;
-            }
-            lock(&known.now).since = event.time;
-            self.put(account, known, &settings.logins);
-        }
     }
 
     /// Keeps the readers whose login is the same: what they run goes on counting.
@@ -216,22 +190,24 @@ impl Reader {
     ///
     /// # Errors
     /// No place became free in that time.
-    pub async fn bounds(
-        &self,
-        time: Option<Duration>,
-        rows: Option<u64>,
-        cancel: CancellationToken,
-    ) -> Result<Arc<Bounds>, QueryError> {
+    pub async fn bounds(&self, time: Option<Duration>, cancel: CancellationToken) -> Result<Arc<Bounds>, QueryError> {
         let time = time.map_or(self.time(), |time| time.min(self.time()));
-        let rows = rows.map_or(self.login.rows, |rows| rows.min(self.login.rows));
         let place = timeout(time, Arc::clone(&self.places).acquire_owned()).await;
         match place {
-            Ok(Ok(place)) => Ok(Arc::new(Bounds::new(time, rows, cancel, place))),
+            Ok(Ok(place)) => Ok(Arc::new(Bounds::new(time, self.login.rows, cancel, place))),
             _ => Err(QueryError::Busy { concurrent: self.login.concurrent }),
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// User and password of `Basic BASE64` (RFC 7617).
+pub(super) fn basic(value: &str) -> Option<(String, String)> {
+    let (_, encoded) = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))?;
+    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    text.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
+}
+
+/// What is held while it is poisoned is whole: nobody panics halfway through a change.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,10 +11,12 @@ mod service;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use datafusion::execution::SessionState;
+use datafusion::prelude::SessionContext;
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::pgwire::api::auth::sasl::SASLAuthStartupHandler;
 use datafusion_postgres::pgwire::api::auth::sasl::scram::ScramAuth;
@@ -35,7 +37,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::logins::Logins;
+use super::logins::{Logins, lock};
 use crate::config::{ITERATIONS, Verifier};
 use service::Service;
 
@@ -53,6 +55,8 @@ pub struct Postgres {
     logins: Arc<Logins>,
     tls: Option<TlsAcceptor>,
     parser: PostgresCompatibilityParser,
+    /// What a connection has between statements: no table, nothing of a login.
+    idle: SessionState,
     pids: RandomPidSecretKeyGenerator,
     running: Arc<Running>,
     /// What answers to unknown names are made with.
@@ -71,12 +75,12 @@ impl Current {
     /// Of the statement that begins now.
     fn next(&self) -> CancellationToken {
         let token = CancellationToken::new();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = token.clone();
+        *lock(&self.0) = token.clone();
         token
     }
 
     fn cancel(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).cancel();
+        lock(&self.0).cancel();
     }
 }
 
@@ -87,6 +91,7 @@ impl Postgres {
             logins,
             tls,
             parser: PostgresCompatibilityParser::new(),
+            idle: SessionContext::new().state(),
             pids: RandomPidSecretKeyGenerator::default(),
             running: Arc::default(),
             nobody: uuid::Uuid::new_v4(),
@@ -261,8 +266,4 @@ impl ErrorHandler for Errors {
         }
         tracing::debug!(peer = %client.socket_addr(), %error, "told an error by postgres");
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

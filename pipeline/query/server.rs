@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
+use callweave_core::time::Time;
 use datafusion_postgres::pgwire::tokio::TlsAcceptor;
 use datafusion_postgres::pgwire::tokio::tokio_rustls::rustls;
 use rustls::pki_types::pem::PemObject;
@@ -51,10 +52,10 @@ impl Server {
     ///
     /// # Errors
     /// The lake's place is none, an address is taken, or the certificate cannot be used.
-    pub async fn open(config: &Config, log: Option<SharedLog>) -> Result<Server, ServeError> {
+    pub async fn open(config: &Config, log: Option<SharedLog>, clock: fn() -> Time) -> Result<Server, ServeError> {
         let lake = QuerySession::open(&config.lake())?.with_postgres().await?;
         let mask = MaskKey::new(mask_key(config)?.reveal().as_bytes());
-        let logins = Logins::new(config.accounts.values(), log, lake, mask);
+        let logins = Logins::new(config.accounts.values(), log, clock, lake, mask);
         let (tls, pem) = match (&config.query.tls_certificate, &config.query.tls_key) {
             (Some(certificate), Some(key)) => {
                 let read = |path| std::fs::read(path).map_err(|error| ServeError::Tls(error.to_string()));
@@ -78,6 +79,13 @@ impl Server {
 
     pub fn flight_address(&self) -> Option<SocketAddr> {
         self.flight.as_ref().and_then(|socket| socket.local_addr().ok())
+    }
+
+    /// Where it answers besides HTTP, for people.
+    pub fn tell(&self) {
+        let told = |address: Option<SocketAddr>| address.map_or("off".to_owned(), |address| address.to_string());
+        let (postgres, flight) = (told(self.postgres_address()), told(self.flight_address()));
+        tracing::info!(postgres, flight, "answering queries");
     }
 
     /// What is served over HTTP.

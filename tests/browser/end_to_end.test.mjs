@@ -151,7 +151,11 @@ test('a click, a page, a number, a call, a row', { skip }, async () => {
             return rows.find((row) => row.tracking_number === number && row.session_id && row.outcome);
         },
     );
-    const [session] = await program.sql(`SELECT * FROM sessions WHERE session_id = '${row.session_id}'`);
+    // Each table lands by itself: the session may be there a moment after the call that names it.
+    const session = await until('the session', async () => {
+        const [found] = await program.sql(`SELECT * FROM sessions WHERE session_id = '${row.session_id}'`);
+        return found;
+    });
     const views = await program.sql(`SELECT url FROM page_views WHERE session_id = '${row.session_id}' ORDER BY time`);
     assert.deepEqual(views.map((view) => view.url), [`${site.origin}/${QUERY}`, `${site.origin}/prices`]);
     assert.equal(session.visitor_id, row.visitor_id);

@@ -1,8 +1,10 @@
 //! What a client is given a name for: tokens, prepared statements, running queries.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::query::logins::lock;
 
 /// How long a token holds after it was last used.
 const TOKEN_TIME: Duration = Duration::from_secs(24 * 3600);
@@ -17,7 +19,7 @@ impl<T: Clone> Kept<T> {
     }
 
     pub fn put(&self, name: String, thing: T) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         if all.len() >= KEPT_MAX
             && let Some(oldest) = all.iter().min_by_key(|(_, (at, _))| *at).map(|(name, _)| name.clone())
         {
@@ -27,14 +29,14 @@ impl<T: Clone> Kept<T> {
     }
 
     pub fn get(&self, name: &str) -> Option<T> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         let (at, thing) = all.get_mut(name).filter(|(at, _)| at.elapsed() < TOKEN_TIME)?;
         *at = Instant::now();
         Some(thing.clone())
     }
 
     pub fn take(&self, name: &str) -> Option<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name).map(|(_, thing)| thing)
+        lock(&self.0).remove(name).map(|(_, thing)| thing)
     }
 }
 

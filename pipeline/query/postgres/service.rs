@@ -44,7 +44,7 @@ pub(super) struct Service {
 
 impl Service {
     pub fn new(server: Arc<Postgres>, current: Arc<Current>) -> Service {
-        let context = Arc::new(SessionContext::new());
+        let context = Arc::new(SessionContext::new_with_state(server.idle.clone()));
         let hooks: Vec<Arc<dyn QueryHook>> = vec![
             Arc::new(TransactionStatementHook),
             Arc::new(Mend),
@@ -72,7 +72,7 @@ impl Service {
         let statements = self.server.parser.parse(sql).map_err(|error| PgWireError::ApiError(Box::new(error)))?;
         let asked: Vec<DfStatement> = statements.into_iter().flat_map(questions).collect();
         let bounds = match runs && !asked.is_empty() {
-            true => Some(reader.bounds(timeout(client), None, self.current.next()).await?),
+            true => Some(reader.bounds(timeout(client), self.current.next()).await?),
             false => None,
         };
         let scene = reader.session.scene_within(&asked.iter().collect::<Vec<_>>(), bounds).await?;
@@ -86,7 +86,7 @@ impl Service {
 
     /// Gives up what was taken for a statement and not used.
     fn clear(&self) {
-        *self.context.state_ref().write() = SessionContext::new().state();
+        *self.context.state_ref().write() = self.server.idle.clone();
     }
 }
 
