@@ -111,6 +111,10 @@ pub const LESSONS_KEPT: usize = 2_500;
 pub const POINTS_PER_CALL: u64 = 6;
 /// Leases of a number that are looked at for that, back from such a point.
 pub const LEASES_PER_POINT: usize = 8;
+/// A caller's latest calls that are looked at for how many numbers they went to.
+pub const CALLS_PER_SPREAD: usize = 100;
+/// Numbers and prefixes of robots that an account lists.
+pub const SPAM_NUMBERS_MAX: usize = 100_000;
 /// Later calls of a caller that may tell whose an earlier one was.
 pub const LATER_CALLS_HEARD: usize = 4;
 /// A `click_to_call` corroborates a call on its number that starts this much later at most.

@@ -70,6 +70,8 @@ pub struct Settings {
     pub routes: Vec<Route>,
     #[serde(deserialize_with = "object::list")]
     pub tag_rules: Vec<TagRule>,
+    /// Telephones of robots: numbers as `+14155550123`, or how they begin, as `+1900*`.
+    pub spam_numbers: Vec<String>,
     /// How calls are answered.
     #[serde(deserialize_with = "object::only")]
     pub voice: Voice,
@@ -247,6 +249,7 @@ impl Default for Settings {
             pools: Vec::new(),
             routes: Vec::new(),
             tag_rules: Vec::new(),
+            spam_numbers: Vec::new(),
             voice: Voice::default(),
             agents: BTreeMap::new(),
             mappings: Vec::new(),

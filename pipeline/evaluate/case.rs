@@ -46,7 +46,7 @@ impl Truth {
 }
 
 /// What the join says of a call.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Answer {
     pub session: Option<String>,
     pub confidence: Option<f64>,
@@ -62,7 +62,27 @@ pub struct Candidate {
     pub session: Option<String>,
     pub probability: f64,
     pub active: bool,
+    pub released: bool,
     pub granted_at: Time,
+    /// Seconds since its last sign of life.
+    pub delay: f64,
+    /// How likely the telephone is its visitor's, and how likely it had called before.
+    pub known: f64,
+    pub called: f64,
+}
+
+impl Default for Answer {
+    /// Of a call without candidates.
+    fn default() -> Answer {
+        Answer {
+            session: None,
+            confidence: None,
+            source: None,
+            source_confidence: None,
+            candidates: Vec::new(),
+            none: 1.0,
+        }
+    }
 }
 
 /// A call to a leased number.

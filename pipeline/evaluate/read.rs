@@ -57,10 +57,12 @@ fn take(effects: &mut Effects, answers: &mut Answers) {
             confidence: row.attribution_confidence,
             source,
             source_confidence: row.source_confidence,
-            candidates: Vec::new(),
-            none: 1.0,
+            ..Answer::default()
         };
-        answers.insert((row.account.to_string(), row.call_id.to_string()), answer);
+        let held = answers.entry((row.account.to_string(), row.call_id.to_string())).or_default();
+        // Candidates are written again only where they are others.
+        let (candidates, none) = (std::mem::take(&mut held.candidates), held.none);
+        *held = Answer { candidates, none, ..answer };
     }
     for row in effects.candidates.drain(..) {
         let Some(answer) = answers.get_mut(&(row.account.to_string(), row.call_id.to_string())) else { continue };
@@ -69,9 +71,13 @@ fn take(effects: &mut Effects, answers: &mut Answers) {
                 session: row.session_id.as_deref().map(str::to_owned),
                 probability: row.probability,
                 active: row.lease_active == Some(true),
+                released: row.released == Some(true),
+                delay: row.delay_seconds.unwrap_or(0.0),
+                known: row.known_caller.unwrap_or(0.0),
+                called: row.called_already.unwrap_or(0.0),
                 granted_at,
             }),
-            None => answer.none = row.probability,
+            None => (answer.none, answer.candidates) = (row.probability, Vec::new()),
         }
     }
     effects.clear();

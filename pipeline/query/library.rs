@@ -25,7 +25,7 @@ pub const MARTS: &[Text] = texts!("marts":
 
 /// One question each.
 pub const REPORTS: &[Text] = texts!("reports":
-    "performance" "sources" "calls_by_day" "hours" "landing_pages" "call_pages" "devices" "kinds" "attribution" "paths"
+    "performance" "sources" "calls_by_day" "hours" "landing_pages" "call_pages" "devices" "kinds" "attribution" "data_driven" "paths"
     "time_lag" "funnel" "cohorts" "return_on_spend" "missed" "missed_steps" "agents" "callers" "calls_per_caller"
     "methods" "tracking" "numbers" "pool_use");
 
@@ -55,6 +55,9 @@ pub const FOREIGN_KEYS: &[ForeignKey] = &[
     key("leases", "session_id", "sessions"),
     key("page_views", "session_id", "sessions"),
     key("web_events", "session_id", "sessions"),
+    key("call_candidates", "call_id", "calls"),
+    key("call_candidates", "session_id", "sessions"),
+    key("call_candidates", "lease_id", "leases"),
     key("call_moments", "call_id", "calls"),
     key("tags", "call_id", "calls"),
     key("notes", "call_id", "calls"),

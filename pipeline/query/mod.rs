@@ -18,6 +18,7 @@ pub mod logins;
 mod output;
 pub mod postgres;
 mod prompt;
+mod removal;
 mod report;
 mod run;
 mod server;

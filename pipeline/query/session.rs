@@ -24,6 +24,7 @@ use super::directory::Directory;
 use super::error::{QueryError, nearest};
 use super::guard;
 use super::library::STAGING;
+use super::removal;
 use super::setter::{Setter, Source};
 use super::tables::Tables;
 
@@ -158,6 +159,7 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     for function in FUNCTIONS_OUT {
         context.deregister_udf(function);
     }
+    removal::register(&context);
     Ok(context.state())
 }
 

@@ -1,6 +1,10 @@
 -- Marts that do not add up to the tables they are made of.
-WITH sums AS (
-    SELECT 'calls' AS mart, (SELECT count(*) FROM calls) AS of_table, (SELECT count(*) FROM marts.calls) AS of_mart
+WITH people AS (
+    SELECT * FROM calls WHERE coalesce(spam_score, 0.0) < 0.5
+),
+
+sums AS (
+    SELECT 'calls' AS mart, (SELECT count(*) FROM people) AS of_table, (SELECT count(*) FROM marts.calls) AS of_mart
     UNION ALL
     SELECT 'sessions', (SELECT count(*) FROM sessions), (SELECT count(*) FROM marts.sessions)
     UNION ALL
@@ -15,27 +19,27 @@ WITH sums AS (
     UNION ALL
     SELECT
         'numbers',
-        (SELECT count(*) FROM calls WHERE direction <> 'outbound' AND tracking_number IS NOT NULL),
+        (SELECT count(*) FROM people WHERE direction <> 'outbound' AND tracking_number IS NOT NULL),
         (SELECT coalesce(sum(calls), 0) FROM marts.numbers)
     UNION ALL
     SELECT
         'pools',
-        (SELECT count(*) FROM calls WHERE direction <> 'outbound' AND pool IS NOT NULL),
+        (SELECT count(*) FROM people WHERE direction <> 'outbound' AND pool IS NOT NULL),
         (SELECT coalesce(sum(calls), 0) FROM marts.pools)
     UNION ALL
     SELECT
         'agents',
-        (SELECT count(*) FROM calls WHERE agent IS NOT NULL),
+        (SELECT count(*) FROM people WHERE agent IS NOT NULL),
         (SELECT coalesce(sum(calls + outbound_calls), 0) FROM marts.agents)
     UNION ALL
     SELECT
         'callers',
-        (SELECT count(*) FROM calls WHERE caller <> 'anonymous'),
+        (SELECT count(*) FROM people WHERE caller <> 'anonymous'),
         (SELECT coalesce(sum(calls + outbound_calls), 0) FROM marts.callers)
     UNION ALL
     SELECT
         'missed steps',
-        (SELECT count(*) FROM calls WHERE outcome <> 'answered'),
+        (SELECT count(*) FROM people WHERE outcome <> 'answered'),
         (SELECT count(missed_step) FROM marts.calls)
 )
 

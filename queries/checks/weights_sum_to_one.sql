@@ -32,4 +32,4 @@ SELECT
     NULL AS by_time_decay
 FROM calls AS c
 LEFT JOIN marts.touchpoints AS t ON t.account = c.account AND t.call_id = c.call_id AND t.session_id = c.session_id
-WHERE c.session_id IS NOT NULL AND t.call_id IS NULL
+WHERE c.session_id IS NOT NULL AND t.call_id IS NULL AND coalesce(c.spam_score, 0.0) < 0.5

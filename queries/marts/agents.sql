@@ -1,4 +1,4 @@
--- Agents, one row each, with the calls that were put through to them or made by them so far.
+-- Agents, one row each, with the calls that were put through to them or made by them so far; robots aside.
 -- grain: an agent
 -- key: account, agent
 --
@@ -14,5 +14,5 @@ SELECT
     min(c.started_at) AS first_call_at,
     max(c.started_at) AS last_call_at
 FROM public.calls AS c
-WHERE c.agent IS NOT NULL
+WHERE c.agent IS NOT NULL AND coalesce(c.spam_score, 0.0) < 0.5
 GROUP BY c.account, c.agent

@@ -1,4 +1,4 @@
--- Callers, one row each, with their calls so far.
+-- Callers, one row each, with their calls so far; robots aside.
 -- grain: a caller
 -- key: account, caller
 --
@@ -18,5 +18,5 @@ SELECT
     min(c.started_at) AS first_call_at,
     max(c.started_at) AS last_call_at
 FROM public.calls AS c
-WHERE c.caller <> 'anonymous'
+WHERE c.caller <> 'anonymous' AND coalesce(c.spam_score, 0.0) < 0.5
 GROUP BY c.account, c.caller

@@ -3,6 +3,7 @@
 -- key: account, call_id
 -- time: started_at
 --
+-- What looks like a robot's call (spam_score from 0.5 on) is left out here, and so of reports. public.calls has it.
 -- Prunes: a filter on date, started_at or account reaches the scan. local_started_at is the wall clock at the call's
 -- start, and day, weekday (0 is Sunday) and hour are read from it: UTC here, the zone of --timezone in a report.
 -- missed_step is where a call that nobody took was lost, the first that fits, and agent is what is left, the agent's
@@ -39,3 +40,4 @@ SELECT
     CAST(date_part('dow', c.started_at) AS INTEGER) AS weekday,
     CAST(date_part('hour', c.started_at) AS INTEGER) AS hour
 FROM public.calls AS c
+WHERE coalesce(c.spam_score, 0.0) < 0.5

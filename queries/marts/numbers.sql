@@ -3,7 +3,8 @@
 -- key: account, tracking_number
 --
 -- Prunes: a filter on account or tracking_number reaches the scan, but there is no time to filter by. A number that was
--- neither called nor leased is not known to the lake. pool is the last one it was leased in or called through.
+-- neither called nor leased is not known to the lake. pool is the last one it was leased in or called through. Calls of
+-- robots (spam_score from 0.5 on) do not count.
 WITH uses AS (
     SELECT
         c.account,
@@ -19,7 +20,7 @@ WITH uses AS (
         c.started_at AS called_at,
         c.attribution_method = 'static' AS is_static
     FROM public.calls AS c
-    WHERE c.direction <> 'outbound'
+    WHERE c.direction <> 'outbound' AND coalesce(c.spam_score, 0.0) < 0.5
     UNION ALL
     SELECT
         l.account,

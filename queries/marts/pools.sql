@@ -3,7 +3,8 @@
 -- key: account, pool
 --
 -- Prunes: a filter on account or pool reaches the scan, but there is no time to filter by. lines are the numbers and
--- extensions that were ever leased, as far as the lake knows the pool's size.
+-- extensions that were ever leased, as far as the lake knows the pool's size. Calls of robots (spam_score from 0.5
+-- on) do not count.
 SELECT
     u.account,
     u.pool,
@@ -43,7 +44,7 @@ FROM (
         CASE WHEN c.is_target THEN 1 ELSE 0 END AS target_calls,
         c.started_at AS at
     FROM public.calls AS c
-    WHERE c.direction <> 'outbound' AND c.pool IS NOT NULL
+    WHERE c.direction <> 'outbound' AND c.pool IS NOT NULL AND coalesce(c.spam_score, 0.0) < 0.5
 ) AS u
 WHERE u.pool IS NOT NULL
 GROUP BY u.account, u.pool

@@ -4,10 +4,10 @@
 -- default: channel
 -- measure: touched
 --
--- touched counts the calls that a visit of the row came before. Each model shares one call out among the visits of its
--- visitor in the 90 days up to it, so that its column adds up to the calls with a visitor. by_position gives 40 % to
--- the first and the last visit, by_time halves with every 7 days before the call. --where is_target counts target
--- calls. Query strings of pages are cut off.
+-- touched counts the calls that a visit of the row came before, assisted those of them where such a visit was not the
+-- last one. Each model shares one call out among the visits of its visitor in the 90 days up to it, so that its column
+-- adds up to the calls with a visitor. by_position gives 40 % to the first and the last visit, by_time halves with every
+-- 7 days before the call. --where is_target counts target calls. Query strings of pages are cut off.
 SELECT
     t.account,
     t.day,
@@ -23,6 +23,7 @@ SELECT
     t.region,
     t.city,
     count(DISTINCT t.call) AS touched,
+    count(DISTINCT t.assisted_call) AS assisted,
     round(sum(t.weight_first), 2) AS first_visit,
     round(sum(t.weight_last), 2) AS last_visit,
     round(sum(t.weight_last_non_direct), 2) AS last_not_direct,
@@ -45,6 +46,7 @@ FROM (
         region,
         city,
         concat(account, ' ', call_id) AS call,
+        CASE WHEN NOT is_last THEN concat(account, ' ', call_id) END AS assisted_call,
         weight_first,
         weight_last,
         weight_last_non_direct,

@@ -1,7 +1,8 @@
--- Who could have made a call, one row a candidate: those of the call's highest revision.
+-- Who could have made a call, one row a candidate: as they were written last.
 -- key: account, call_id, rank
 --
--- Rank 0 is "none of them"; the others go by probability from 1 on.
+-- Rank 0 is "none of them", and the others go by probability from 1 on. They are written with a revision of the call
+-- only where they are others than before, so revision is that of the call or an earlier one.
 SELECT
     h.account,             -- text
     h.date,                -- date
@@ -34,9 +35,10 @@ FROM history.call_candidates AS h
 WHERE
     NOT EXISTS (
         SELECT 1
-        FROM history.calls AS later
+        FROM history.call_candidates AS later
         WHERE
-            later.revision > 1
+            later.rank = 0
+            AND later.revision > 1
             AND later.revision > h.revision
             AND later.account = h.account
             AND later.call_id = h.call_id

@@ -20,10 +20,12 @@ import tempfile
 import deltalake
 import duckdb
 
-TABLES = ["page_views", "web_events", "sessions", "leases", "calls", "call_moments", "tags", "notes", "transcripts",
-          "deals", "ad_costs", "rejected"]
-# Tables whose rows are written again, and what names a row; the highest revision counts.
-KEYS = {"sessions": "account, session_id", "leases": "account, lease_id", "calls": "account, call_id"}
+TABLES = ["page_views", "web_events", "sessions", "leases", "calls", "call_candidates", "call_moments", "tags", "notes",
+          "transcripts", "deals", "ad_costs", "rejected"]
+# Tables whose rows are written again, and what is written together; the highest revision counts.
+KEYS = {"sessions": "account, session_id", "leases": "account, lease_id", "calls": "account, call_id",
+        "call_candidates": "account, call_id"}
+ORDER = KEYS | {"call_candidates": "account, call_id, rank"}
 COUNTS = {"passed": 0, "failed": 0}
 
 
@@ -97,17 +99,17 @@ def main():
             check(f"{table}: rows, deltalake", int(count), deltalake.DeltaTable(path).count())
             source = f"delta_scan('{path}')"
             if table in KEYS:
-                source = f"(from {source} qualify row_number() over (partition by {KEYS[table]} order by revision desc) = 1)"
+                source = f"(from {source} qualify revision = max(revision) over (partition by {KEYS[table]}))"
             _, [[count]] = ours(binary, folder, f"select count(*) from {table}")
             check(f"{table}: rows that count", int(count), duck.execute(f"select count(*) from {source}").fetchone()[0])
 
         for table, key in KEYS.items():
-            columns, rows = ours(binary, folder, f"select * from {table} order by {key}")
+            columns, rows = ours(binary, folder, f"select * from {table} order by {ORDER[table]}")
             path = os.path.join(lake, table)
             names = ", ".join(f'"{column}"' for column in columns)
             theirs = duck.execute(
                 f"select {names} from delta_scan('{path}') "
-                f"qualify row_number() over (partition by {key} order by revision desc) = 1 order by {key}"
+                f"qualify revision = max(revision) over (partition by {key}) order by {ORDER[table]}"
             ).fetchall()
             theirs = [[told(value) for value in row] for row in theirs]
             mine = [[read_back(text, like) for text, like in zip(row, other)] for row, other in zip(rows, theirs)]

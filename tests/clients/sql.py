@@ -158,8 +158,8 @@ def try_psql(server, calls):
     check("psql: rows", psql(server, "anna", "select count(*) from calls"), str(calls))
     tables = psql(server, "anna", r"\d")
     check(r"psql: \d lists what needs no schema", sorted(line.split("|")[1] for line in tables.splitlines()),
-          sorted(["ad_costs", "call_moments", "calls", "deals", "leases", "notes", "page_views", "rejected", "sessions", "tags",
-                  "transcripts", "web_events"]))
+          sorted(["ad_costs", "call_candidates", "call_moments", "calls", "deals", "leases", "notes", "page_views", "rejected",
+                  "sessions", "tags", "transcripts", "web_events"]))
     check(r"psql: \d of a table", "started_at|timestamp with time zone" in psql(server, "anna", r"\d calls"), True)
     check(r"psql: \dt+ of stored tables tells what they are", "One row a revision of a call" in psql(server, "anna", r"\dt+ history.*"), True)
     check(r"psql: \d+ tells what columns are", "The first ring." in psql(server, "anna", r"\d+ calls"), True)

@@ -6,8 +6,9 @@ use smallvec::SmallVec;
 use super::account::Account;
 use super::intern::hash_of;
 use super::links::{Joined, Link};
+use super::spam::SPREAD_WITHIN;
 use crate::event::{Direction, Outcome};
-use crate::limits::{CALLER_MEMORY, VISITORS_PER_CALLER};
+use crate::limits::{CALLER_MEMORY, CALLS_PER_SPREAD, VISITORS_PER_CALLER};
 use crate::phone::Phone;
 use crate::row::Kinds;
 use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Time};
@@ -30,6 +31,8 @@ struct Count {
     calls: u32,
     /// When the last of them started, in hours since 1970.
     last_hour: u32,
+    /// The number that it came to, by hash.
+    last_line: u32,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -47,6 +50,9 @@ pub(super) struct Entry {
     pub call: Option<u32>,
     qualified: bool,
     cycle: i64,
+    line: u32,
+    /// How many numbers were called until now, of late.
+    spread: u8,
     /// To whom it was joined.
     pub joined: Joined,
     kinds: Kinds,
@@ -54,10 +60,10 @@ pub(super) struct Entry {
 }
 
 impl Count {
-    const NOTHING: Count = Count { cycle_ends: Time::MIN, calls: 0, last_hour: 0 };
+    const NOTHING: Count = Count { cycle_ends: Time::MIN, calls: 0, last_hour: 0, last_line: 0 };
 
     /// The kinds of the next call, and the count after it.
-    fn next(self, start: Time, qualified: bool, cycle: i64) -> (Kinds, Count) {
+    fn next(self, start: Time, line: u32, qualified: bool, cycle: i64) -> (Kinds, Count) {
         let first_target = qualified && self.cycle_ends == Time::MIN;
         let in_cycle = self.cycle_ends != Time::MIN && start < self.cycle_ends;
         let is_target = qualified && !in_cycle;
@@ -74,6 +80,7 @@ impl Count {
             cycle_ends: if is_target { start.plus(cycle) } else { self.cycle_ends },
             calls: self.calls + 1,
             last_hour: self.last_hour.max((start.0 / MICROS_PER_HOUR) as u32),
+            last_line: line,
         };
         (kinds, after)
     }
@@ -94,9 +101,16 @@ impl Caller {
         place.checked_sub(1).map_or(self.base.calls, |before| self.recent()[before].after.calls)
     }
 
-    /// When the last of those that are no longer held started, in hours since 1970.
-    pub fn last_hour_before(&self) -> Option<u32> {
-        (self.base.calls > 0).then_some(self.base.last_hour)
+    /// When the call before the one at this place started, and the hash of the number that it came to. Of those that are no
+    /// longer held, only the hour is known.
+    pub fn call_before(&self, place: usize) -> Option<(Time, u32)> {
+        match place.checked_sub(1) {
+            Some(before) => Some((self.recent()[before].start, self.recent()[before].line)),
+            None if self.base.calls > 0 => {
+                Some((Time(i64::from(self.base.last_hour) * MICROS_PER_HOUR), self.base.last_line))
+            }
+            None => None,
+        }
     }
 
     /// A call that was joined to somebody is no longer held.
@@ -119,6 +133,21 @@ impl Caller {
             self.rest.get_or_insert_default().joined_before = all.into_iter().skip(1).collect();
         }
     }
+}
+
+/// How many different numbers the calls went to that came not long before the last of them, that one included.
+fn spread(calls: &[Entry]) -> u8 {
+    let Some(last) = calls.last() else { return 0 };
+    let of_late = calls.iter().rev().take_while(|it| last.start.since(it.start) <= SPREAD_WITHIN);
+    let mut lines: SmallVec<[u32; 8]> = of_late.take(CALLS_PER_SPREAD).map(|it| it.line).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    lines.len() as u8
+}
+
+/// What a number is remembered by.
+pub(super) fn line_hash(number: Phone) -> u32 {
+    hash_of(&number) as u32
 }
 
 impl Account {
@@ -178,6 +207,7 @@ impl Account {
         let call = &self.calls[ix];
         let counted = call.direction() != Direction::Outbound;
         let filed = call.caller().number().filter(|_| counted).map(|phone| (phone, call.start()));
+        let line = call.tracking_number().number().map_or(0, line_hash);
         let (qualified, cycle) = self.qualified(ix);
         if filed != self.calls[ix].filed_caller {
             self.unfile_caller(ix);
@@ -185,15 +215,24 @@ impl Account {
             let Some((phone, start)) = filed else { return };
             let place = self.place_among(phone, start, ix);
             let kinds = Kinds::default();
-            let entry =
-                Entry { start, call: Some(ix), qualified, cycle, joined: Joined::new(), kinds, after: Count::NOTHING };
+            let entry = Entry {
+                start,
+                call: Some(ix),
+                qualified,
+                cycle,
+                line,
+                spread: 1,
+                joined: Joined::new(),
+                kinds,
+                after: Count::NOTHING,
+            };
             self.caller_or_new(phone).rest.get_or_insert_default().recent.insert(place, entry);
             self.recount(phone, place);
         } else if let Some((phone, _)) = filed
             && let Some((place, entry)) = self.entry(phone, ix)
-            && (entry.qualified, entry.cycle) != (qualified, cycle)
+            && (entry.qualified, entry.cycle, entry.line) != (qualified, cycle, line)
         {
-            (entry.qualified, entry.cycle) = (qualified, cycle);
+            (entry.qualified, entry.cycle, entry.line) = (qualified, cycle, line);
             self.recount(phone, place);
         }
     }
@@ -224,10 +263,12 @@ impl Account {
             None => caller.base,
         };
         let mut changed: SmallVec<[u32; 4]> = SmallVec::new();
-        for entry in &mut rest.recent[from..] {
-            let (kinds, after) = count.next(entry.start, entry.qualified, entry.cycle);
-            if kinds != entry.kinds {
-                entry.kinds = kinds;
+        for at in from..rest.recent.len() {
+            let spread = spread(&rest.recent[..=at]);
+            let entry = &mut rest.recent[at];
+            let (kinds, after) = count.next(entry.start, entry.line, entry.qualified, entry.cycle);
+            if (kinds, spread) != (entry.kinds, entry.spread) {
+                (entry.kinds, entry.spread) = (kinds, spread);
                 changed.extend(entry.call);
             }
             entry.after = after;
@@ -236,6 +277,11 @@ impl Account {
         for call in changed {
             self.touch_call(call);
         }
+    }
+
+    /// How many different numbers the caller has called until this call, of late.
+    pub fn spread_of(&self, ix: u32) -> usize {
+        self.place_of_call(ix).map_or(1, |(caller, place)| usize::from(caller.recent()[place].spread))
     }
 
     pub fn kinds(&self, ix: u32) -> Kinds {
@@ -276,8 +322,8 @@ impl Account {
         let gone: Vec<Entry> = rest.recent.drain(..gone).collect();
         for entry in gone {
             caller.base = entry.after;
-            for (person, percent) in entry.joined {
-                caller.was_joined(Link::of(person, percent, entry.start));
+            for (person, likely) in entry.joined.into_iter().take(VISITORS_PER_CALLER) {
+                caller.was_joined(Link::of(person, likely, entry.start));
             }
         }
         if caller.rest.as_ref().is_some_and(|rest| rest.recent.is_empty() && rest.joined_before.is_empty()) {
@@ -328,7 +374,7 @@ mod tests {
         let mut count = Count::NOTHING;
         for (at, ((days, qualified), expected)) in calls.iter().zip(expected).enumerate() {
             let start = Time((days * MICROS_PER_DAY as f64) as i64);
-            let (kinds, after) = count.next(start, *qualified, 7 * MICROS_PER_DAY);
+            let (kinds, after) = count.next(start, 0, *qualified, 7 * MICROS_PER_DAY);
             count = after;
             let letters = [
                 (kinds.is_unique, 'u'),

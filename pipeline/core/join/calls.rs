@@ -75,8 +75,10 @@ pub(super) struct CallState {
     pub filed_caller: Option<(Phone, Time)>,
     /// Sessions that are candidates as of the last decision.
     pub candidates: Vec<u32>,
-    /// Those of them that are likely its own, in hundredths.
-    pub likely: Vec<(u32, u8)>,
+    /// Those of them that are likely its own, in thousandths.
+    pub likely: Vec<(u32, u16)>,
+    /// What was last written of its candidates, by hash; 0: nothing.
+    pub candidates_written: u64,
     pub decided: bool,
     moments: Moments,
     pub due: Due,
@@ -129,6 +131,7 @@ impl CallState {
             filed_caller: None,
             candidates: Vec::new(),
             likely: Vec::new(),
+            candidates_written: 0,
             decided: false,
             moments: Moments::default(),
             due: Due::default(),
@@ -383,6 +386,12 @@ impl Account {
             return;
         }
         self.unfile_line(ix);
+        for (session, likely) in std::mem::take(&mut self.calls[ix].likely) {
+            // The number may be another session's by now, if its own was erased.
+            if let Some(session) = self.sessions.get_mut(session).filter(|it| it.calls().contains(&ix)) {
+                session.has_called(likely);
+            }
+        }
         self.set_candidates(ix, Vec::new());
         self.leave_caller(ix);
         if let Some(call) = self.calls.remove(ix) {
@@ -392,7 +401,7 @@ impl Account {
     }
 
     /// Notes which sessions have likely called: later calls on the number are hardly theirs.
-    pub fn set_likely(&mut self, ix: u32, likely: Vec<(u32, u8)>) {
+    pub fn set_likely(&mut self, ix: u32, likely: Vec<(u32, u16)>) {
         if self.calls[ix].likely == likely {
             return;
         }

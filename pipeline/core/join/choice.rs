@@ -5,13 +5,14 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::account::Account;
-use super::attribution::{Choice, Evidence, Judge, Rates, RestsOn, State, is_moments_before};
+use super::attribution::{Choice, Evidence, Judge, Rates, RestsOn, State, is_moments_before, talk_bin};
 use super::links::Link;
 use super::visitors::Said;
-use crate::event::Direction;
+use crate::event::{Direction, Outcome};
 use crate::limits::CANDIDATES_PER_CALL;
+use crate::phone::Phone;
 use crate::row::{Method, SourceRow, Str};
-use crate::settings::NumberKind;
+use crate::settings::{Number, NumberKind};
 use crate::source::channel;
 use crate::time::{MICROS_PER_HOUR, Time};
 
@@ -49,13 +50,8 @@ struct Place<'a> {
 
 impl Account {
     pub fn decide(&self, ix: u32) -> Decision {
-        let call = &self.calls[ix];
-        let Some(number) = call.tracking_number().number().filter(|_| call.direction() != Direction::Outbound) else {
-            return Decision::default();
-        };
-        if let Some(number) = self.rules(call.start()).number(number)
-            && number.kind == NumberKind::Static
-        {
+        let Some(number) = self.number_called(ix) else { return Decision::default() };
+        if let Some(number) = self.static_number(ix, number) {
             return static_decision(number);
         }
         let links = self.links_of(ix);
@@ -67,8 +63,20 @@ impl Account {
         self.decision(ix, candidates, choice)
     }
 
+    /// Nothing for outbound calls, and those to no number.
+    fn number_called(&self, ix: u32) -> Option<Phone> {
+        let call = &self.calls[ix];
+        call.tracking_number().number().filter(|_| call.direction() != Direction::Outbound)
+    }
+
+    /// By the settings in force at the call's start.
+    fn static_number(&self, ix: u32, number: Phone) -> Option<&Number> {
+        self.rules(self.calls[ix].start()).number(number).filter(|it| it.kind == NumberKind::Static)
+    }
+
     /// Whose a call would be if nothing were known of its caller's other calls: the visitor, if that is likely.
     pub fn decide_alone(&self, ix: u32) -> Option<(u32, f64)> {
+        self.number_called(ix).filter(|number| self.static_number(ix, *number).is_none())?;
         let candidates = self.ordered_candidates(ix, &[]);
         if candidates.is_empty() {
             return None;
@@ -105,25 +113,27 @@ impl Account {
         say: impl FnOnce(&Judge<'_>, &[Evidence]) -> T,
     ) -> T {
         let call = &self.calls[ix];
-        let evidence: Vec<Evidence> = candidates.iter().map(|it| it.evidence.clone()).collect();
+        let mut evidence: Vec<Evidence> = candidates.iter().map(|it| it.evidence.clone()).collect();
         let pool = self.pool_of(candidates);
         let rates: &Rates = self.learner.rates(call.start(), pool.as_deref()).unwrap_or(&self.supposed);
-        // Of several sessions of one visitor, one is as good as another.
-        let mut present: SmallVec<[(u32, f64); 4]> = SmallVec::new();
-        for it in candidates.iter().filter(|it| it.evidence.link > 0.0) {
-            if !present.iter().any(|(visitor, _)| *visitor == it.visitor) {
-                present.push((it.visitor, it.evidence.link));
-            }
-        }
-        let before = self.called_before(ix, links, present.iter().map(|(_, link)| link).sum());
+        let present = share_links(candidates, &mut evidence);
+        let before = self.called_before(ix, links, present);
         let judge = Judge {
             rates,
             anybody: before.anybody,
             is_callback: call.direction() == Direction::Callback,
             called_before: before.since,
             absent: before.absent,
+            talk: self.talk(ix),
         };
         say(&judge, &evidence)
+    }
+
+    /// How long an answered call was talked that is over, by bin.
+    pub fn talk(&self, ix: u32) -> Option<usize> {
+        let call = &self.calls[ix];
+        let answered = call.outcome(self.rules(call.start()).settings().greeting_seconds) == Some(Outcome::Answered);
+        (answered && call.ended_at().is_some()).then(|| talk_bin(call.talk_seconds()))
     }
 
     fn decision(&self, ix: u32, candidates: Vec<Candidate>, mut choice: Choice) -> Decision {
@@ -219,8 +229,8 @@ impl Account {
             if call == ix || (at == start && !self.is_before(call, ix)) {
                 continue;
             }
-            for &(session, percent) in &self.calls[call].likely {
-                spent.push((session, f64::from(percent) / 100.0));
+            for &(session, likely) in &self.calls[call].likely {
+                spent.push((session, f64::from(likely) / 1_000.0));
             }
         }
         spent.sort_unstable_by_key(|(session, _)| *session);
@@ -263,7 +273,8 @@ impl Account {
             clicked: self.clicked(ix, session, visitor, start),
             asked: self.asked(ix, visitor, start),
             link: self.link(place.links, visitor, start),
-            spent: spent.unwrap_or(0.0),
+            again: 0.0,
+            spent: (spent.unwrap_or(0.0) + session.map_or(0.0, |session| self.sessions[session].called())).min(1.0),
             moved: session.is_some_and(|session| self.has_moved(session, lease, start)),
             same_country: self.same_country(ix, session),
             pages: session.map_or(0, |session| self.sessions[session].pages_by(start)),
@@ -335,8 +346,30 @@ impl Account {
     }
 }
 
+/// How much likelier the session of the call before calls again than another one of its visitor.
+const SAME_SESSION: f64 = 100.0;
+
+/// Shares each visitor's link out among their sessions, by how likely each has called. How likely the telephone is a candidate's.
+fn share_links(candidates: &[Candidate], evidence: &mut [Evidence]) -> f64 {
+    let part = |it: &Evidence| 1.0 + SAME_SESSION * it.spent;
+    // By visitor: the link, and the parts of all.
+    let mut visitors: SmallVec<[(u32, f64, f64); 8]> = SmallVec::new();
+    for (candidate, it) in candidates.iter().zip(&*evidence).filter(|(_, it)| it.link > 0.0) {
+        match visitors.iter_mut().find(|(visitor, ..)| *visitor == candidate.visitor) {
+            Some((_, _, parts)) => *parts += part(it),
+            None => visitors.push((candidate.visitor, it.link, part(it))),
+        }
+    }
+    for (candidate, it) in candidates.iter().zip(evidence).filter(|(_, it)| it.link > 0.0) {
+        if let Some((_, link, parts)) = visitors.iter().find(|(visitor, ..)| *visitor == candidate.visitor) {
+            it.again = link * part(it) / parts;
+        }
+    }
+    visitors.iter().map(|(_, link, _)| link).sum()
+}
+
 /// A static number is its source's alone.
-fn static_decision(number: &crate::settings::Number) -> Decision {
+fn static_decision(number: &Number) -> Decision {
     let names_source = number.source.is_some() || number.medium.is_some() || number.campaign.is_some();
     let (source, medium) = (number.source.as_deref(), number.medium.as_deref());
     let (source, medium) = (source.unwrap_or("(not set)"), medium.unwrap_or("(not set)"));

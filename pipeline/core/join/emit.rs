@@ -31,9 +31,9 @@ thread_local! {
     static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Whether the row is another than what was written; if so, it is its turn.
-fn is_news<R: Serialize>(row: &R, written: &mut Written) -> bool {
-    let hash = BYTES.with_borrow_mut(|bytes| {
+/// What rows are compared by.
+pub(super) fn row_hash<R: Serialize + ?Sized>(row: &R, written: u64) -> u64 {
+    BYTES.with_borrow_mut(|bytes| {
         bytes.clear();
         match postcard::to_extend(row, std::mem::take(bytes)) {
             Ok(full) => {
@@ -41,9 +41,14 @@ fn is_news<R: Serialize>(row: &R, written: &mut Written) -> bool {
                 xxhash_rust::xxh3::xxh3_64(bytes)
             }
             // Rows hold nothing that postcard refuses; were it so, each row would count as new.
-            Err(_) => written.hash().wrapping_add(1),
+            Err(_) => written.wrapping_add(1),
         }
-    });
+    })
+}
+
+/// Whether the row is another than what was written; if so, it is its turn.
+fn is_news<R: Serialize>(row: &R, written: &mut Written) -> bool {
+    let hash = row_hash(row, written.hash());
     if written.revision > 0 && written.hash() == hash {
         return false;
     }
@@ -190,7 +195,7 @@ impl Account {
         let decided = call.decided;
         let row = Arc::new(row);
         out.calls.push(row.clone());
-        self.emit_candidates(&row, &decision, out);
+        self.emit_candidates(ix, &row, &decision, out);
         if decided {
             self.tell_attributed(row, out);
         }
@@ -248,7 +253,7 @@ impl Account {
             total_seconds: call.total_seconds(),
             in_business_hours: rules.in_business_hours(start),
             recording_url: call.recording_url.get().cloned(),
-            spam_score: call.spam_score.get().copied(),
+            spam_score: self.spam_score(ix),
             attribution_method: decision.method.unwrap_or(Method::None),
             attribution_confidence: decision.confidence,
             source_confidence: decision.source_confidence,

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::account::Account;
-use super::attribution::{Chance, Evidence, NEAR_SECONDS, Point, count_call, count_point, lesson, seconds};
+use super::attribution::{Chance, Evidence, NEAR_SECONDS, Seen, count_call, lesson, seconds};
 use super::choice::Decision;
 use crate::event::Direction;
 use crate::limits::{LEASES_PER_POINT, POINTS_PER_CALL};
@@ -40,21 +40,24 @@ impl Account {
         let pool = self.pool_of(&decision.candidates);
         let evidence: Vec<Evidence> = decision.candidates.iter().map(|it| it.evidence.clone()).collect();
         let before = self.called_before(ix, &[], 0.0);
-        let Some(lesson) = lesson(&evidence, choice).filter(|_| before.since.is_none()) else { return };
-        let points = self.points(ix, start, pool.as_ref());
-        let window = (self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64) as i64;
-        let known = self.learner.since().map_or(0, |since| start.since(since)).clamp(0, window);
-        let weight = 1.0 / POINTS_PER_CALL as f64;
+        if call.filed_caller.is_some() {
+            self.learner.hear_again(choice.again, seconds(before.since.unwrap_or(0)));
+        }
+        if before.since.is_some() {
+            return;
+        }
+        let seen = self.points(ix, start, pool.as_ref());
+        let Some(lesson) = lesson(&evidence, choice, self.talk(ix), seen) else { return };
         for tally in self.learner.hear(start, pool.as_ref(), due, lesson) {
             count_call(tally, &evidence, choice);
-            for point in &points {
-                count_point(tally, point, seconds(known), weight);
-            }
         }
     }
 
     /// Numbers of the pool at random times of the day before: what could have been seen there, had somebody called.
-    fn points(&self, ix: u32, start: Time, pool: Option<&Str>) -> SmallVec<[Point; POINTS_PER_CALL as usize]> {
+    fn points(&self, ix: u32, start: Time, pool: Option<&Str>) -> Seen {
+        let window = (self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64) as i64;
+        let known = self.learner.since().map_or(0, |since| start.since(since)).clamp(0, window);
+        let mut seen = Seen { known: seconds(known), ..Seen::default() };
         let seed = xxhash_rust::xxh3::xxh3_64(self.text_of(&self.calls[ix].id).as_bytes());
         let point = |n| {
             let bits = scramble(seed.wrapping_add(n));
@@ -62,9 +65,12 @@ impl Account {
             let lines =
                 (1..=TRIES).map(|again| below(scramble(bits.wrapping_add(again)), u64::from(self.lines.slots())));
             let line = lines.map(|line| line as u32).find(|&line| self.is_of_pool(line, pool))?;
-            self.point(line, at)
+            Some((line, at))
         };
-        (0..POINTS_PER_CALL).filter_map(point).collect()
+        for (line, at) in (0..POINTS_PER_CALL).filter_map(point) {
+            self.see(line, at, &mut seen);
+        }
+        seen
     }
 
     fn is_of_pool(&self, line: u32, pool: Option<&Str>) -> bool {
@@ -74,26 +80,28 @@ impl Account {
     }
 
     /// A number as it was at a time; nothing if a call would have had no candidate.
-    fn point(&self, line: u32, at: Time) -> Option<Point> {
+    fn see(&self, line: u32, at: Time, seen: &mut Seen) {
         let leases = &self.lines[line].leases;
         let granted = leases.partition_point(|lease| self.leases[*lease].granted_at <= at);
         let recent = &leases[granted.saturating_sub(LEASES_PER_POINT)..granted];
         let window = (self.rules(at).settings().attribution_window_hours * MICROS_PER_HOUR as f64) as i64;
         let age = |lease: u32| at.since(self.leases[lease].granted_at);
-        recent.last().filter(|lease| age(**lease) <= window)?;
+        if recent.last().is_none_or(|lease| age(*lease) > window) {
+            return;
+        }
         let within = recent.iter().filter(|lease| age(**lease) <= SHOWN_WITHIN).count();
         let shown_every = match recent.first() {
             Some(&first) if within == LEASES_PER_POINT => seconds(age(first)) / (within - 1) as f64,
             _ if within > 0 => seconds(SHOWN_WITHIN) / within as f64,
             _ => f64::INFINITY,
         };
-        let near = self.near(recent, at);
-        Some(Point { near, shown_every })
+        seen.points += 1.0 / POINTS_PER_CALL as f64;
+        seen.shows += 1.0 / POINTS_PER_CALL as f64 / shown_every;
+        self.see_near(recent, at, &mut seen.near);
     }
 
     /// Sessions whose last sign of life was not long before.
-    fn near(&self, leases: &[u32], at: Time) -> SmallVec<[Chance; 2]> {
-        let mut near = SmallVec::new();
+    fn see_near(&self, leases: &[u32], at: Time, near: &mut SmallVec<[Chance; 12]>) {
         let mut seen: SmallVec<[(Option<u32>, u32); LEASES_PER_POINT]> = SmallVec::new();
         for &lease in leases.iter().rev() {
             let (session, visitor) = (self.leases[lease].session(), self.lease_visitor(lease));
@@ -113,6 +121,5 @@ impl Account {
                 near.push(Chance { state, delay, pages });
             }
         }
-        near
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::account::Account;
+use super::callers::line_hash;
 use super::choice::Decision;
 use super::intern::hash_of;
 use crate::limits::{LATER_CALLS_HEARD, VISITORS_PER_CALLER};
@@ -26,15 +27,19 @@ pub(super) struct Link {
     pub hour: u32,
 }
 
-/// A call's part in a link: whose it was, and how likely in hundredths.
-pub(super) type Joined = SmallVec<[(Person, u8); 2]>;
+/// A call's part in a link: whose it was, and how likely in thousandths.
+pub(super) type Joined = SmallVec<[(Person, u16); 2]>;
 
 /// After so long a link counts half.
 const HALF_LIFE: f64 = (180 * MICROS_PER_DAY) as f64;
 /// Links are never surer than this: telephones are lent, and numbers given to others.
 const SUREST: f64 = 0.98;
-/// Less likely ones are not kept.
-const LEAST_PERCENT: u8 = 10;
+/// Less likely ones are not kept, in thousandths.
+const LEAST: u16 = 10;
+/// Nor are more of a call that is held. Once it is not, the likeliest are: see [`VISITORS_PER_CALLER`].
+const JOINED_MOST: usize = 16;
+/// What a call after must tell of itself, in thousandths.
+const TELLS: u16 = 500;
 /// Callers that are supposed before any are known.
 const CALLERS_SUPPOSED: f64 = 50.0;
 /// The share of calls of a telephone with many owners that are new ones'.
@@ -49,8 +54,8 @@ pub(super) struct Before {
 }
 
 impl Link {
-    pub fn of(person: Person, percent: u8, at: Time) -> Link {
-        Link { person, weight: f32::from(percent) / 100.0, hour: (at.0.max(0) / MICROS_PER_HOUR) as u32 }
+    pub fn of(person: Person, thousandths: u16, at: Time) -> Link {
+        Link { person, weight: f32::from(thousandths) / 1_000.0, hour: (at.0.max(0) / MICROS_PER_HOUR) as u32 }
     }
 
     /// The two together, as of the later.
@@ -92,17 +97,17 @@ impl Account {
         let Some((caller, place)) = self.place_of_call(ix) else { return links };
         caller.joined_before().for_each(|link| add(&mut links, link));
         for entry in &caller.recent()[..place] {
-            for &(person, percent) in &entry.joined {
-                add(&mut links, Link::of(person, percent, entry.start));
+            for &(person, thousandths) in &entry.joined {
+                add(&mut links, Link::of(person, thousandths, entry.start));
             }
         }
         let later = caller.recent()[place + 1..].iter().filter_map(|entry| Some((entry.start, entry.call?)));
         for (start, call) in later.take(LATER_CALLS_HEARD) {
             if let Some((visitor, probability)) = self.decide_alone(call)
-                && let percent = percent(probability)
-                && percent >= 50
+                && let likely = thousandths(probability)
+                && likely >= TELLS
             {
-                add(&mut links, Link::of(self.person(visitor), percent, start));
+                add(&mut links, Link::of(self.person(visitor), likely, start));
             }
         }
         links
@@ -131,14 +136,11 @@ impl Account {
         let owners =
             if owners >= VISITORS_PER_CALLER { f64::from(calls.max(1)) * NEW_OWNERS } else { owners.max(1) as f64 };
         let anybody = (owners / (self.callers.len() as f64 + CALLERS_SUPPOSED)).min(1.0);
-        let last = caller.recent()[..place].last();
-        let since = last.map(|entry| start.since(entry.start)).or_else(|| {
-            let hour = caller.last_hour_before()?;
-            Some(start.0 - i64::from(hour) * MICROS_PER_HOUR)
-        });
-        let here = |call: u32| self.calls[call].line.map(|(number, _)| number) == self.calls[ix].line.map(|it| it.0);
-        let absent = if last.is_some_and(|entry| entry.call.is_some_and(here)) { 1.0 - present.min(1.0) } else { 0.0 };
-        Before { anybody, since, absent }
+        let last = caller.call_before(place);
+        let here = self.calls[ix].line.map(|(number, _)| line_hash(number));
+        let is_here = last.is_some_and(|(_, line)| Some(line) == here);
+        let absent = if is_here { 1.0 - present.min(1.0) } else { 0.0 };
+        Before { anybody, since: last.map(|(at, _)| start.since(at)), absent }
     }
 
     /// Whose a call is, as far as that is worth remembering.
@@ -146,23 +148,24 @@ impl Account {
         let mut joined = Joined::new();
         let Some(choice) = &decision.choice else { return joined };
         for (candidate, probability) in decision.candidates.iter().zip(&choice.probabilities) {
-            let percent = percent(*probability);
-            if percent >= LEAST_PERCENT {
+            let likely = thousandths(*probability);
+            if likely >= LEAST {
                 let person = self.person(candidate.visitor);
                 match joined.iter_mut().find(|(held, _)| *held == person) {
-                    Some(held) => held.1 = held.1.saturating_add(percent).min(100),
-                    None => joined.push((person, percent)),
+                    Some(held) => held.1 = held.1.saturating_add(likely).min(1_000),
+                    None => joined.push((person, likely)),
                 }
             }
         }
-        joined.sort_by_key(|(person, percent)| (std::cmp::Reverse(*percent), *person));
-        joined.truncate(VISITORS_PER_CALLER);
+        joined.sort_by_key(|(person, likely)| (std::cmp::Reverse(*likely), *person));
+        joined.truncate(JOINED_MOST);
         joined
     }
 }
 
-pub(super) fn percent(probability: f64) -> u8 {
-    (probability * 100.0).round().clamp(0.0, 100.0) as u8
+/// To five thousandths: finer differences are not worth deciding other calls anew.
+pub(super) fn thousandths(probability: f64) -> u16 {
+    5 * (probability * 200.0).round().clamp(0.0, 200.0) as u16
 }
 
 pub(super) fn person_named(name: &str) -> Person {

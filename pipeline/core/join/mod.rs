@@ -3,7 +3,7 @@
 //!
 //! - [`visits`] and [`made`] make sessions of what visitors do, [`leases`] keeps who held which number when;
 //! - [`calls`] puts calls together, [`choice`] gathers candidates and [`attribution`] chooses among them, [`lessons`] are what it
-//!   learns from calls; [`callers`] counts a caller's calls, [`links`] tell whose telephone theirs is;
+//!   learns from calls; [`callers`] counts a caller's calls, [`links`] tell whose telephone theirs is, [`spam`] whether it is a robot's;
 //! - [`decide`] holds the timers: when something is decided, corrected, and forgotten;
 //! - [`emit`] makes rows, and writes one only if it differs from what was written before.
 //!
@@ -31,6 +31,7 @@ mod name;
 mod seen;
 mod session;
 mod snapshot;
+mod spam;
 #[cfg(test)]
 mod tests;
 mod timeline;

@@ -44,6 +44,8 @@ struct Rest {
     calls: Vec<u32>,
     /// Page views that were let go from the middle of the timeline.
     pages_let_go: u32,
+    /// How likely it made calls that are no longer held, in thousandths.
+    called: u16,
 }
 
 /// What was written of a thing: the next row counts only if it differs.
@@ -316,6 +318,17 @@ impl Session {
         self.tidy();
     }
 
+    /// A call is no longer held that was likely its own, in thousandths.
+    pub fn has_called(&mut self, likely: u16) {
+        let rest = self.rest();
+        rest.called = rest.called.saturating_add(likely).min(1_000);
+    }
+
+    /// How likely it made calls that are no longer held.
+    pub fn called(&self) -> f64 {
+        self.rest.as_ref().map_or(0.0, |rest| f64::from(rest.called) / 1_000.0)
+    }
+
     /// A session that is taken back is no call's candidate, and counts no pages.
     pub fn empty(&mut self) {
         if let Some(rest) = &mut self.rest {
@@ -337,7 +350,8 @@ impl Session {
     }
 
     fn tidy(&mut self) {
-        let idle = |rest: &Rest| rest.leases.is_empty() && rest.calls.is_empty() && rest.pages_let_go == 0;
+        let idle =
+            |rest: &Rest| rest.leases.is_empty() && rest.calls.is_empty() && rest.pages_let_go == 0 && rest.called == 0;
         if self.rest.as_deref().is_some_and(idle) {
             self.rest = None;
         }

@@ -11,7 +11,8 @@ use crate::limits::{
     ATTRIBUTION_WINDOW_HOURS_MAX, CALL_SECONDS_MAX, CALL_TIMEOUT_MINUTES_MAX, COOLDOWN_MINUTES_MAX,
     EXTENSION_DIGITS_MAX, EXTENSION_DIGITS_MIN, GREETING_SECONDS_MAX, HEARTBEAT_SECONDS_MAX, HEARTBEAT_SECONDS_MIN,
     HOLD_MINUTES_MAX, ID_BYTES_MAX, LABEL_BYTES_MAX, LATENESS_SECONDS_MAX, MAPPINGS_MAX, NUMBER_TIMEOUT_MS_MAX,
-    NUMBER_TIMEOUT_MS_MIN, RETENTION_DAYS_MAX, SALES_CYCLE_DAYS_MAX, SESSION_TIMEOUT_MINUTES_MAX, TARGET_SECONDS_MAX,
+    NUMBER_TIMEOUT_MS_MIN, RETENTION_DAYS_MAX, SALES_CYCLE_DAYS_MAX, SESSION_TIMEOUT_MINUTES_MAX, SPAM_NUMBERS_MAX,
+    TARGET_SECONDS_MAX,
 };
 use crate::phone::Phone;
 use crate::time::shortened;
@@ -49,6 +50,7 @@ impl Settings {
         check.mistakes.extend(super::voice::mistakes(self));
         check.mistakes.extend(super::login::mistakes(&self.logins));
         check.people();
+        check.spam_numbers();
         check.mappings();
         check.mistakes.extend(super::webhook::mistakes(&self.webhooks));
         if check.mistakes.is_empty() { Ok(()) } else { Err(check.mistakes) }
@@ -381,6 +383,21 @@ impl<'s> Check<'s> {
         for (key, name) in &self.settings.agents {
             self.name("agents", key);
             self.label(format!("agents.{}", shortened(key)), Some(name));
+        }
+    }
+
+    fn spam_numbers(&mut self) {
+        let listed = &self.settings.spam_numbers;
+        if listed.len() > SPAM_NUMBERS_MAX {
+            self.say("spam_numbers", format!("has {} entries, and may have {SPAM_NUMBERS_MAX} at most", listed.len()));
+        }
+        let is_one = |text: &str| {
+            let digits = text.strip_prefix('+').map(|it| it.strip_suffix('*').unwrap_or(it));
+            digits.is_some_and(|it| (1..=15).contains(&it.len()) && it.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        if let Some((at, text)) = listed.iter().enumerate().find(|(_, text)| !is_one(text)) {
+            let message = format!("{} is no number; give +14155550123, or +1900* for all that begin so", quoted(text));
+            self.say(format!("spam_numbers[{at}]"), message);
         }
     }
 

@@ -18,6 +18,7 @@ pub struct Rules {
     numbers: FxHashMap<Phone, usize>,
     pools: FxHashMap<String, usize>,
     holidays: FxHashSet<Date>,
+    spam: FxHashSet<Box<str>>,
     /// Opening hours from Monday on; nothing where the business is always open.
     week: Option<[Vec<(LocalTime, LocalTime)>; 7]>,
 }
@@ -41,6 +42,7 @@ impl Rules {
         Rules {
             zone: Tz::from_str(&settings.timezone).unwrap_or(Tz::UTC),
             holidays: settings.holidays.iter().copied().collect(),
+            spam: settings.spam_numbers.iter().map(|it| it.as_str().into()).collect(),
             numbers,
             pools,
             week,
@@ -55,6 +57,16 @@ impl Rules {
     /// The account's number, if it is one of its own.
     pub fn number(&self, number: Phone) -> Option<&Number> {
         self.settings.numbers.get(*self.numbers.get(&number)?)
+    }
+
+    /// Whether the telephone, or how its number begins, is listed as a robot's.
+    pub fn is_spam_number(&self, phone: Phone) -> bool {
+        if self.spam.is_empty() {
+            return false;
+        }
+        let number = phone.to_string();
+        let begins = |at: usize| self.spam.contains(format!("{}*", &number[..at]).as_str());
+        self.spam.contains(number.as_str()) || (2..=number.len()).any(begins)
     }
 
     pub fn pool(&self, name: &str) -> Option<&Pool> {

@@ -25,8 +25,12 @@ fn who_it_is() -> Vec<Candidate> {
         Candidate::text("account", "The tenant.", |r| Some(&r.account)).stats(),
         Candidate::time("started_at", "The call's first ring.", |r| Some(r.started_at)).stats(),
         Candidate::text("call_id", "The call.", |r| Some(&r.call_id)).stats().erase(Erase::Call),
-        Candidate::int("revision", "The call's; the highest of an account's call_id counts.", |r| count(r.revision))
-            .stats(),
+        Candidate::int(
+            "revision",
+            "The call's in which it was written; the highest of an account's call_id counts.",
+            |r| count(r.revision),
+        )
+        .stats(),
         Candidate::int("rank", "From 1 by probability; 0 is none of them.", |r| count(r.rank)),
         Candidate::double(
             "probability",

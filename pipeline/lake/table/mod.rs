@@ -117,7 +117,7 @@ impl TableName {
             TableName::Leases => "One row a revision of a lease; the highest revision counts.",
             TableName::Calls => "One row a revision of a call; the highest revision counts.",
             TableName::CallCandidates => {
-                "One row a session that could be a call's, and one for none of them; those of the call's highest revision count."
+                "One row a session that could be a call's, and one for none of them; those of the highest revision count."
             }
             TableName::CallMoments => "One row a moment that subscribers were told.",
             TableName::Tags => "One row a tag that a call was given.",

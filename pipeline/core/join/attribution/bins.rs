@@ -33,9 +33,13 @@ const FAR_EDGES: [f64; FAR + 1] = [
 /// Seconds since a click on the number.
 const CLICK_EDGES: [f64; CLICK + 1] = [0.0, 2.0, 5.0, 10.0, 20.0, 60.0, 301.0];
 
+/// Seconds of talk of an answered call that is over.
+const TALK_EDGES: [f64; TALK + 1] = [0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 1e9];
+
 pub const NEAR: usize = 21;
 pub const FAR: usize = 19;
 pub const CLICK: usize = 6;
+pub const TALK: usize = 10;
 /// Kinds of [`State`].
 pub const STATES: usize = 3;
 /// Pages seen so far, of candidates that are near: 1, 2, 3, 4 and 5, 6 to 8, 9 to 12, more.
@@ -79,6 +83,10 @@ pub fn click(since: f64) -> usize {
     bin(&CLICK_EDGES, since)
 }
 
+pub fn talk(seconds: f64) -> usize {
+    bin(&TALK_EDGES, seconds)
+}
+
 pub fn pages(pages: u32) -> usize {
     match pages {
         0 | 1 => 0,
@@ -114,6 +122,14 @@ const DELAYS: [(f64, f64); 4] = [(0.5, 90.0), (0.2, 600.0), (0.2, 10_800.0), (0.
 const OPEN: [f64; STATES] = [1.0, 0.3, 0.05];
 /// Calls a second that come to a number from nobody who saw it there (old notes, misdials): one in two months.
 pub const STRAY: f64 = 2e-7;
+/// How long calls are talked, before anything is known: of people who saw the number, and of those who never did. A wrong number
+/// is over soon.
+pub const TALKS: [[f64; TALK]; 2] = [
+    [0.03, 0.04, 0.04, 0.04, 0.08, 0.09, 0.08, 0.22, 0.24, 0.14],
+    [0.17, 0.20, 0.14, 0.10, 0.11, 0.07, 0.05, 0.08, 0.05, 0.03],
+];
+/// Of callers, how many call again, and after how many seconds on average.
+pub const AGAIN: (f64, f64) = (0.15, 130_000.0);
 /// Of clicks, how many a second lead to a call so long after them.
 pub const CLICKS: [f64; CLICK] = [0.05, 0.1, 0.04, 0.01, 1e-3, 1e-4];
 /// How much rarer a session with more pages calls from the page that it looks at.

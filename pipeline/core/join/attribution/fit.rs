@@ -5,23 +5,49 @@
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::bins::{FAR, NEAR, PAGES, STATES};
+use super::bins::{self, FAR, NEAR, PAGES, STATES, TALK, seconds};
 use super::rates::{Rates, Tally};
+use super::{Chance, Seen};
+use crate::limits::POINTS_PER_CALL;
 
-/// What one call teaches, packed: most have a few near candidates and many that are far.
+/// What one call teaches, packed: most have a few near candidates and many that are far. And what could have been seen, had
+/// somebody called at random times before.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Lesson {
     /// Among the pools that are learned; the last is any other.
     pub pool: u8,
+    /// Its bin; [`NO_TALK`] of calls that nobody took.
+    talk: u8,
     /// Bin, pages, and how likely the session had called before, in hundredths.
     near: SmallVec<[(u8, u8, u8); 4]>,
     /// Bin, and how many candidates were in it.
     far: SmallVec<[(u8, u16); 10]>,
+    points: f32,
+    /// Bin and pages.
+    chances: SmallVec<[(u8, u8); 12]>,
+    shows: f32,
+    known: f32,
 }
 
+const NO_TALK: u8 = u8::MAX;
+
 impl Lesson {
-    pub fn new(pool: u8) -> Lesson {
-        Lesson { pool, near: SmallVec::new(), far: SmallVec::new() }
+    pub fn new(pool: u8, talk: Option<usize>, seen: &Seen) -> Lesson {
+        let chance = |it: &Chance| (bins::near(it.state, seconds(it.delay)) as u8, bins::pages(it.pages) as u8);
+        Lesson {
+            pool,
+            talk: talk.map_or(NO_TALK, |bin| bin as u8),
+            near: SmallVec::new(),
+            far: SmallVec::new(),
+            points: seen.points as f32,
+            chances: seen.near.iter().map(chance).collect(),
+            shows: seen.shows as f32,
+            known: seen.known as f32,
+        }
+    }
+
+    fn talk(&self) -> Option<usize> {
+        (self.talk != NO_TALK).then_some(usize::from(self.talk))
     }
 
     pub fn near(&mut self, bin: usize, pages: usize, spent: u8) {
@@ -36,6 +62,31 @@ impl Lesson {
     }
 }
 
+/// What could have been seen, over these lessons; `counts` has the rest.
+fn gather<'a>(lessons: impl Iterator<Item = &'a Lesson>, counts: &Tally) -> Tally {
+    let mut tally = Tally { points: 0.0, ..counts.clone() };
+    let mut near = [0f64; STATES * NEAR];
+    let mut open = [0f64; NEAR * PAGES];
+    let mut far = [0f64; FAR];
+    let weight = 1.0 / POINTS_PER_CALL as f64;
+    for lesson in lessons {
+        tally.points += f64::from(lesson.points);
+        for &(bin, pages) in &lesson.chances {
+            // Of what is still open, bins and pages go together.
+            match usize::from(bin) {
+                bin if bin < NEAR => open[bin * PAGES + usize::from(pages)] += weight,
+                bin => near[bin] += weight,
+            }
+        }
+        let (shows, known) = (f64::from(lesson.shows), f64::from(lesson.known));
+        far.iter_mut().enumerate().for_each(|(at, chances)| *chances += shows * bins::far_width(at, known));
+    }
+    tally.open = open.iter().map(|chances| *chances as f32).collect();
+    let counts = tally.near.iter_mut().chain(&mut tally.far);
+    counts.zip(near.iter().chain(&far)).for_each(|(count, chances)| count.chances = *chances as f32);
+    tally
+}
+
 /// Calls by bin, as the rates have it: what [`Tally`] counts, but of these lessons alone.
 fn expect<'a>(lessons: impl Iterator<Item = &'a Lesson>, rates: &Rates, tally: &mut Tally) {
     (tally.calls, tally.strays) = (0.0, 0.0);
@@ -44,6 +95,7 @@ fn expect<'a>(lessons: impl Iterator<Item = &'a Lesson>, rates: &Rates, tally: &
     let mut near = [0f64; STATES * NEAR];
     let mut pages = [0f64; PAGES];
     let mut far = [0f64; FAR];
+    let mut talks = [[0f64; TALK]; 2];
     let mut weights: SmallVec<[f64; 8]> = SmallVec::new();
     for lesson in lessons {
         weights.clear();
@@ -54,9 +106,14 @@ fn expect<'a>(lessons: impl Iterator<Item = &'a Lesson>, rates: &Rates, tally: &
         };
         weights.extend(lesson.near.iter().map(of_near));
         let of_far = |&(bin, count): &(u8, u16)| f64::from(rates.far[usize::from(bin)]) * f64::from(count);
-        let all = rates.stray + weights.iter().sum::<f64>() + lesson.far.iter().map(of_far).sum::<f64>();
+        let stray = rates.stray * rates.talk(lesson.talk());
+        let all = stray + weights.iter().sum::<f64>() + lesson.far.iter().map(of_far).sum::<f64>();
         tally.calls += 1.0;
-        tally.strays += rates.stray / all;
+        tally.strays += stray / all;
+        if let Some(talk) = lesson.talk() {
+            talks[0][talk] += 1.0 - stray / all;
+            talks[1][talk] += stray / all;
+        }
         for (&(bin, of_pages, _), weight) in lesson.near.iter().zip(&weights) {
             near[usize::from(bin)] += weight / all;
             if usize::from(bin) < NEAR {
@@ -70,21 +127,20 @@ fn expect<'a>(lessons: impl Iterator<Item = &'a Lesson>, rates: &Rates, tally: &
     let calls = near.iter().chain(&far).chain(&pages);
     let counts = tally.near.iter_mut().chain(&mut tally.far).chain(&mut tally.pages);
     counts.zip(calls).for_each(|(count, calls)| count.calls = *calls as f32);
+    tally.talks = talks.map(|of| of.map(|calls| calls as f32));
 }
 
-/// Rates fitted to lessons, beginning with those at hand. `tally` has the chances for calls, of other calls or more of them:
-/// only their proportions count.
+/// Rates fitted to lessons, beginning with those at hand. `counts` has what is counted without a fit.
 pub fn fit<'a>(
     lessons: impl Iterator<Item = &'a Lesson> + Clone,
-    tally: &Tally,
+    counts: &Tally,
     supposed: &Rates,
     from: &Rates,
     of_account: bool,
 ) -> Rates {
-    let mut tally = tally.clone();
-    tally.scale(lessons.clone().count() as f64);
+    let mut tally = gather(lessons.clone(), counts);
     let mut rates = from.clone();
-    let turns = (TURNS_OF_LESSONS / tally.calls.max(1.0)).clamp(TURNS.0, TURNS.1) as usize;
+    let turns = (TURNS_OF_LESSONS / lessons.clone().count().max(1) as f64).clamp(TURNS.0, TURNS.1) as usize;
     for _ in 0..turns {
         expect(lessons.clone(), &rates, &mut tally);
         rates = Rates::learn(&tally, supposed, &rates.pages, of_account);

@@ -20,9 +20,7 @@ pub struct Learner {
     lessons: VecDeque<Lesson>,
     /// The earliest start of a call that was learned from: what lies before cannot be known.
     since: Option<Time>,
-    /// Calls that were ever learned from, those since the last generation, and the hour (since 1970) in which the last of them was
-    /// decided.
-    seen: f64,
+    /// Calls that were learned from since the last generation, and the hour (since 1970) in which the last of them was decided.
     fresh: f64,
     hour: i64,
     generations: VecDeque<Generation>,
@@ -38,8 +36,8 @@ struct Generation {
 
 /// The share of calls that must be new before there is another generation.
 const NEWS: f64 = 0.1;
-/// Chances for calls of fewer calls than these do not fade.
-const EARLY: f64 = 500.0;
+/// Of fewer calls than these nothing is learned, be it of an account or of a pool.
+const FEWEST: usize = 25;
 
 impl Learner {
     fn pool(&self, name: Option<&str>) -> Option<usize> {
@@ -58,6 +56,14 @@ impl Learner {
         self.since
     }
 
+    /// A call of a telephone that is known: how likely it came again, and how many seconds after the one before.
+    pub fn hear_again(&mut self, likely: f64, seconds: f64) {
+        let again = &mut self.tally.again;
+        again.callers += 1.0;
+        again.calls += likely;
+        again.seconds += likely * seconds;
+    }
+
     /// Takes a call's lesson, decided at `due`; what else it counts for goes into the tallies that are handed back.
     pub fn hear(
         &mut self,
@@ -68,7 +74,6 @@ impl Learner {
     ) -> impl Iterator<Item = &mut Tally> {
         self.since = Some(self.since.map_or(start, |since| since.min(start)));
         self.fresh += 1.0;
-        self.seen += 1.0;
         // A call that was told late is due before others that were decided already.
         self.hour = self.hour.max(due.0.div_euclid(MICROS_PER_HOUR));
         let own = self.pool(pool.map(|pool| &**pool)).or_else(|| {
@@ -89,13 +94,16 @@ impl Learner {
         if self.fresh == 0.0 || now.0 < (self.hour + 1) * MICROS_PER_HOUR {
             return;
         }
-        if self.fresh < NEWS * self.lessons.len() as f64 {
+        if self.lessons.len() < FEWEST || self.fresh < NEWS * self.lessons.len() as f64 {
             return;
         }
         let (supposed, last) = (Rates::default(), self.generations.back());
         let account = fit(self.lessons.iter(), &self.tally, &supposed, last.map_or(&supposed, |it| &it.account), true);
         let pools = self.pools.iter().enumerate().map(|(at, (_, tally))| {
             let own = self.lessons.iter().filter(move |lesson| usize::from(lesson.pool) == at);
+            if own.clone().count() < FEWEST {
+                return account.clone();
+            }
             let from = last.and_then(|it| it.pools.get(at)).unwrap_or(&account);
             fit(own, tally, &account, from, false)
         });
@@ -104,9 +112,12 @@ impl Learner {
         self.generations.push_back(Generation { from, account, pools });
         if self.generations.len() > GENERATIONS_KEPT {
             self.generations.pop_front();
+            // Calls before it go by it too: it is the nearest that is left.
+            if let Some(first) = self.generations.front_mut() {
+                first.from = Time::MIN;
+            }
         }
-        let memory = self.seen.clamp(EARLY, LESSONS_KEPT as f64);
-        let by = (-self.fresh / memory).exp();
+        let by = (-self.fresh / LESSONS_KEPT as f64).exp();
         self.tally.fade(by);
         self.pools.iter_mut().for_each(|(_, tally)| tally.fade(by));
         self.fresh = 0.0;

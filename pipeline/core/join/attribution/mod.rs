@@ -12,7 +12,7 @@ mod fit;
 mod learn;
 mod rates;
 
-pub(super) use bins::{NEAR_SECONDS, State, seconds};
+pub(super) use bins::{NEAR_SECONDS, State, seconds, talk as talk_bin};
 use fit::Lesson;
 pub(super) use learn::Learner;
 pub(super) use rates::{Count, Rates, Tally};
@@ -35,6 +35,8 @@ pub(super) struct Evidence {
     pub asked: Option<i64>,
     /// How likely the caller's telephone is this visitor's, by other calls.
     pub link: f64,
+    /// How likely a call before came from this session, if the telephone is its visitor's and calls again.
+    pub again: f64,
     /// How likely the session has made its call already.
     pub spent: f64,
     /// The session was shown another number since.
@@ -58,6 +60,8 @@ pub(super) struct Judge<'a> {
     pub called_before: Option<i64>,
     /// How likely that was somebody who is none of the candidates; 0 where it was another number.
     pub absent: f64,
+    /// How long it was talked, once that is known.
+    pub talk: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +71,8 @@ pub(super) struct Choice {
     /// Of each candidate, in their order.
     pub probabilities: Vec<f64>,
     pub none: f64,
+    /// How likely somebody called again.
+    pub again: f64,
     /// What the choice rests on, if without it another would be likeliest.
     pub rests_on: Option<RestsOn>,
 }
@@ -81,8 +87,6 @@ pub(super) enum RestsOn {
 const MOVED: f64 = 0.02;
 /// How much of a session's rate goes once it has called.
 const SPENT: f64 = 0.98;
-/// The chance that somebody calls again, and after how many seconds on average.
-const REPEATS: (f64, f64) = (0.15, 130_000.0);
 /// Callers whom no candidate explains call again less often: some had the wrong number.
 const ABSENT_REPEAT: f64 = 0.7;
 /// Calls a second to somebody who asked for it, within the hour and later.
@@ -128,7 +132,7 @@ fn base(rates: &Rates, state: State, delay: i64, pages: u32, shown: i64) -> f64 
 
 impl Judge<'_> {
     fn repeats(&self) -> f64 {
-        let (share, mean) = REPEATS;
+        let (share, mean) = self.rates.again;
         let since = self.called_before.map(seconds);
         self.rates.unit * since.map_or(0.0, |since| (share / mean * (-since / mean).exp()).max(1e-9))
     }
@@ -161,12 +165,12 @@ impl Judge<'_> {
             Some(_) => rates.unit * ASKED.1,
             None => 0.0,
         };
-        (first + asked, it.link * self.repeats())
+        (first + asked, it.again * self.repeats())
     }
 
     /// The rate of calls of none of the candidates: of people who never called before, and of those who did.
     fn none(&self, with: With) -> (f64, f64) {
-        let mut none = self.rates.stray;
+        let mut none = self.rates.stray * self.rates.talk(self.talk);
         if self.is_callback {
             none *= NOT_ASKED;
         }
@@ -182,8 +186,9 @@ impl Judge<'_> {
         let all = strays + again + weights.iter().map(|(first, again)| first + again).sum::<f64>();
         let probabilities: Vec<f64> = weights.iter().map(|(first, again)| (first + again) / all).collect();
         let none = (strays + again) / all;
+        let again = (again + weights.iter().map(|(_, again)| again).sum::<f64>()) / all;
         let chosen = likeliest(&probabilities, none);
-        Choice { chosen, probabilities, none, rests_on: None }
+        Choice { chosen, probabilities, none, again, rests_on: None }
     }
 
     /// Chooses among `evidence`, which is in the order in which equals are preferred. A single candidate is always named.
@@ -237,13 +242,13 @@ pub(super) fn is_moments_before(at: Time, start: Time) -> bool {
 
 /// What a call teaches about when calls come, if it teaches anything: those after a click are certain anyway, and those of
 /// callers who called before come for another reason.
-pub(super) fn lesson(evidence: &[Evidence], choice: &Choice) -> Option<impl FnOnce(u8) -> Lesson> {
+pub(super) fn lesson(evidence: &[Evidence], choice: &Choice, talk: Option<usize>) -> Option<impl FnOnce(u8) -> Lesson> {
     let by_click = |(it, probability): (&Evidence, &f64)| it.clicked.is_some() && *probability >= 0.5;
     if evidence.iter().any(Evidence::knows_caller) || evidence.iter().zip(&choice.probabilities).any(by_click) {
         return None;
     }
     let of = move |pool| {
-        let mut lesson = Lesson::new(pool);
+        let mut lesson = Lesson::new(pool, talk, &seen);
         for it in evidence.iter().filter(|it| it.clicked.is_none() && !it.moved) {
             let delay = seconds(it.delay);
             if delay < NEAR_SECONDS {
@@ -264,7 +269,6 @@ pub(super) fn count_call(tally: &mut Tally, evidence: &[Evidence], choice: &Choi
         count.calls += calls as f32;
         count.chances += chances as f32;
     };
-    tally.calls += 1.0;
     let far = |it: &&Evidence| seconds(it.delay) >= NEAR_SECONDS;
     let fars = evidence.iter().filter(far).count() as f64;
     for (it, &share) in evidence.iter().zip(&choice.probabilities) {
@@ -285,27 +289,17 @@ pub(super) struct Chance {
     pub pages: u32,
 }
 
-/// A number at a point in time at which somebody might have called.
-pub(super) struct Point {
-    /// Those whose last sign of life was not long before.
-    pub near: SmallVec<[Chance; 2]>,
-    /// A session is shown the number every so many seconds.
-    pub shown_every: f64,
-}
-
-/// `known`: how many seconds back sessions are known.
-pub(super) fn count_point(tally: &mut Tally, point: &Point, known: f64, weight: f64) {
-    tally.points += weight;
-    for it in &point.near {
-        let at = bins::near(it.state, seconds(it.delay));
-        match it.state {
-            State::Held => tally.open[at * bins::PAGES + bins::pages(it.pages)] += weight as f32,
-            _ => tally.near[at].chances += weight as f32,
-        }
-    }
-    for (at, count) in tally.far.iter_mut().enumerate() {
-        count.chances += (weight * bins::far_width(at, known) / point.shown_every) as f32;
-    }
+/// What was looked at beside a call: a number at points in time at which somebody might have called.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// How many of the points that there should be, from 0 to 1.
+    pub points: f64,
+    /// At all points, those whose last sign of life was not long before.
+    pub near: SmallVec<[Chance; 12]>,
+    /// How many sessions a second were shown the number, on average over as many points as there should be.
+    pub shows: f64,
+    /// How many seconds back sessions are known.
+    pub known: f64,
 }
 
 #[cfg(test)]

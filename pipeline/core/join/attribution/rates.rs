@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bins::{self, CELLS, COUNTRIES, FAR, NEAR, PAGES, STATES};
+use super::bins::{self, CELLS, COUNTRIES, FAR, NEAR, PAGES, STATES, TALK};
 
 /// Calls, and chances for one, in each bin. Fractions count, since a call counts for each candidate by its probability.
 #[derive(Clone, Serialize, Deserialize)]
@@ -18,6 +18,17 @@ pub struct Tally {
     pub open: Vec<f32>,
     pub cells: Vec<Count>,
     pub countries: Vec<Count>,
+    /// How long calls of sessions were talked, and strays.
+    pub talks: [[f32; TALK]; 2],
+    pub again: Again,
+}
+
+/// Calls of telephones that are known, how many of them came again, and after how many seconds in all.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Again {
+    pub callers: f64,
+    pub calls: f64,
+    pub seconds: f64,
 }
 
 /// `chances` are in points, but for factors: there it is the calls that one would expect without the factor.
@@ -48,28 +59,20 @@ impl Default for Tally {
             open: vec![0.0; NEAR * PAGES],
             cells: counts(CELLS),
             countries: counts(COUNTRIES),
+            talks: Default::default(),
+            again: Again::default(),
         }
     }
 }
 
 impl Tally {
-    fn lists(&mut self) -> [&mut Vec<Count>; 5] {
-        [&mut self.near, &mut self.far, &mut self.pages, &mut self.cells, &mut self.countries]
-    }
-
-    /// Chances as of so many calls.
-    pub fn scale(&mut self, calls: f64) {
-        self.fade(if self.calls > 0.0 { calls / self.calls } else { 0.0 });
-        self.calls = calls;
-    }
-
-    /// What is old counts less.
+    /// What is old counts less. The rest is counted anew for each fit.
     pub fn fade(&mut self, by: f64) {
-        for number in [&mut self.calls, &mut self.points, &mut self.strays] {
+        let Again { callers, calls, seconds } = &mut self.again;
+        for number in [callers, calls, seconds] {
             *number *= by;
         }
-        self.open.iter_mut().for_each(|chances| *chances *= by as f32);
-        for count in self.lists().into_iter().flatten() {
+        for count in self.cells.iter_mut().chain(&mut self.countries) {
             count.calls *= by as f32;
             count.chances *= by as f32;
         }
@@ -89,6 +92,10 @@ pub struct Rates {
     pub pages: Vec<f32>,
     pub cells: Vec<f32>,
     pub countries: Vec<f32>,
+    /// How much likelier strays are talked so long than calls of sessions.
+    pub talks: [f32; TALK],
+    /// Of callers, how many call again, and after how many seconds on average.
+    pub again: (f64, f64),
 }
 
 impl Default for Rates {
@@ -103,6 +110,8 @@ impl Default for Rates {
             pages: bins::BY_PAGES.map(|factor| factor as f32).to_vec(),
             cells: vec![1.0; CELLS],
             countries: vec![1.2, 0.4],
+            talks: talks(&Default::default()),
+            again: bins::AGAIN,
         }
     }
 }
@@ -130,6 +139,28 @@ fn factors(counts: &[Count], supposed: &[f32]) -> Vec<f32> {
 fn far(tails: &[f64]) -> Vec<f32> {
     let of = |at| tails.iter().enumerate().map(|(tail, calls)| calls * bins::tail(tail, at)).sum::<f64>() as f32;
     (0..FAR).map(of).collect()
+}
+
+/// Calls that each supposed distribution of talk is worth.
+const WORTH_OF_TALKS: f64 = 20.0;
+
+fn talks(counts: &[[f32; TALK]; 2]) -> [f32; TALK] {
+    let share = |of: usize, at: usize| {
+        let all: f64 = counts[of].iter().map(|calls| f64::from(*calls)).sum();
+        (f64::from(counts[of][at]) + WORTH_OF_TALKS * bins::TALKS[of][at]) / (all + WORTH_OF_TALKS)
+    };
+    std::array::from_fn(|at| (share(1, at) / share(0, at)).clamp(0.02, 50.0) as f32)
+}
+
+/// Calls that what is supposed of callers who call again is worth.
+const WORTH_OF_AGAIN: f64 = 50.0;
+/// Seconds on average until somebody calls again, at least and at most.
+const AGAIN_SECONDS: (f64, f64) = (3_600.0, 30.0 * 86_400.0);
+
+fn again(counts: Again) -> (f64, f64) {
+    let share = (counts.calls + WORTH_OF_AGAIN * bins::AGAIN.0) / (counts.callers + WORTH_OF_AGAIN);
+    let mean = (counts.seconds + WORTH_OF_AGAIN * bins::AGAIN.1) / (counts.calls + WORTH_OF_AGAIN);
+    (share.clamp(1e-3, 0.9), mean.clamp(AGAIN_SECONDS.0, AGAIN_SECONDS.1))
 }
 
 /// Turns of the fit below; it hardly moves after fewer.
@@ -173,6 +204,10 @@ fn tails(tally: &Tally, supposed: &[f64], scale: f64, of_account: bool) -> Vec<f
 }
 
 impl Rates {
+    pub fn talk(&self, bin: Option<usize>) -> f64 {
+        bin.map_or(1.0, |bin| f64::from(self.talks[bin]))
+    }
+
     /// The rates that a tally comes to, where others were supposed; `pages` are the factors so far.
     pub fn learn(tally: &Tally, supposed: &Rates, pages: &[f32], of_account: bool) -> Rates {
         let mut near_counts = tally.near.clone();
@@ -210,6 +245,9 @@ impl Rates {
             pages: factors(&page_counts, &supposed.pages),
             cells: factors(&tally.cells, &supposed.cells),
             countries: factors(&tally.countries, &supposed.countries),
+            // Of few calls of a pool, these would be too little to learn from.
+            talks: if of_account { talks(&tally.talks) } else { supposed.talks },
+            again: if of_account { again(tally.again) } else { supposed.again },
         }
     }
 }

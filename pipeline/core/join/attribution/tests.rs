@@ -1,7 +1,7 @@
 use super::*;
 
 fn judge(rates: &Rates) -> Judge<'_> {
-    Judge { rates, anybody: 1.0, is_callback: false, called_before: None, absent: 0.0 }
+    Judge { rates, anybody: 1.0, is_callback: false, called_before: None, absent: 0.0, talk: None }
 }
 
 /// A caller who has called before, from a telephone of which few know.
@@ -20,6 +20,7 @@ fn seen(state: State, seconds_before: i64) -> Evidence {
         clicked: None,
         asked: None,
         link: 0.0,
+        again: 0.0,
         spent: 0.0,
         moved: false,
         same_country: None,
@@ -49,7 +50,7 @@ fn chooses_before_anything_was_learned() {
     let rates = Rates::default();
     let plain = judge(&rates);
     let clicked = |seconds: i64, it: Evidence| Evidence { clicked: Some(seconds * MICROS_PER_SECOND), ..it };
-    let known = |it: Evidence| Evidence { link: 0.9, ..it };
+    let known = |it: Evidence| Evidence { link: 0.9, again: 0.9, ..it };
     check(&plain, &[seen(Held, 10)], Some(0), None, 0.9..1.0);
     check(&plain, &[seen(Lapsed, 8 * 3600)], Some(0), None, 0.1..0.7);
     check(&plain, &[seen(Released, 71 * 3600)], Some(0), None, 0.0..0.1);
@@ -59,6 +60,10 @@ fn chooses_before_anything_was_learned() {
     check(&plain, &[clicked(3, seen(Held, 10)), seen(Held, 30)], Some(0), None, 0.9..1.0);
     check(&plain, &[seen(Lapsed, 70 * 3600), seen(Lapsed, 71 * 3600)], None, None, 0.5..1.0);
     check(&again(&rates), &[seen(Held, 60), known(seen(Lapsed, 3600))], Some(1), Some(RestsOn::Caller), 0.5..1.0);
+    // Nobody hangs up so soon who looked for whom they called.
+    let lapsed = [seen(Lapsed, 7200), seen(Lapsed, 8000)];
+    check(&plain, &lapsed, Some(0), None, 0.3..0.6);
+    check(&Judge { talk: Some(0), ..judge(&rates) }, &lapsed, None, None, 0.4..0.9);
     let spent = Evidence { spent: 1.0, ..seen(Held, 10) };
     check(&plain, &[spent, seen(Lapsed, 600)], Some(1), None, 0.4..1.0);
 }
@@ -66,23 +71,22 @@ fn chooses_before_anything_was_learned() {
 /// Calls of sessions whose rate falls by half each bin, and strays: the fit finds what was put in.
 #[test]
 fn the_fit_finds_the_rates() {
-    let mut tally = Tally::default();
     let mut lessons = Vec::new();
     for n in 0..2_000usize {
-        let mut lesson = Lesson::new(0);
-        // Three of four calls come while somebody is on the page for ten seconds; a quarter when nobody is.
+        // Somebody is on the page for ten seconds, at one point in ten.
+        let mut seen = Seen { points: 1.0, ..Seen::default() };
+        if n % 10 == 0 {
+            let chance = || Chance { state: State::Held, delay: 10 * MICROS_PER_SECOND, pages: 2 };
+            seen.near.extend((0..crate::limits::POINTS_PER_CALL).map(|_| chance()));
+        }
+        let mut lesson = Lesson::new(0, None, &seen);
+        // Three of four calls come while somebody is; a quarter when nobody is.
         if n % 4 < 3 {
             lesson.near(bins::near(State::Held, 10.0), 1, 0);
         }
         lessons.push(lesson);
-        tally.calls += 1.0;
-        tally.points += 1.0;
-        // Somebody is, at one point in ten.
-        if n % 10 == 0 {
-            tally.open[bins::near(State::Held, 10.0) * bins::PAGES + 1] += 1.0;
-        }
     }
-    let rates = fit::fit(lessons.iter(), &tally, &Rates::default(), &Rates::default(), true);
+    let rates = fit::fit(lessons.iter(), &Tally::default(), &Rates::default(), &Rates::default(), true);
     let held = f64::from(rates.near[bins::near(State::Held, 10.0)]) * f64::from(rates.pages[1]);
     // Strays come to a third of 0.9 at all times, so of the 0.75 calls a point 0.72 are the page's, at a tenth of all points.
     let strays = rates.stray;

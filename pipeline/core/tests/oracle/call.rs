@@ -154,8 +154,49 @@ impl<'a> Call<'a> {
             ("total_seconds", seconds(self.total_seconds())),
             ("in_business_hours", json!(in_business_hours(&self.settings, self.start))),
             ("recording_url", told("recording_url")),
-            ("spam_score", self.member("spam_score").and_then(Value::as_f64).map_or(Value::Null, |s| json!(s))),
         ])
+    }
+
+    /// The provider's verdict; what each rule says takes its share of the doubt that is left (docs/attribution.md).
+    pub fn spam_score(&self, calls: &[Call]) -> Option<f64> {
+        let mut score = self.member("spam_score").and_then(Value::as_f64);
+        if self.direction() != "inbound" {
+            return score;
+        }
+        let mut say = |more: f64| score = Some(score.unwrap_or(0.0) + more * (1.0 - score.unwrap_or(0.0)));
+        let listed = self.settings.member("spam_numbers").and_then(Value::as_array);
+        let is_listed = |entry: &Value| {
+            let entry = entry.as_str().unwrap_or_default();
+            entry == self.caller() || entry.strip_suffix('*').is_some_and(|begin| self.caller().starts_with(begin))
+        };
+        if listed.is_some_and(|entries| entries.iter().any(is_listed)) {
+            say(1.0);
+        }
+        match self.numbers_within_the_hour(calls) {
+            0 | 1 => {}
+            2 => say(0.3),
+            _ => say(0.9),
+        }
+        if self.answered_at().is_none() && self.total_seconds().is_some_and(|seconds| seconds <= 3.0) {
+            say(0.4);
+        }
+        score
+    }
+
+    /// How many numbers the caller called in the hour up to this call, which counts too.
+    fn numbers_within_the_hour(&self, calls: &[Call]) -> usize {
+        if self.caller() == "anonymous" {
+            return 1;
+        }
+        let place = |call: &Call| (call.start, call.id.to_owned());
+        let of_late = |other: &&Call| {
+            !other.is_outbound()
+                && other.caller() == self.caller()
+                && place(other) <= place(self)
+                && self.start - other.start <= 3_600_000_000
+        };
+        let numbers: BTreeSet<&str> = calls.iter().filter(of_late).map(|call| call.tracking_number()).collect();
+        numbers.len()
     }
 }
 

@@ -93,6 +93,7 @@ fn join_account(account: &str, facts: &[Fact], tables: &Tables, world: &mut Worl
     let kinds = kinds::kinds(&calls);
     for (call, kinds) in calls.iter().zip(kinds) {
         let mut row = call.row();
+        row.insert("spam_score", json!(call.spam_score(&calls)));
         row.extend(kinds);
         let (attributed, choice) = choice::attribute(call, &calls, facts, &visits, tables);
         row.extend(attributed);

@@ -86,6 +86,9 @@ impl Maker<'_> {
             let day = self.any_time();
             settings["holidays"] = json!([rfc3339(day)[..10]]);
         }
+        if self.chance(0.3) {
+            settings["spam_numbers"] = json!([self.pick(&["+4915155500001", "+49151555000*", "+1*"])]);
+        }
         settings
     }
 
