@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use datafusion::arrow::datatypes::SchemaRef;
 use futures::StreamExt;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use utoipa::{OpenApi, ToSchema};
@@ -26,6 +26,7 @@ use super::format::{Encoder, Format, plain_schema};
 use super::guard::QUERY_BYTES_MAX;
 use super::logins::{Logins, Reader, basic, lock};
 use super::session::Answer;
+use crate::problem::Problem;
 
 /// Rows of an answer where the asker does not say.
 const ROWS: u64 = 10_000;
@@ -66,18 +67,6 @@ struct Wish {
     max_rows: Option<u64>,
 }
 
-/// A problem as RFC 9457 has it.
-#[derive(Debug, Serialize, ToSchema)]
-struct Problem {
-    #[serde(rename = "type")]
-    name: &'static str,
-    title: &'static str,
-    status: u16,
-    /// What is wrong and how to mend it.
-    detail: String,
-}
-
-/// What can be asked over HTTP.
 #[derive(OpenApi)]
 #[openapi(
     paths(sql, calls::calls, openapi),
@@ -418,10 +407,7 @@ fn of_query(error: &QueryError) -> (StatusCode, &'static str) {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let (status, name, detail) = self.told();
-        let title = status.canonical_reason().unwrap_or_default();
-        let problem = Problem { name, title, status: status.as_u16(), detail };
-        let text = serde_json::to_string(&problem).unwrap_or_default();
-        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], text).into_response();
+        let mut response = Problem::new(status, name, detail).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let realm = HeaderValue::from_static("Basic realm=\"callweave\", charset=\"UTF-8\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);

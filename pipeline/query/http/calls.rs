@@ -15,7 +15,8 @@ use serde::Deserialize;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-use super::{Page, Problem, Refused, format, login, reply};
+use super::{Page, Refused, format, login, reply};
+use crate::problem::Problem;
 use crate::query::bounds::Bounds;
 use crate::query::changes::{Changes, ChangesError, Place};
 use crate::query::error::QueryError;
