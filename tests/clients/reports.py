@@ -51,8 +51,41 @@ def header(text, key):
     return []
 
 
+def reached(chances, removed=None):
+    """The chance to come from the start to a call, by following journeys until hardly any goes on."""
+    there, mass = 0.0, {"(start)": 1.0}
+    for _ in range(10_000):
+        after = {}
+        for state, share in mass.items():
+            for to, chance in chances.get(state, {}).items():
+                if to == "(call)":
+                    there += share * chance
+                elif to not in ("(end)", removed):
+                    after[to] = after.get(to, 0.0) + share * chance
+        mass = after
+        if sum(mass.values()) < 1e-12:
+            break
+    return there
+
+
+def removal_effects(moves):
+    """What callweave's function of this name does by elimination."""
+    chances = {}
+    for move in moves:
+        chances.setdefault(move["from"], {})[move["to"]] = move["times"]
+    for ways in chances.values():
+        every = sum(ways.values())
+        ways.update({to: times / every for to, times in ways.items()})
+    whole = reached(chances)
+    states = sorted(set(chances) - {"(start)"})
+    return [{"state": state, "removal": 1.0 - reached(chances, state) / whole} for state in states] if whole > 0 else []
+
+
 def connect(lake):
     duck = duckdb.connect()
+    duck.create_function("removal_effects", removal_effects, ['STRUCT("from" VARCHAR, "to" VARCHAR, times DOUBLE)[]'],
+                         "STRUCT(state VARCHAR, removal DOUBLE)[]")
+    duck.execute("CREATE MACRO named_struct(a, of_a, b, of_b, c, of_c) AS {'from': of_a, 'to': of_b, 'times': of_c}")
     [extension] = glob.glob(
         os.path.join(sysconfig.get_paths()["purelib"], "duckdb_ext/extensions/*/*/delta.duckdb_extension"))
     duck.execute(f"LOAD '{extension}'; SET TimeZone = 'UTC'")

@@ -242,7 +242,12 @@ pub(super) fn is_moments_before(at: Time, start: Time) -> bool {
 
 /// What a call teaches about when calls come, if it teaches anything: those after a click are certain anyway, and those of
 /// callers who called before come for another reason.
-pub(super) fn lesson(evidence: &[Evidence], choice: &Choice, talk: Option<usize>) -> Option<impl FnOnce(u8) -> Lesson> {
+pub(super) fn lesson(
+    evidence: &[Evidence],
+    choice: &Choice,
+    talk: Option<usize>,
+    seen: Seen,
+) -> Option<impl FnOnce(u8) -> Lesson> {
     let by_click = |(it, probability): (&Evidence, &f64)| it.clicked.is_some() && *probability >= 0.5;
     if evidence.iter().any(Evidence::knows_caller) || evidence.iter().zip(&choice.probabilities).any(by_click) {
         return None;

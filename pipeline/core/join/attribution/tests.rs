@@ -65,7 +65,7 @@ fn chooses_before_anything_was_learned() {
     check(&plain, &lapsed, Some(0), None, 0.3..0.6);
     check(&Judge { talk: Some(0), ..judge(&rates) }, &lapsed, None, None, 0.4..0.9);
     let spent = Evidence { spent: 1.0, ..seen(Held, 10) };
-    check(&plain, &[spent, seen(Lapsed, 600)], Some(1), None, 0.4..1.0);
+    check(&plain, &[spent, seen(Lapsed, 200)], Some(1), None, 0.5..1.0);
 }
 
 /// Calls of sessions whose rate falls by half each bin, and strays: the fit finds what was put in.
