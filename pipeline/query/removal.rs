@@ -56,7 +56,9 @@ fn effects(moves: &[Move<'_>]) -> Result<Vec<(String, f64)>> {
     if whole <= 0.0 {
         return Ok(Vec::new());
     }
-    let effect = |(at, name): (usize, &&str)| ((*name).to_owned(), 1.0 - reached(&chances, Some(at)) / whole);
+    // Nothing is gained by taking a state out, but for the last digits.
+    let removal = |at| (1.0 - reached(&chances, Some(at)) / whole).max(0.0);
+    let effect = |(at, name): (usize, &&str)| ((*name).to_owned(), removal(at));
     Ok(names.iter().enumerate().map(effect).collect())
 }
 

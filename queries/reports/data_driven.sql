@@ -70,4 +70,4 @@ SELECT
     round(n.removal / nullif(sum(n.removal) OVER (), 0) * c.calls, 2) AS calls
 FROM named AS n
 CROSS JOIN (SELECT count(DISTINCT journey) AS calls FROM visits WHERE ends_in = '(call)') AS c
-ORDER BY n.removal DESC, n.channel
+ORDER BY weight DESC, n.channel
