@@ -1,8 +1,9 @@
--- Agents, one row each, with the calls that were put through to them or made by them so far; robots aside.
+-- Agents, one row each, with the calls that were put through to them or made by them so far.
 -- grain: an agent
 -- key: account, agent
 --
--- Prunes: a filter on account or agent reaches the scan, but there is no time to filter by.
+-- Prunes: a filter on account or agent reaches the scan, but there is no time to filter by. Calls of
+-- robots (spam_score from 0.5 on) do not count.
 SELECT
     c.account,
     c.agent,

@@ -1,4 +1,4 @@
--- Callers, one row each, with their calls so far; robots aside.
+-- Callers, one row each, with their calls so far, robots aside.
 -- grain: a caller
 -- key: account, caller
 --

@@ -60,14 +60,14 @@ effects AS (
 ),
 
 named AS (
-    SELECT effect['state'] AS channel, effect['removal'] AS removal FROM effects
+    SELECT effect['state'] AS channel, effect['removal'] AS lost FROM effects
 )
 
 SELECT
     n.channel,
-    round(n.removal, 4) AS removal,
-    round(n.removal / nullif(sum(n.removal) OVER (), 0), 4) AS weight,
-    round(n.removal / nullif(sum(n.removal) OVER (), 0) * c.calls, 2) AS calls
+    round(n.lost, 4) AS removal,
+    round(n.lost / nullif(sum(n.lost) OVER (), 0), 4) AS weight,
+    round(n.lost / nullif(sum(n.lost) OVER (), 0) * c.calls, 2) AS calls
 FROM named AS n
 CROSS JOIN (SELECT count(DISTINCT journey) AS calls FROM visits WHERE ends_in = '(call)') AS c
 ORDER BY weight DESC, n.channel
