@@ -60,10 +60,10 @@ def check_fails(what, expected, act):
 class Server:
     """`callweave query` over a lake of the accounts acme and beta."""
 
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, events=8000):
         self.binary, self.folder = binary, folder
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(("CALLWEAVE_", "PG"))}
-        self.run("simulate", "--seed", "7", "--events", "8000", "-o", "acme.ndjson")
+        self.run("simulate", "--seed", "7", "--events", str(events), "-o", "acme.ndjson")
         with open(self.path("acme.ndjson")) as acme, open(self.path("events.ndjson"), "w") as events:
             for line in acme:
                 events.write(line)
