@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What tools say to callweave's SQL that look around before they ask: Grafana's and Metabase's statements, replayed, and dbt itself.
+"""What tools say to callweave's SQL that look around before they ask: Grafana's and Metabase's statements, replayed, and dbt itself; and
+the tutorial of docs/sql.md.
 
     tools.py BINARY      (needs what sql.py needs; dbt with its PostgreSQL adapter where CALLWEAVE_DBT names it)
 
@@ -245,13 +246,35 @@ def try_dbt(server, calls):
     check("dbt: writing is refused, and why is told", (status, "read-only" in said), (1, True))
 
 
+def try_tutorial(server, calls):
+    """docs/sql.md, "From psql to a dashboard in five minutes", run as it is written but for the ports and Superset's own part."""
+    with open(os.path.join(DEPLOY, "..", "docs", "sql.md")) as file:
+        chapter = file.read().split("## From psql to a dashboard in five minutes")[1].split("In Python:")[0]
+    script = "\n".join(line[4:] for line in chapter.splitlines() if line.startswith("    "))
+    for port in ("5433", "8090"):
+        script = script.replace(port, str(sql.free_port()))
+    folder = server.path("tutorial")
+    os.makedirs(os.path.join(folder, "bin"))
+    os.symlink(server.binary, os.path.join(folder, "bin", "callweave"))
+    os.symlink(os.path.abspath(DEPLOY), os.path.join(folder, "deploy"))
+    with open(os.path.join(folder, "callweave.toml"), "w") as file:
+        file.write('[listen]\nadmin = "127.0.0.1:0"\nflight = "off"\n')
+    env = {**server.env, "PATH": f"{folder}/bin:{server.env['PATH']}", "PAGER": "cat"}
+    script = f"set -eu\ntrap 'kill $(jobs -p)' EXIT\n{script}"
+    done = subprocess.run(["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    check("the tutorial: it ends well", (done.returncode, done.returncode and done.stderr[-1500:]), (0, 0))
+    for what, pattern in [("tables", r"public \| calls"), ("comments", r"The first ring\."), ("an answer", r"google +\| spring-sale +\| +\d+ \| +\d+"),
+                          ("over HTTP", r"day,calls\n2026-11-02,\d+\n2026-11-03,\d+"), ("the bundle", r"wrote callweave.zip")]:
+        check(f"the tutorial: {what}", re.search(pattern, done.stdout) is not None, True)
+
+
 def main():
     binary = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="callweave-tools-") as folder:
         server = sql.Server(binary, folder)
         calls = server.sql("select count(*) as n from calls where account = 'acme'")[0]["n"]
         try:
-            for attempt in (try_grafana, try_metabase, try_dbt):
+            for attempt in (try_grafana, try_metabase, try_dbt, try_tutorial):
                 try:
                     attempt(server, calls)
                 except Exception as error:

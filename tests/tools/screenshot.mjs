@@ -18,12 +18,12 @@ try {
     await page.waitForURL((url) => !url.pathname.includes('login'), { timeout: 60000 });
     await page.goto(`${address}/superset/dashboard/callweave/?standalone=1`);
     const charts = page.locator('.dashboard-chart-id-1, [data-test="chart-container"]');
-    await charts.first().waitFor({ timeout: 120000 });
+    await charts.first().waitFor({ timeout: 60000 });
     await page.waitForFunction(() => {
         const holders = document.querySelectorAll('[data-test="chart-container"]');
         const loading = document.querySelectorAll('[data-test="loading-indicator"], .loading');
         return holders.length >= 10 && loading.length === 0;
-    }, undefined, { timeout: 120000, polling: 500 });
+    }, undefined, { timeout: 60000, polling: 500 });
     // Bars and lines grow into their places.
     await page.waitForTimeout(2000);
     const shown = await page.locator('[data-test="chart-container"]').count();
