@@ -116,9 +116,9 @@ def try_api(superset, server, uri, calls):
     lab = superset.ask("POST", "/sqllab/execute/", {"database_id": database, "schema": "marts", "sql": "select count(*) as n, count(missed_step) as m from calls", "runAsync": False, "select_as_cta": False})
     check("SQL Lab, in a schema", [row.get("n") for row in lab.get("data", [])], [calls])
     for grain in ("PT1H", "P1D", "P1W", "P1M", "P3M", "P1Y"):
-        axis = {"columnType": "BASE_AXIS", "expressionType": "SQL", "label": "occurred_at", "sqlExpression": "occurred_at", "timeGrain": grain}
+        axis = {"columnType": "BASE_AXIS", "expressionType": "SQL", "label": "time", "sqlExpression": "time", "timeGrain": grain}
         query = {"columns": [axis], "metrics": [{"expressionType": "SQL", "sqlExpression": "count(*)", "label": "n"}], "orderby": [], "row_limit": 1000,
-                 "filters": [{"col": "occurred_at", "op": "TEMPORAL_RANGE", "val": "2026-11-01 : 2027-01-01"}], "extras": {"time_grain_sqla": grain}}
+                 "filters": [{"col": "time", "op": "TEMPORAL_RANGE", "val": "2026-11-01 : 2027-01-01"}], "extras": {"time_grain_sqla": grain}}
         answer = superset.ask("POST", "/chart/data", {"datasource": {"id": datasets["page_views"], "type": "table"}, "queries": [query], "force": True})
         found = [row["n"] for result in answer.get("result", []) for row in result["data"]]
         check(f"a chart by time, {grain}", (sum(found), answer.get("error")), (views, None))
