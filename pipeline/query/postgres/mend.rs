@@ -185,7 +185,9 @@ async fn rows(statement: &Statement, context: &SessionContext, client: &mut dyn 
     let told = |error: DataFusionError| PgWireError::ApiError(Box::new(error));
     let state = context.state();
     let statement = DfStatement::Statement(Box::new(statement.clone()));
-    let plan = settled(&state, state.statement_to_plan(statement).await.map_err(told)?);
+    let plan = state.statement_to_plan(statement).await.map_err(told)?;
+    guard::admit_plan(&plan)?;
+    let plan = settled(&state, plan);
     let options = Arc::new(FormatOptions::from_client_metadata(client.metadata()));
     let frame = DataFrame::new(state, plan);
     Ok(Response::Query(encode_dataframe(frame, &Format::UnifiedText, Some(options)).await?))

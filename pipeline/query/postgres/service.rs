@@ -31,7 +31,7 @@ use futures::Sink;
 use super::mend::{Mend, SEARCH_PATH, reworded, settled};
 use super::{Current, Postgres};
 use crate::query::QueryError;
-use crate::query::guard::QUERY_BYTES_MAX;
+use crate::query::guard::{self, QUERY_BYTES_MAX};
 use crate::query::logins::Reader;
 use crate::query::session::{HISTORY, MART};
 
@@ -192,6 +192,7 @@ impl ExtendedQueryHandler for Service {
                     .statement_to_plan(statement_again)
                     .await
                     .map_err(|error| PgWireError::ApiError(Box::new(error)))?;
+                guard::admit_plan(&plan)?;
                 Some((statement.clone(), plan))
             }
             other => other.clone(),
