@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""SQL clients as people use them: psql, psycopg, SQLAlchemy, asyncpg, JDBC, ODBC, ADBC (Flight SQL), HTTP; and what no login
-may do with any of them.
+"""SQL clients as people use them: psql, psycopg, SQLAlchemy, asyncpg, JDBC, ODBC, ADBC (Flight SQL), HTTP; what the
+OpenAPI document says (schemathesis); and what no login may do with any of them.
 
-    sql.py BINARY        (needs psycopg, sqlalchemy, asyncpg, adbc-driver-flightsql, pyarrow, pandas, polars; psql, openssl; and
-                          where they are there Java with libpostgresql-jdbc-java and odbc-postgresql with pyodbc)
+    sql.py BINARY        (needs psycopg, sqlalchemy, asyncpg, adbc-driver-flightsql, pyarrow, pandas, polars, schemathesis; psql,
+                          openssl; and where they are there Java with libpostgresql-jdbc-java and odbc-postgresql with pyodbc)
 
 A lake of two accounts is made by `simulate` and `run`, and served by `query`. The last line is `N passed, N failed`.
 """
@@ -378,6 +378,18 @@ def try_http(server, calls):
     check("http: the document", {"/v1/sql", "/v1/calls"} <= set(json.loads(body)["paths"]), True)
 
 
+def try_openapi(server, calls):
+    """What the document says is what the server does, whatever is asked. Which text is SQL, and which place is still good, no
+    schema can tell: so that all that fits the schema is accepted is not asked for."""
+    token = base64.b64encode(b"mona@acme:password of mona").decode()
+    url = f"http://127.0.0.1:{server.ports['http']}/v1/openapi.json"
+    schemathesis = os.path.join(os.path.dirname(sys.executable), "schemathesis")
+    done = subprocess.run([schemathesis, "run", url, "-H", f"Authorization: Basic {token}", "--checks", "all", "--exclude-checks",
+                           "positive_data_acceptance", "--phases", "coverage,fuzzing", "--max-examples", "50", "--seed", "1", "--no-color"],
+                          cwd=server.folder, capture_output=True, text=True, timeout=300)
+    check(f"the OpenAPI document holds:\n{done.stdout[-6000:] if done.returncode else ''}", done.returncode, 0)
+
+
 def calls_after(server, after, limit=1000, user="mona", **headers):
     """Every page behind `after`: the rows, and the place to go on from."""
     rows = []
@@ -508,7 +520,7 @@ def main():
         server = Server(binary, folder)
         calls = server.sql("select count(*) as n from calls where account = 'acme'")[0]["n"]
         try:
-            for attempt in (try_psql, try_psycopg, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_to_break_out, try_calls_after):
+            for attempt in (try_psql, try_psycopg, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_openapi, try_to_break_out, try_calls_after):
                 try:
                     attempt(server, calls)
                 except Exception as error:  # one client must not hide what the others find
