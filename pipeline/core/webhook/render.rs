@@ -68,14 +68,15 @@ impl Template {
         Ok(Template(parts))
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
             Part::Text(_) => None,
             Part::Member(name) | Part::Json(name) => Some(name.as_str()),
         })
     }
 
-    fn fill(&self, event: &Map<String, Value>, form: bool) -> String {
+    /// With the members of the event's row. A form's places are URL-encoded.
+    pub(crate) fn fill(&self, event: &Map<String, Value>, form: bool) -> String {
         let mut filled = String::new();
         for part in &self.0 {
             match part {
@@ -199,6 +200,20 @@ fn pairs<'a>(event: &Map<String, Value>, names: impl Iterator<Item = &'a str>) -
         form_encode(&plain(member(event, name)), &mut pairs);
     }
     pairs
+}
+
+/// As `application/x-www-form-urlencoded`.
+pub(crate) fn form_pairs(pairs: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (at, (name, value)) in pairs.iter().enumerate() {
+        if at > 0 {
+            text.push('&');
+        }
+        form_encode(name, &mut text);
+        text.push('=');
+        form_encode(value, &mut text);
+    }
+    text
 }
 
 fn form_encode(text: &str, to: &mut String) {
