@@ -1,6 +1,7 @@
 //! The only file that knows every role: builds them, runs them, and drains them.
 
 pub mod demo;
+mod export;
 pub mod pool;
 mod webhook;
 
@@ -33,7 +34,8 @@ use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 
-pub use webhook::webhook;
+pub use export::csv;
+pub use webhook::{Asker, Question, webhook};
 
 /// Why a command did not do what it was to do.
 #[derive(Debug)]

@@ -199,5 +199,7 @@ pub const CRM_OWNERS_MAX: usize = 10_000;
 pub const CRM_NAMES_MAX: usize = 100;
 /// Things found by one step that are changed.
 pub const CRM_FOUND_MAX: usize = 25;
+/// Of a transcript so much text is told in a moment, so that a body with it can be sent.
+pub const TRANSCRIPT_TOLD_BYTES_MAX: usize = 128 << 10;
 /// Requests for one moment.
 pub const EXPORT_ASKS_MAX: usize = 64;

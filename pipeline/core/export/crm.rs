@@ -63,7 +63,11 @@ pub(super) fn next(crm: &Crm, facts: &Facts<'_>, terms: &Terms<'_>, replies: &[R
             return stop;
         }
     }
-    if any { Step::Done } else { Step::Skip("no step is for such a moment, or each needs what is not known".to_owned()) }
+    if any {
+        Step::Done
+    } else {
+        Step::Skip("no step is for such a moment, or each needs what is not known".to_owned())
+    }
 }
 
 /// The way through the steps, as far as there are answers.
@@ -99,7 +103,9 @@ impl Walk<'_> {
                 None => return Some(self.request(ask, What::Make(sought))),
                 Some(reply) if is_success(reply) => found = ids(reply, create.id.as_deref()),
                 // Somebody else was faster: it is found when this is tried again.
-                Some(reply) if reply.status == 409 => return Some(Step::Again("it was there already".to_owned(), None)),
+                Some(reply) if reply.status == 409 => {
+                    return Some(Step::Again("it was there already".to_owned(), None));
+                }
                 Some(reply) => return Some(failed(reply)),
             }
         }

@@ -137,7 +137,9 @@ impl Consent {
         match self.ad_user_data {
             Some(true) => None,
             Some(false) => Some("the visitor did not consent to ad_user_data".to_owned()),
-            None => Some("it is not known whether the visitor consented; the export's `consent` says what holds then".to_owned()),
+            None => Some(
+                "it is not known whether the visitor consented; the export's `consent` says what holds then".to_owned(),
+            ),
         }
     }
 }

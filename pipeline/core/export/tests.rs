@@ -148,7 +148,9 @@ fn microsoft_is_told_a_conversion_of_a_click() {
     assert_eq!(ask.what, What::Token);
     let (line, headers, body) = shown(&asked(&export(microsoft()), &of, Some("t"), &[]));
     assert_eq!(line, "POST https://campaign.api.bingads.microsoft.com/CampaignManagement/v13/OfflineConversions/Apply");
-    assert!(headers.contains(&("customeraccountid", "2".to_owned())) && headers.contains(&("customerid", "1".to_owned())));
+    assert!(
+        headers.contains(&("customeraccountid", "2".to_owned())) && headers.contains(&("customerid", "1".to_owned()))
+    );
     assert_eq!(
         body,
         json!({"OfflineConversions": [{"MicrosoftClickId": "0a1b", "ConversionName": "calls",
@@ -206,7 +208,8 @@ fn what_a_provider_would_refuse_is_told_and_not_sent() {
     let (_, _, body) = shown(&asked(&export(assumed), &unknown, Some("t"), &[]));
     assert_eq!(body["conversions"][0]["consent"], json!({"adUserData": "GRANTED", "adPersonalization": "GRANTED"}));
     // A click of an hour ago is known to Google five hours later.
-    let young = event(json!({"data": {"session_started_at": "2026-11-20T19:00:00Z", "started_at": "2026-11-20T19:10:00Z"}}));
+    let young =
+        event(json!({"data": {"session_started_at": "2026-11-20T19:00:00Z", "started_at": "2026-11-20T19:10:00Z"}}));
     let step = asked(&export(google()), &young, Some("t"), &[]);
     assert!(matches!(step, Step::Again(_, Some(seconds)) if (18_000..18_010).contains(&seconds)), "{step:?}");
 }
@@ -222,18 +225,42 @@ fn answers_are_read_as_each_provider_means_them() {
     for (settings, patch, status, body, expected) in [
         (ga4(), json!({}), 204, String::new(), "done"),
         (ga4(), json!({}), 503, String::new(), "again: status 503"),
-        (ga4(), json!({"test": true}), 200, r#"{"validationMessages":[{"description":"bad name"}]}"#.into(), "refused: bad name"),
+        (
+            ga4(),
+            json!({"test": true}),
+            200,
+            r#"{"validationMessages":[{"description":"bad name"}]}"#.into(),
+            "refused: bad name",
+        ),
         (google(), json!({}), 200, r#"{"results":[{"gclid":"Cj0abc"}],"jobId":"1"}"#.into(), "done"),
         (google(), json!({}), 200, google_error("ORDER_ID_ALREADY_IN_USE"), "done"),
         (google(), json!({}), 200, google_error("CLICK_CONVERSION_ALREADY_EXISTS"), "done"),
         (google(), json!({}), 200, google_error("TOO_RECENT_EVENT"), "again 21600: TOO_RECENT_EVENT"),
         (google(), json!({}), 200, google_error("EVENT_NOT_FOUND"), "refused: EVENT_NOT_FOUND: m"),
-        (google(), json!({}), 401, r#"{"error":{"code":401,"message":"expired"}}"#.into(), "again: status 401: expired"),
+        (
+            google(),
+            json!({}),
+            401,
+            r#"{"error":{"code":401,"message":"expired"}}"#.into(),
+            "again: status 401: expired",
+        ),
         (google(), json!({}), 400, r#"{"error":{"code":400,"message":"no"}}"#.into(), "refused: status 400: no"),
         (google(), json!({}), 429, "x".into(), "again: status 429"),
         (microsoft(), ms.clone(), 200, r#"{"PartialErrors":[]}"#.into(), "done"),
-        (microsoft(), ms.clone(), 200, r#"{"PartialErrors":[{"ErrorCode":"E","Message":"m","Index":0}]}"#.into(), "refused: E: m"),
-        (microsoft(), ms, 401, r#"{"Errors":[{"ErrorCode":"InvalidCredentials","Message":"m"}]}"#.into(), "again: status 401: InvalidCredentials: m"),
+        (
+            microsoft(),
+            ms.clone(),
+            200,
+            r#"{"PartialErrors":[{"ErrorCode":"E","Message":"m","Index":0}]}"#.into(),
+            "refused: E: m",
+        ),
+        (
+            microsoft(),
+            ms,
+            401,
+            r#"{"Errors":[{"ErrorCode":"InvalidCredentials","Message":"m"}]}"#.into(),
+            "again: status 401: InvalidCredentials: m",
+        ),
         (meta(), json!({}), 200, r#"{"events_received":1,"fbtrace_id":"x"}"#.into(), "done"),
         (meta(), json!({}), 400, r#"{"error":{"message":"m","code":100}}"#.into(), "refused: status 400: m"),
         (meta(), json!({}), 400, r#"{"error":{"message":"m","code":190}}"#.into(), "again: status 400: m"),
@@ -279,7 +306,11 @@ fn a_missed_call_opens_a_task_of_a_contact_that_is_found_or_made() {
     let missed = || json!({"type": "call.missed", "data": {"agent": null, "outcome": "missed"}});
     let none = r#"{"total":0,"results":[]}"#;
     check(
-        &done_in_crm(&hubspot, missed(), &[(200, none), (201, r#"{"id":"301"}"#), (200, none), (201, r#"{"id":"401"}"#)]),
+        &done_in_crm(
+            &hubspot,
+            missed(),
+            &[(200, none), (201, r#"{"id":"301"}"#), (200, none), (201, r#"{"id":"401"}"#)],
+        ),
         &[
             "POST /crm/v3/objects/contacts/search … \"+14155550199\"",
             "POST /crm/v3/objects/contacts {\"properties\" … \"phone\":\"+14155550199\"",
@@ -295,13 +326,17 @@ fn a_missed_call_opens_a_task_of_a_contact_that_is_found_or_made() {
         &["contacts/search", "tasks/search", "Done"],
     );
     check(
-        &done_in_crm(&hubspot, json!({"type": "call.answered"}), &[
-            (200, &there("301")),
-            (200, "{}"),
-            (200, r#"{"results":[{"id":"401"},{"id":"402"}]}"#),
-            (200, "{}"),
-            (200, "{}"),
-        ]),
+        &done_in_crm(
+            &hubspot,
+            json!({"type": "call.answered"}),
+            &[
+                (200, &there("301")),
+                (200, "{}"),
+                (200, r#"{"results":[{"id":"401"},{"id":"402"}]}"#),
+                (200, "{}"),
+                (200, "{}"),
+            ],
+        ),
         &[
             "contacts/search",
             "PATCH /crm/v3/objects/contacts/301 {\"properties\":{\"hubspot_owner_id\":\"7\"}}",
@@ -341,7 +376,12 @@ fn a_crm_of_another_kind_has_steps_of_its_own() {
     ]}});
     check(
         &done_in_crm(&own, json!({}), &[(404, ""), (200, r#"{"key":12}"#), (204, "")]),
-        &["GET /leads?phone=%2B14155550199&by=Ann x", "PUT /leads {\"p\":\"+14155550199\"}", "POST /leads/12/calls", "Done"],
+        &[
+            "GET /leads?phone=%2B14155550199&by=Ann x",
+            "PUT /leads {\"p\":\"+14155550199\"}",
+            "POST /leads/12/calls",
+            "Done",
+        ],
     );
     let nothing = json!({"crm": {"url": "https://crm.example", "steps": [{"name": "a", "needs": ["no_such"], "update": {"path": "/"}}]}});
     check(&done_in_crm(&nothing, json!({}), &[]), &["Skip"]);

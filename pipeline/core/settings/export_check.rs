@@ -93,7 +93,8 @@ impl Look {
             let letter = event.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
             let own = GA4_PREFIXES.iter().any(|prefix| event.starts_with(prefix));
             if !plain || !letter || own || event.len() > 40 {
-                let message = "is no event name: a letter, then up to 39 letters, digits and _; not ga_, google_, firebase_";
+                let message =
+                    "is no event name: a letter, then up to 39 letters, digits and _; not ga_, google_, firebase_";
                 self.say("ga4.event", format!("{} {message}", quoted(event)));
             }
         }
@@ -352,7 +353,8 @@ mod tests {
 
     #[test]
     fn what_is_built_in_is_right() {
-        let export: Export = serde_json::from_str(r#"{"crm":{"url":"https://x.example","preset":"hubspot"}}"#).expect("one");
+        let export: Export =
+            serde_json::from_str(r#"{"crm":{"url":"https://x.example","preset":"hubspot"}}"#).expect("one");
         let crm = export.crm.expect("a crm");
         let own = Crm { preset: None, steps: crm.steps().to_vec(), ..crm };
         let mut look = Look { mistakes: Vec::new(), at: 0 };

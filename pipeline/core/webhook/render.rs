@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use crate::limits::WEBHOOK_BODY_BYTES_MAX;
+use crate::moment::Beside;
 use crate::settings::{Encoding, Webhook};
 use crate::time::shortened;
 
@@ -132,7 +133,7 @@ impl Shape {
     /// The first name that is neither a member of the event nor one of the row's, as `is_column` knows them.
     pub fn unknown_name(&self, is_column: impl Fn(&str) -> bool) -> Option<&str> {
         let known = |name: &&str| {
-            let more = ["deal_id", "changes"].contains(name);
+            let more = ["deal_id", "changes"].contains(name) || Beside::NAMES.contains(name);
             !(more || is_column(name) || OF_EVENT.iter().any(|(own, _)| own == name))
         };
         match &self.what {
