@@ -9,6 +9,8 @@ mod address;
 mod edit;
 mod export;
 mod filter;
+#[cfg(test)]
+mod outage_tests;
 mod queue;
 mod remote;
 mod routes;
@@ -21,4 +23,4 @@ mod worker;
 
 pub use remote::{Remote, RemoteError};
 pub use service::{Notifier, Notify, NotifyError};
-pub use subscription::{Kind, look_over};
+pub use subscription::{Kind, look_over, mistakes};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use callweave_core::settings::{Export, Hidden, Settings, Webhook};
+use callweave_core::settings::{Export, Hidden, Mistake, Settings, Webhook};
 use callweave_core::time::{MICROS_PER_HOUR, MICROS_PER_SECOND, Time};
 use callweave_core::webhook::{SecretError, Shape, SigningKey, TemplateError, signatures};
 use serde_json::{Map, Value};
@@ -303,6 +303,28 @@ pub fn look_over(config: &Config) -> Vec<String> {
                 let (kind, name) = (entry.kind().name(), entry.name());
                 mistakes.push(format!("accounts.{account}.settings: the {kind} {name}: {error}"));
             }
+        }
+    }
+    mistakes
+}
+
+/// What is wrong with the filters of settings, and with the names that bodies have in them: what the settings' own check cannot tell.
+pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
+    let filters = settings.webhooks.iter().map(|it| &it.filter).enumerate().map(|(at, it)| ("webhooks", at, it));
+    let of_exports = settings.exports.iter().map(|it| &it.filter).enumerate().map(|(at, it)| ("exports", at, it));
+    let mut mistakes = Vec::new();
+    for (list, at, filter) in filters.chain(of_exports) {
+        if let Some(Err(error)) = filter.as_deref().map(Filter::parse) {
+            mistakes.push(Mistake { path: format!("{list}[{at}].filter"), message: error.to_string() });
+        }
+    }
+    for (at, webhook) in settings.webhooks.iter().enumerate() {
+        if let Ok(shape) = Shape::of(webhook)
+            && let Some(name) = shape.unknown_name(is_column)
+        {
+            let member = if webhook.body.is_some() { "body" } else { "fields" };
+            let message = SubscriptionError::Name(name.to_owned()).to_string();
+            mistakes.push(Mistake { path: format!("webhooks[{at}].{member}"), message });
         }
     }
     mistakes
