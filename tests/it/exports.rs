@@ -105,6 +105,7 @@ fn a_call_reaches_the_provider_whose_ad_led_to_it() {
     let program = Program::start(&place, &["up"]);
     let granted = json!({"ad_user_data": "granted", "ad_personalization": "granted", "analytics_storage": "granted"});
     let denied = json!({"ad_user_data": "denied", "analytics_storage": "denied"});
+    let mut events = Vec::new();
     for (at, (name, click, consent)) in [
         ("g", "gclid=Cj0g", &granted),
         ("b", "gbraid=0AAb", &granted),
@@ -115,8 +116,9 @@ fn a_call_reaches_the_provider_whose_ad_led_to_it() {
     .into_iter()
     .enumerate()
     {
-        post(&program, &visited(name, at, click, consent));
+        events.extend(visited(name, at, click, consent));
     }
+    post(&program, &events);
     let told = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
         pairs.iter().map(|(call, outcome)| ((*call).to_owned(), (*outcome).to_owned())).collect()
     };
@@ -198,9 +200,8 @@ fn what_a_provider_refuses_is_kept_and_holds_up_nothing() {
     }
     let program = Program::start(&place, &["up"]);
     let granted = json!({"ad_user_data": "granted"});
-    for at in 0..8 {
-        post(&program, &visited(&format!("n{at}"), at, &format!("gclid=Cj{at}"), &granted));
-    }
+    let visits = (0..8).flat_map(|at| visited(&format!("n{at}"), at, &format!("gclid=Cj{at}"), &granted));
+    post(&program, &visits.collect::<Vec<_>>());
     let all = outcomes(&program, "ads", 8);
     let refused = all.iter().filter(|(_, outcome)| outcome == "rejected: EVENT_NOT_FOUND: told by the test").count();
     assert_eq!((refused, &all[7].1), (6, &"delivered".to_owned()), "{all:?}");
