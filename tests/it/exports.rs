@@ -246,6 +246,8 @@ fn a_crm_has_contacts_deals_and_tasks_of_calls() {
     until("the messages", || {
         (providers.taken("/services/").len() + providers.taken("Messages.json").len() >= 2).then_some(())
     });
+    // With the next search the task is found, which is that for a deal.
+    until("a deal", || (!providers.things("deals").is_empty()).then_some(()));
     // Once more, by the same caller: the task is done, and whoever answered has the contact.
     post(&program, &[call("c2", "started", 20, json!({})), call("c2", "answered", 19, json!({"agent": "Ann"}))]);
     until("the task done", || {
