@@ -19,6 +19,7 @@ pub mod simulate;
 
 pub mod files;
 pub mod line;
+pub mod problem;
 
 pub mod app;
 pub mod cli;

@@ -15,10 +15,11 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::replies::{self, Refusal};
+use super::replies::Refusal;
 use super::server::{BindError, Drained, Listener};
 use crate::config::Limits;
 use crate::log::SharedLog;
+use crate::problem;
 use crate::telemetry::metrics::Metrics;
 
 /// Asks whether the role can do its work now; if not, the reason.
@@ -94,7 +95,7 @@ async fn render(State(metrics): State<Metrics>) -> Response {
 
 async fn schema(Path(name): Path<String>) -> Response {
     match callweave_core::event::schema(&name) {
-        Some(schema) => replies::json(StatusCode::OK, HeaderValue::from_static("application/schema+json"), &schema),
+        Some(schema) => problem::json(StatusCode::OK, HeaderValue::from_static("application/schema+json"), &schema),
         None => Refusal::NotFound.into_response(),
     }
 }

@@ -23,10 +23,11 @@ use super::outbox::{Outbox, OutboxError, Told, Went};
 use super::pace::Paces;
 use super::peer::address_of;
 use super::providers::{self, Provider, Trust};
-use super::replies::{Refusal, problem};
+use super::replies::Refusal;
 use super::server::Peer;
 use crate::config::{Limits, Network, Telephony};
 use crate::log;
+use crate::problem::Problem;
 
 pub const PATH: &str = "/v1/hooks/";
 /// No telephone system has more to say at once.
@@ -231,7 +232,7 @@ impl IntoResponse for Denied {
                 // Every such request is a call that does not get through, or a stranger at the door.
                 tracing::warn!(provider = provider.name, reason = %told(&refused), "hook refused");
                 let (status, name) = status_of(&refused);
-                let mut response = problem(status, name, told(&refused));
+                let mut response = Problem::new(status, name, told(&refused)).into_response();
                 if status == StatusCode::UNAUTHORIZED {
                     let basic = HeaderValue::from_static("Basic realm=\"callweave\", charset=\"UTF-8\"");
                     response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
@@ -241,7 +242,7 @@ impl IntoResponse for Denied {
             Denied::Lost(error) => {
                 tracing::error!(%error, "a telephone system has to send again");
                 let text = "what was sent could be kept nowhere: send it again".to_owned();
-                let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "not-kept", text);
+                let mut response = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-kept", text).into_response();
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
                 response
             }

@@ -1,6 +1,5 @@
 //! What senders are told: the answer for events, and the one table from what went wrong to an HTTP status.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
@@ -9,6 +8,7 @@ use serde::Serialize;
 
 use crate::log::AppendError;
 use crate::log::batching::SubmitError;
+use crate::problem::{self, Problem, json};
 
 /// Why a request as a whole was not done. Nothing of it was acknowledged.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -71,21 +71,10 @@ pub enum Refusal {
     Fault,
 }
 
-/// A problem as RFC 9457 has it.
-#[derive(Serialize)]
-struct Problem<'a> {
-    #[serde(rename = "type")]
-    name: Cow<'a, str>,
-    title: &'a str,
-    status: u16,
-    detail: String,
-}
-
 /// Time after which a sender that was turned away for want of room may try again.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 /// The same where the log is away.
 const LOG_WAIT: Duration = Duration::from_secs(5);
-const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 impl Refusal {
     /// Status and short name: the table.
@@ -137,7 +126,7 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, name) = self.status();
-        let mut response = problem(status, name, self.to_string());
+        let mut response = Problem::new(status, name, self.to_string()).into_response();
         let headers = response.headers_mut();
         if let Some(wait) = self.retry_after() {
             // Whole seconds, rounded up: none comes back too early.
@@ -157,29 +146,6 @@ impl IntoResponse for Refusal {
             _ => {}
         }
         response
-    }
-}
-
-fn title(status: StatusCode) -> &'static str {
-    status.canonical_reason().unwrap_or("Error")
-}
-
-/// A problem as RFC 9457 has it.
-pub fn problem(status: StatusCode, name: &str, detail: String) -> Response {
-    let problem = Problem {
-        name: Cow::Owned(format!("urn:callweave:problem:{name}")),
-        title: title(status),
-        status: status.as_u16(),
-        detail,
-    };
-    json(status, PROBLEM, &problem)
-}
-
-pub fn json<T: Serialize>(status: StatusCode, content_type: HeaderValue, body: &T) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(bytes) => (status, [(header::CONTENT_TYPE, content_type)], bytes).into_response(),
-        // Only maps with keys that are no text can fail, and no answer has one.
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
@@ -252,13 +218,7 @@ impl IntoResponse for Answer {
             StatusCode::FORBIDDEN => ("other-account", "no event is of the key's account"),
             _ => ("refused", "no event could be used: each result tells why; all are kept in the table rejected"),
         };
-        let problem = Problem {
-            name: Cow::Owned(format!("urn:callweave:problem:{name}")),
-            title: title(status),
-            status: status.as_u16(),
-            detail: detail.to_owned(),
-        };
-        json(status, PROBLEM, &ProblemAnswer { problem, answer: &self })
+        json(status, problem::MEDIA_TYPE, &ProblemAnswer { problem: Problem::new(status, name, detail), answer: &self })
     }
 }
 
@@ -290,7 +250,7 @@ mod tests {
             let response = refusal.clone().into_response();
             let after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
             assert_eq!((response.status().as_u16(), after), (status, retry_after), "{refusal}");
-            assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM);
+            assert_eq!(response.headers()[header::CONTENT_TYPE], problem::MEDIA_TYPE);
         }
     }
 

@@ -96,6 +96,7 @@ pub struct Beside {
     pub visit: Option<VisitTold>,
     /// Of `call.attributed`: that it was told of this call before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
     pub correction: bool,
 }
 

@@ -27,7 +27,8 @@ const LANE_QUEUE: usize = 8192;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchOptions {
-    /// How long page views wait for others.
+    /// How long page views wait for others, from their arrival on: those that came while an append was under way have
+    /// waited already.
     pub linger: Duration,
     /// From this many bytes on they wait no longer.
     pub frame_bytes: usize,
@@ -132,6 +133,7 @@ pub struct Batcher {
 struct Job {
     submission: Submission,
     kind: Kind,
+    arrived: Instant,
     reply: oneshot::Sender<Result<(), AppendError>>,
     /// Given back when the job is done.
     _pending: OwnedSemaphorePermit,
@@ -172,10 +174,12 @@ impl Batcher {
         let bytes = u32::try_from(submission.bytes()).unwrap_or(u32::MAX);
         let pending = self.pending.clone().try_acquire_many_owned(bytes).map_err(|_| overloaded.clone())?;
         let (reply, answer) = oneshot::channel();
-        lane.try_send(Job { submission, kind, reply, _pending: pending }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => overloaded,
-            mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
-        })?;
+        lane.try_send(Job { submission, kind, arrived: Instant::now(), reply, _pending: pending }).map_err(
+            |error| match error {
+                mpsc::error::TrySendError::Full(_) => overloaded,
+                mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
+            },
+        )?;
         answer.await.map_err(|_| SubmitError::Stopping)?.map_err(SubmitError::Append)
     }
 
@@ -217,7 +221,7 @@ impl Lane {
     }
 
     async fn gather(&self, first: Job, queue: &mut mpsc::Receiver<Job>) -> Vec<Job> {
-        let deadline = Instant::now() + self.options.linger;
+        let deadline = first.arrived + self.options.linger;
         let mut bytes = first.submission.bytes();
         let mut lingers = first.kind == Kind::Page;
         let mut jobs = vec![first];

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -19,6 +19,7 @@ use super::store::{Change, Kept, StoreError};
 use super::stream;
 use super::subscription::{Entry, Kind, Subscription};
 use super::worker::{Command, Told};
+use crate::problem::Problem;
 
 /// Bodies of these routes: a subscription with its template fits.
 const BODY_BYTES_MAX: usize = 256 << 10;
@@ -67,13 +68,7 @@ impl IntoResponse for Refused {
             Refused::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Refused::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "away"),
         };
-        let body = json!({
-            "type": format!("urn:callweave:problem:{name}"),
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "detail": self.to_string(),
-        });
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        Problem::new(status, name, self.to_string()).into_response()
     }
 }
 

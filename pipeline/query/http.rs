@@ -1,20 +1,23 @@
-//! SQL over HTTP: `POST /v1/sql`, and the document that describes it.
+//! SQL over HTTP: `POST /v1/sql`, `GET /v1/calls` ([`calls`]), and the document that describes them.
 //!
 //! An answer is cut at a number of rows that the asker may set, and says so: in its header where the whole of it is ready
 //! before the first byte is sent, in the JSON itself, and else by ending in an error. It is never cut in silence.
+
+mod calls;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use datafusion::arrow::datatypes::SchemaRef;
 use futures::StreamExt;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use utoipa::{OpenApi, ToSchema};
@@ -24,6 +27,7 @@ use super::format::{Encoder, Format, plain_schema};
 use super::guard::QUERY_BYTES_MAX;
 use super::logins::{Logins, Reader, basic, lock};
 use super::session::Answer;
+use crate::problem::Problem;
 
 /// Rows of an answer where the asker does not say.
 const ROWS: u64 = 10_000;
@@ -41,6 +45,7 @@ const MAX_ROWS: HeaderName = HeaderName::from_static("x-callweave-max-rows");
 pub fn routes(logins: Arc<Logins>) -> Router {
     Router::new()
         .route("/v1/sql", post(sql))
+        .route("/v1/calls", get(calls::calls))
         .route("/v1/openapi.json", get(openapi))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(logins)
@@ -63,21 +68,9 @@ struct Wish {
     max_rows: Option<u64>,
 }
 
-/// A problem as RFC 9457 has it.
-#[derive(Debug, Serialize, ToSchema)]
-struct Problem {
-    #[serde(rename = "type")]
-    name: &'static str,
-    title: &'static str,
-    status: u16,
-    /// What is wrong and how to mend it.
-    detail: String,
-}
-
-/// What can be asked over HTTP.
 #[derive(OpenApi)]
 #[openapi(
-    paths(sql, openapi),
+    paths(sql, calls::calls, openapi),
     components(schemas(Question, Problem)),
     modifiers(&Logging),
     info(title = "callweave", description = "SQL over the tables of callweave.", license(name = "Apache-2.0"))
@@ -113,7 +106,7 @@ async fn openapi() -> Response {
     path = "/v1/sql",
     request_body(content((Question = "application/json"), (String = "application/sql"), (String = "text/plain"))),
     params(
-        ("format" = Option<String>, Query, description = "json, ndjson, csv, arrow or parquet, in place of Accept"),
+        ("format" = Option<String>, Query, description = "In place of Accept", pattern = "^(json|ndjson|csv|arrow|parquet)$"),
         ("max_rows" = Option<u64>, Query, description = "Rows at most; 10,000 if absent", minimum = 1)
     ),
     responses(
@@ -132,14 +125,15 @@ async fn openapi() -> Response {
 )]
 async fn sql(
     State(logins): State<Arc<Logins>>,
-    Query(wish): Query<Wish>,
+    wish: Result<Query<Wish>, QueryRejection>,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refused> {
     let reader = login(&logins, &headers).await?;
+    let Query(wish) = wish?;
     let body = body.map_err(|error| Refused::Body(error.status(), error.body_text()))?;
     let question = question(&headers, &body)?;
-    let format = format(&wish, &headers)?;
+    let format = format(wish.format.as_deref(), &headers)?;
     let max_rows = question.max_rows.or(wish.max_rows).unwrap_or(ROWS);
     if max_rows == 0 {
         return Err(Refused::Member("max_rows is 0; give 1 or more".to_owned()));
@@ -213,10 +207,10 @@ fn media_type(format: Format) -> &'static str {
     MEDIA_TYPES.iter().find(|(known, _)| *known == format).map_or("application/octet-stream", |(_, name)| name)
 }
 
-fn format(wish: &Wish, headers: &HeaderMap) -> Result<Format, Refused> {
-    if let Some(name) = &wish.format {
+fn format(wish: Option<&str>, headers: &HeaderMap) -> Result<Format, Refused> {
+    if let Some(name) = wish {
         let format = name.parse::<Format>().ok().filter(|format| *format != Format::Table);
-        return format.ok_or_else(|| Refused::Format(name.clone()));
+        return format.ok_or_else(|| Refused::Format(name.to_owned()));
     }
     let Some(accept) = headers.get(header::ACCEPT) else { return Ok(Format::Json) };
     let accept = accept.to_str().map_err(|_| Refused::Format("Accept".to_owned()))?;
@@ -266,6 +260,8 @@ struct Page {
     rows: u64,
     is_cut: bool,
     sql: String,
+    /// Members of a JSON answer behind those of every answer, with a comma before each.
+    tail: String,
 }
 
 /// What the encoder has written and nobody has taken yet.
@@ -297,7 +293,17 @@ impl Page {
             let _ = write!(made, "{{\"columns\":{head},\"rows\":");
         }
         let encoder = Encoder::new(format, false, &answer.schema, made.clone())?;
-        Ok(Page { answer, format, encoder: Some(encoder), made, left: max_rows, rows: 0, is_cut: false, sql })
+        Ok(Page {
+            answer,
+            format,
+            encoder: Some(encoder),
+            made,
+            left: max_rows,
+            rows: 0,
+            is_cut: false,
+            sql,
+            tail: String::new(),
+        })
     }
 
     /// The next bytes; nothing at the end.
@@ -326,7 +332,7 @@ impl Page {
                 made.pop();
             }
             made.extend_from_slice(
-                format!(",\"row_count\":{},\"truncated\":{}}}\n", self.rows, self.is_cut).as_bytes(),
+                format!(",\"row_count\":{},\"truncated\":{}{}}}\n", self.rows, self.is_cut, self.tail).as_bytes(),
             );
         }
         Ok(made)
@@ -347,7 +353,14 @@ pub(super) enum Refused {
     Kind(String),
     Member(String),
     Body(StatusCode, String),
+    Gone(String),
     Query(QueryError),
+}
+
+impl From<QueryRejection> for Refused {
+    fn from(error: QueryRejection) -> Refused {
+        Refused::Member(error.body_text())
+    }
 }
 
 impl From<QueryError> for Refused {
@@ -375,6 +388,8 @@ impl Refused {
             }
             Refused::Member(detail) => (Is::BAD_REQUEST, "bad-request", detail),
             Refused::Body(status, detail) => (status, "bad-body", detail),
+            Refused::Gone(detail) => (Is::GONE, "gone", detail),
+            Refused::Query(QueryError::NoQuery) => (Is::BAD_REQUEST, "sql", "sql holds no statement".to_owned()),
             Refused::Query(error) => {
                 let (status, name) = of_query(&error);
                 (status, name, error.to_string())
@@ -401,10 +416,7 @@ fn of_query(error: &QueryError) -> (StatusCode, &'static str) {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let (status, name, detail) = self.told();
-        let title = status.canonical_reason().unwrap_or_default();
-        let problem = Problem { name, title, status: status.as_u16(), detail };
-        let text = serde_json::to_string(&problem).unwrap_or_default();
-        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], text).into_response();
+        let mut response = Problem::new(status, name, detail).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let realm = HeaderValue::from_static("Basic realm=\"callweave\", charset=\"UTF-8\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);

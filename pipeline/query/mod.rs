@@ -6,6 +6,7 @@
 
 mod access;
 mod bounds;
+mod changes;
 mod comments;
 mod directory;
 mod error;

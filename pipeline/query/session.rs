@@ -20,6 +20,7 @@ use tokio::sync::OnceCell;
 
 use super::access::Access;
 use super::bounds::Bounds;
+use super::changes::{CALLS, Changes, ChangesError, changes};
 use super::directory::Directory;
 use super::error::{QueryError, nearest};
 use super::guard;
@@ -116,6 +117,22 @@ impl QuerySession {
             directory.copy_to(&setter.catalog)?;
         }
         Ok(setter.scene())
+    }
+
+    /// The newest commit of the calls; 0 where there never was one.
+    pub(crate) async fn newest_of_calls(&self) -> Result<u64, QueryError> {
+        Ok(self.tables.log(CALLS).await?.map_or(0, |(_, newest)| newest))
+    }
+
+    /// Which calls of `account` landed behind a place in their log: no more than `limit`.
+    pub(crate) async fn changed_calls(
+        &self,
+        account: &str,
+        version: u64,
+        keys: usize,
+        limit: usize,
+    ) -> Result<Changes, ChangesError> {
+        changes(&self.tables, account, version, keys, limit).await
     }
 
     /// Every table and view with its columns, by schema and name.

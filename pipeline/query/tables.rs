@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionState;
+use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use tokio::sync::Mutex;
 use url::Url;
@@ -41,7 +42,23 @@ impl Tables {
     ) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
         let Some((&name, slot)) = self.open.get_key_value(table) else { return Ok(None) };
         let mut slot = slot.lock().await;
-        let failed = |source| QueryError::Table { table: name.to_owned(), source: Box::new(source) };
+        self.refresh(name, &mut slot).await?;
+        let Some(open) = slot.as_ref() else {
+            return Ok(schema(name).map(|schema| Arc::new(EmptyTable::new(schema)) as _));
+        };
+        let scan = open.table_provider().with_session(Arc::clone(session)).build().await;
+        Ok(Some(Arc::new(scan.map_err(|error| failed(name, error.into()))?)))
+    }
+
+    /// Where a table's commits are read, and the newest of them; nothing where nothing was ever written to it.
+    pub async fn log(&self, table: &str) -> Result<Option<(LogStoreRef, u64)>, QueryError> {
+        let Some((&name, slot)) = self.open.get_key_value(table) else { return Ok(None) };
+        let mut slot = slot.lock().await;
+        self.refresh(name, &mut slot).await?;
+        Ok(slot.as_ref().and_then(|open| Some((open.log_store(), open.version()?))))
+    }
+
+    async fn refresh(&self, name: &'static str, slot: &mut Option<DeltaTable>) -> Result<(), QueryError> {
         if let Some(open) = slot.as_mut()
             && let Err(error) = open.update_state().await
         {
@@ -50,13 +67,9 @@ impl Tables {
             *slot = None;
         }
         if slot.is_none() {
-            *slot = self.load(name).await.map_err(failed)?;
+            *slot = self.load(name).await.map_err(|error| failed(name, error))?;
         }
-        let Some(open) = slot.as_ref() else {
-            return Ok(schema(name).map(|schema| Arc::new(EmptyTable::new(schema)) as _));
-        };
-        let scan = open.table_provider().with_session(Arc::clone(session)).build().await;
-        Ok(Some(Arc::new(scan.map_err(|error| failed(error.into()))?)))
+        Ok(())
     }
 
     /// Nothing where nothing was ever written to the table.
@@ -70,6 +83,10 @@ impl Tables {
         table.load().await?;
         Ok(Some(table))
     }
+}
+
+fn failed(table: &str, source: DeltaTableError) -> QueryError {
+    QueryError::Table { table: table.to_owned(), source: Box::new(source) }
 }
 
 /// The columns of a table in the order in which they are stored; nothing for a name that no table has.

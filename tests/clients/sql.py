@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""SQL clients as people use them: psql, psycopg, SQLAlchemy, asyncpg, JDBC, ODBC, ADBC (Flight SQL), HTTP; and what no login
-may do with any of them.
+"""SQL clients as people use them: psql, psycopg, SQLAlchemy, asyncpg, JDBC, ODBC, ADBC (Flight SQL), HTTP; what the
+OpenAPI document says (schemathesis); and what no login may do with any of them.
 
-    sql.py BINARY        (needs psycopg, sqlalchemy, asyncpg, adbc-driver-flightsql, pyarrow, pandas, polars; psql, openssl; and
-                          where they are there Java with libpostgresql-jdbc-java and odbc-postgresql with pyodbc)
+    sql.py BINARY        (needs psycopg, sqlalchemy, asyncpg, adbc-driver-flightsql, pyarrow, pandas, polars, schemathesis; psql,
+                          openssl; and where they are there Java with libpostgresql-jdbc-java and odbc-postgresql with pyodbc)
 
 A lake of two accounts is made by `simulate` and `run`, and served by `query`. The last line is `N passed, N failed`.
 """
@@ -341,6 +341,11 @@ def http_ask(server, user, body, path="/v1/sql", password=None, method="POST", *
     return response.status, dict(response.getheaders()), response.read()
 
 
+def problem(body):
+    """The name of a problem (RFC 9457)."""
+    return json.loads(body)["type"].removeprefix("urn:callweave:problem:")
+
+
 def try_http(server, calls):
     status, headers, body = http_ask(server, "mona", {"sql": "select call_id, started_at from calls order by call_id", "max_rows": 3})
     found = json.loads(body)
@@ -368,9 +373,76 @@ def try_http(server, calls):
         ("too many rows for the login", (422, "rows"), {"body": {"sql": "select * from page_views"}, "user": "tiny"}),
     ]:
         status, _, body = http_ask(server, request.pop("user", "mona"), **request)
-        check(f"http: an error of {what}", (status, json.loads(body)["type"]), expected)
+        check(f"http: an error of {what}", (status, problem(body)), expected)
     _, _, body = http_ask(server, "mona", None, path="/v1/openapi.json", method="GET")
-    check("http: the document", "/v1/sql" in json.loads(body)["paths"], True)
+    check("http: the document", {"/v1/sql", "/v1/calls"} <= set(json.loads(body)["paths"]), True)
+
+
+def try_openapi(server, calls):
+    """What the document says is what the server does, whatever is asked. Which text is SQL, and which place is still good, no
+    schema can tell: so that all that fits the schema is accepted is not asked for."""
+    token = base64.b64encode(b"mona@acme:password of mona").decode()
+    url = f"http://127.0.0.1:{server.ports['http']}/v1/openapi.json"
+    schemathesis = os.path.join(os.path.dirname(sys.executable), "schemathesis")
+    done = subprocess.run([schemathesis, "run", url, "-H", f"Authorization: Basic {token}", "--checks", "all", "--exclude-checks",
+                           "positive_data_acceptance", "--phases", "coverage,fuzzing", "--max-examples", "50", "--seed", "1", "--no-color"],
+                          cwd=server.folder, capture_output=True, text=True, timeout=300)
+    check(f"the OpenAPI document holds:\n{done.stdout[-6000:] if done.returncode else ''}", done.returncode, 0)
+
+
+def calls_after(server, after, limit=1000, user="mona", **headers):
+    """Every page behind `after`: the rows, and the place to go on from."""
+    rows = []
+    while True:
+        at = f"&after={after}" if after else ""
+        status, _, body = http_ask(server, user, None, path=f"/v1/calls?limit={limit}{at}", method="GET", **headers)
+        page = json.loads(body)
+        if status != 200:
+            return page, after
+        check("calls: no page is longer than asked", len(page["rows"]) <= limit, True)
+        rows, after = rows + page["rows"], page["next"]
+        if not page["more"]:
+            return rows, after
+
+
+def try_calls_after(server, calls):
+    """Last, for it brings new events into the lake."""
+    everything = server.sql("select * from calls where account = 'acme' order by call_id")
+    rows, after = calls_after(server, None, 97)
+    check("calls: all of the account, once", rows, everything)
+    check("calls: nothing is new", calls_after(server, after)[0], [])
+    status, headers, body = http_ask(server, "anna", None, path="/v1/calls?limit=2&format=csv", method="GET")
+    check("calls: csv", (status, len(body.splitlines()), headers["x-callweave-more"], bool(headers["x-callweave-next"])), (200, 3, "true", True))
+    told = everything[0]["caller"]
+    check("calls: masked for an analyst", told in json.dumps(calls_after(server, None, user="anna")[0]), False)
+
+    # A call that is new but long over, another that ends otherwise than was known, and one of another account.
+    first = everything[0]
+    lines = []
+    for account, call_id, source in [("acme", "late-1", "x"), ("acme", "late-2", "x"), ("beta", "late-3", "x")]:
+        data = {"call_id": call_id, "direction": "inbound", "from": "+14155557777", "to": first["tracking_number"],
+                "started_at": first["started_at"], "ended_at": first["started_at"], "outcome": "missed"}
+        lines.append({"specversion": "1.0", "id": call_id, "source": source, "type": "call_record", "account": account,
+                      "time": first["started_at"], "data": data})
+    lines.append({"specversion": "1.0", "id": "tells-more", "source": "x", "type": "call", "account": "acme", "time": first["ended_at"] or first["started_at"],
+                  "data": {"call_id": first["call_id"], "status": "ended", "direction": "inbound", "from": first["caller"],
+                           "to": first["tracking_number"], "cause": "told later"}})
+    with open(server.path("late.ndjson"), "w") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    server.run("run", "--input", "late.ndjson", "--lake", "lake")
+    rows, later = calls_after(server, after)
+    by_name = {row["call_id"]: row for row in rows}
+    check("calls: what came late is new", ({"late-1", "late-2"} <= set(by_name), "late-3" in by_name), (True, False))
+    now = {row["call_id"]: row for row in server.sql("select * from calls where account = 'acme'")}
+    check("calls: as they are now", by_name, {name: now[name] for name in by_name})
+    check("calls: page by page the same", sorted(row["call_id"] for row in calls_after(server, after, 1)[0]), sorted(by_name))
+    known = {row["call_id"]: row for row in everything}
+    check("calls: whoever keeps them by name has all", {**known, **by_name}, now)
+    check("calls: and nothing again", calls_after(server, later)[0], [])
+    for path, expected in [("after=x", (400, "bad-request")), ("limit=0", (400, "bad-request")), ("limit=1001", (400, "bad-request")),
+                           ("aftr=1", (400, "bad-request")), ("after=123456789", (410, "gone")), ("format=png", (406, "format"))]:
+        status, _, body = http_ask(server, "mona", None, path=f"/v1/calls?{path}", method="GET")
+        check(f"calls: {path}", (status, problem(body)), expected)
 
 
 def try_to_break_out(server, calls):
@@ -448,7 +520,7 @@ def main():
         server = Server(binary, folder)
         calls = server.sql("select count(*) as n from calls where account = 'acme'")[0]["n"]
         try:
-            for attempt in (try_psql, try_psycopg, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_to_break_out):
+            for attempt in (try_psql, try_psycopg, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_openapi, try_to_break_out, try_calls_after):
                 try:
                     attempt(server, calls)
                 except Exception as error:  # one client must not hide what the others find
