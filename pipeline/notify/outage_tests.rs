@@ -51,7 +51,7 @@ impl Receiver {
         std::thread::spawn(move || {
             for stream in socket.incoming().map_while(Result::ok) {
                 let (is_down, all) = (is_down.clone(), all.clone());
-                std::thread::spawn(move || {
+                std::thread::spawn(move || -> Option<()> {
                     let mut reader = BufReader::new(stream.try_clone().ok()?);
                     loop {
                         let mut length = 0;
@@ -75,8 +75,6 @@ impl Receiver {
                         }
                         write!(&stream, "HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n").ok()?;
                     }
-                    #[allow(unreachable_code)]
-                    Some(())
                 });
             }
         });

@@ -186,6 +186,11 @@ impl Subscription {
         self.moments.is_empty() || self.moments.iter().any(|wanted| wanted == moment)
     }
 
+    /// Whether a moment has waited long enough. What need not wait does not, though the log's clock be ahead of ours.
+    pub fn is_ripe(&self, appended: Time, now: Time) -> bool {
+        self.delay == 0 || appended.plus(self.delay) <= now
+    }
+
     /// Sends a moment, once. `text` is the event as it came, `id` the same on every try.
     pub async fn deliver(
         &self,

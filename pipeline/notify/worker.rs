@@ -234,7 +234,7 @@ impl Worker {
     fn take_what_fits(&mut self) {
         let now = (self.tools.clock)();
         while self.queue.wants_more()
-            && let Some(entry) = self.ahead.pop_front_if(|entry| entry.appended.plus(self.to.delay) <= now)
+            && let Some(entry) = self.ahead.pop_front_if(|entry| self.to.is_ripe(entry.appended, now))
         {
             self.take(entry);
         }
@@ -242,7 +242,7 @@ impl Worker {
 
     /// When the first of those that were read may be sent, if that is all it waits for.
     fn ripe_at(&self) -> Option<Time> {
-        let first = self.ahead.front().filter(|_| self.queue.wants_more())?;
+        let first = self.ahead.front().filter(|_| self.queue.wants_more() && self.to.delay > 0)?;
         Some(first.appended.plus(self.to.delay))
     }
 
