@@ -217,6 +217,9 @@ impl Account {
             let row = self.current_row(ix);
             self.tell_attributed(row, out);
         }
+        if first {
+            out.moments[told..].iter_mut().for_each(|moment| moment.beside = None);
+        }
     }
 
     /// Decides all that is open, whatever the watermark. Calls go by start, since one may follow from another.

@@ -4,6 +4,7 @@
 //! - [`visits`] and [`made`] make sessions of what visitors do, [`leases`] keeps who held which number when;
 //! - [`calls`] puts calls together, [`attribution`] chooses among candidates, [`callers`] counts a caller's calls;
 //! - [`decide`] holds the timers: when something is decided, corrected, and forgotten;
+//! - [`client`] keeps what pages told for exports;
 //! - [`emit`] makes rows, and writes one only if it differs from what was written before.
 //!
 //! The state holds millions of things, and is packed: [`arena`] names things by small numbers, [`index`] finds them, [`intern`] names
@@ -15,6 +16,7 @@ mod arena;
 mod attribution;
 mod callers;
 mod calls;
+mod client;
 mod decide;
 mod emit;
 mod few;

@@ -24,6 +24,7 @@ pub(super) fn place_after<T>(list: &[T], at: Time, time: impl Fn(&T) -> Time) ->
 impl Account {
     pub fn page_view(&mut self, at: Time, view: &PageView<'_>, visit: Option<&Visit<'_>>) {
         let visitor = self.visitor(&view.visitor_id);
+        self.note_client(visitor, at, view);
         match &view.session_id {
             Some(id) => {
                 let ix = self.given_session(id, visitor, at);

@@ -51,6 +51,7 @@ impl Settings {
         check.people();
         check.mappings();
         check.mistakes.extend(super::webhook::mistakes(&self.webhooks));
+        check.mistakes.extend(super::export_check::mistakes(&self.exports));
         if check.mistakes.is_empty() { Ok(()) } else { Err(check.mistakes) }
     }
 
