@@ -192,7 +192,7 @@ async fn put(State(Place { shared, kind }): Here, headers: HeaderMap, body: axum
     let account = account_of(&shared, &headers)?;
     let entry = match kind {
         Kind::Webhook => Entry::Webhook(parsed::<Webhook>(&body)?),
-        Kind::Export => Entry::Export(parsed::<Export>(&body)?, String::new()),
+        Kind::Export => Entry::Export(Box::new(parsed::<Export>(&body)?), String::new()),
     };
     Subscription::new(&account, &entry, &shared.secrets).map_err(|error| Refused::Wrong(error.to_string()))?;
     edit::change(&shared, &account, |settings| match entry.clone() {
@@ -202,7 +202,7 @@ async fn put(State(Place { shared, kind }): Here, headers: HeaderMap, body: axum
         }
         Entry::Export(export, _) => {
             settings.exports.retain(|it| it.name != export.name);
-            settings.exports.push(export);
+            settings.exports.push(*export);
         }
     })
     .await?;

@@ -48,7 +48,7 @@ pub enum SubscriptionError {
 pub enum Entry {
     Webhook(Webhook),
     /// With the account's currency.
-    Export(Export, String),
+    Export(Box<Export>, String),
 }
 
 /// Which of the two.
@@ -61,7 +61,7 @@ pub enum Kind {
 impl Entry {
     /// All of an account.
     pub fn all(settings: &Settings) -> Vec<Entry> {
-        let exports = settings.exports.iter().map(|it| Entry::Export(it.clone(), settings.currency.clone()));
+        let exports = settings.exports.iter().map(|it| Entry::Export(Box::new(it.clone()), settings.currency.clone()));
         settings.webhooks.iter().cloned().map(Entry::Webhook).chain(exports).collect()
     }
 
@@ -135,7 +135,7 @@ pub struct Subscription {
 
 #[derive(Debug)]
 enum Target {
-    Webhook(Hook),
+    Webhook(Box<Hook>),
     Export(Box<Exporter>),
 }
 
@@ -161,7 +161,7 @@ impl Subscription {
                 moments: webhook.moments.clone(),
                 ordered: webhook.ordered,
                 delay: 0,
-                target: Target::Webhook(Hook::new(&of, webhook, secrets)?),
+                target: Target::Webhook(Box::new(Hook::new(&of, webhook, secrets)?)),
                 account,
                 of,
             }),
@@ -174,7 +174,7 @@ impl Subscription {
                     // What a call's first moment makes in a CRM, the next one finds.
                     ordered: true,
                     delay: (export.delay_hours() * MICROS_PER_HOUR as f64) as i64,
-                    target: Target::Export(Box::new(Exporter::new(export.clone(), currency.clone(), known))),
+                    target: Target::Export(Box::new(Exporter::new((**export).clone(), currency.clone(), known))),
                     account,
                     of,
                 })
@@ -446,7 +446,7 @@ mod tests {
                 "name": "ga", "ga4": {"measurement_id": "G-1"}, "secret_file": file,
             }))
             .expect("an export");
-            let told = Subscription::new(account, &Entry::Export(export, "EUR".into()), &all).err();
+            let told = Subscription::new(account, &Entry::Export(Box::new(export), "EUR".into()), &all).err();
             let told = told.map(|error| error.to_string()).unwrap_or_default();
             assert!(told.contains(expected) && told.is_empty() == expected.is_empty(), "{account} {file}: {told}");
             assert!(!told.contains("s=1"));
