@@ -1,6 +1,7 @@
 //! The only file that knows every role: builds them, runs them, and drains them.
 
 pub mod demo;
+mod export;
 pub mod pool;
 mod webhook;
 
@@ -26,14 +27,15 @@ use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::log::frame::Record;
 use crate::log::nats::{ConnectError, Credentials, NatsLog, NatsOptions};
 use crate::log::{DEFAULT_PARTITIONS, Entry, Family, Kind, Retention, SharedLog, Subject, WhenFull, partition_of};
-use crate::notify::{Notifier, Notify};
+use crate::notify::{self, Notifier, Notify};
 use crate::process::{self, Process, Summary};
 use crate::query::{self, QueryError};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 
-pub use webhook::webhook;
+pub use export::csv;
+pub use webhook::{Asker, Question, webhook};
 
 /// Why a command did not do what it was to do.
 #[derive(Debug)]
@@ -360,6 +362,7 @@ impl Up {
         let mut address = None;
         if roles.collect {
             let collect = Collect::of(config).with_places(surveyor.another()).with_routes(beside);
+            let collect = collect.with_look_over(notify::mistakes);
             let bound = collect.bind(log.clone(), metrics.clone(), log_answers(log.clone())).await;
             let bound = bound.map_err(Failure::failed)?;
             address = Some(bound.collect_address());

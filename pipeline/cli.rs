@@ -80,6 +80,8 @@ enum Command {
     Login(Login),
     /// Who is told of moments: lists, tests, sends again
     Webhook(webhook::Webhook),
+    /// Where conversions, deals and tasks are sent: lists, tests, sends again, writes a CSV file
+    Export(webhook::Export),
     /// Prints the JSON Schema of an event type; without a type, lists them
     Schema { r#type: Option<String> },
     /// Looks the configuration over, and says what is wrong and how to mend it
@@ -239,6 +241,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
         }
         Command::Pool(pool) => pool.run(config.lake()),
         Command::Webhook(webhook) => webhook.run(&config),
+        Command::Export(export) => export.run(&config),
         Command::Sql(Sql { query, file, output }) => app::sql(query::SqlOptions {
             lake: config.lake(),
             query,

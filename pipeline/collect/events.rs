@@ -13,7 +13,7 @@ use super::admission::{Admission, Hold, Place};
 use super::body::{self, Packing};
 use super::callback::Callbacks;
 use super::elements::{Form, form_of};
-use super::intake::{Intake, Terms, take_in};
+use super::intake::{Intake, LookOver, Terms, take_in};
 use super::replies::{Answer, Refusal};
 use crate::config::{Caller, Limits};
 use crate::log;
@@ -34,6 +34,7 @@ pub struct Events {
     pub payload_max: usize,
     pub callbacks: Callbacks,
     pub metrics: Metrics,
+    pub look_over: LookOver,
 }
 
 /// A request that was let in.
@@ -93,10 +94,11 @@ impl Events {
         let account = admitted.caller.account.clone();
         let received = log::now();
         let small = packing == Packing::Plain && bytes.len() <= INLINE_BYTES_MAX;
+        let look = self.look_over;
         let work = move || {
             let bytes = body::unpack(packing, bytes, limit, &mut hold)?;
             let terms = Terms { account: &account, origin: ORIGIN, received, events_max, payload_max };
-            let intake = take_in(&bytes, form, &terms)?;
+            let intake = take_in(&bytes, form, &terms, look)?;
             Ok((intake, hold))
         };
         if small {

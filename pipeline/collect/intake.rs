@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use callweave_core::event::{Body, decode};
+use callweave_core::settings::{Mistake, Settings};
 use callweave_core::time::Time;
 use serde::Deserialize;
 
@@ -25,6 +26,9 @@ const ID_SEARCH_BYTES_MAX: usize = 64 << 10;
 const CALLBACKS_MAX: usize = 16;
 /// Longer ids are none (as in an event).
 const ID_BYTES_MAX: usize = callweave_core::limits::ID_BYTES_MAX;
+
+/// Looks for what is wrong in settings beyond what the decoder tells: filters, which only those can read who have an engine.
+pub type LookOver = fn(&Settings) -> Vec<Mistake>;
 
 /// What holds for a whole request.
 #[derive(Clone, Copy)]
@@ -63,7 +67,7 @@ struct Refused<'a> {
 ///
 /// # Errors
 /// It holds no event, or too many.
-pub fn take_in(body: &[u8], form: Form, terms: &Terms<'_>) -> Result<Intake, Refusal> {
+pub fn take_in(body: &[u8], form: Form, terms: &Terms<'_>, look: LookOver) -> Result<Intake, Refusal> {
     if body.trim_ascii().is_empty() {
         return Err(Refusal::Empty);
     }
@@ -72,7 +76,7 @@ pub fn take_in(body: &[u8], form: Form, terms: &Terms<'_>) -> Result<Intake, Ref
     let mut intake = Intake::new(terms.account);
     let all = elements.len() <= LISTED_MAX;
     for (index, element) in elements.iter().enumerate() {
-        intake.add(index, element, terms, all)?;
+        intake.add(index, element, terms, look, all)?;
     }
     Ok(intake)
 }
@@ -90,8 +94,15 @@ impl Intake {
         }
     }
 
-    fn add(&mut self, index: usize, element: &Element<'_>, terms: &Terms<'_>, listed: bool) -> Result<(), Refusal> {
-        match judge(element, terms) {
+    fn add(
+        &mut self,
+        index: usize,
+        element: &Element<'_>,
+        terms: &Terms<'_>,
+        look: LookOver,
+        listed: bool,
+    ) -> Result<(), Refusal> {
+        match judge(element, terms, look) {
             Ok((body, id)) => {
                 self.push_event(&body, element.bytes, terms)?;
                 if listed {
@@ -116,7 +127,7 @@ impl Intake {
         sent: impl FnOnce() -> Vec<u8>,
         terms: &Terms<'_>,
     ) -> Result<(), Refusal> {
-        match judge(&Element { bytes: made, broken: None }, terms) {
+        match judge(&Element { bytes: made, broken: None }, terms, |_| Vec::new()) {
             Ok((body, _)) => self.push_event(&body, made, terms),
             Err(refused) => self.push_refused(index, &sent(), refused, terms, false),
         }
@@ -183,7 +194,11 @@ impl Intake {
 }
 
 /// The event, if it may be taken.
-fn judge<'a>(element: &Element<'a>, terms: &Terms<'_>) -> Result<(Body<'a>, Cow<'a, str>), Refused<'a>> {
+fn judge<'a>(
+    element: &Element<'a>,
+    terms: &Terms<'_>,
+    look: LookOver,
+) -> Result<(Body<'a>, Cow<'a, str>), Refused<'a>> {
     let bytes = element.bytes;
     let refuse =
         |class, path: String, reason: String, id| Err(Refused { class, path: cut(path), reason: cut(reason), id });
@@ -204,6 +219,13 @@ fn judge<'a>(element: &Element<'a>, terms: &Terms<'_>) -> Result<(Body<'a>, Cow<
     if event.account.as_str() != terms.account {
         let reason = format!("is {}, and the key is one of {}", quoted(&event.account), quoted(terms.account));
         return refuse("account", "account".to_owned(), reason, Some(event.id.0));
+    }
+    if let Body::AccountSettings(settings) = &event.body
+        && let mistakes = look(settings)
+        && let Some(first) = mistakes.first()
+    {
+        let all: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        return refuse("data", format!("data.{}", first.path), all.join("; "), Some(event.id.0));
     }
     let size = FRAME_HEAD + frame::size_of(&Record::Event { received: terms.received, origin: terms.origin, bytes });
     if size > terms.payload_max {
@@ -296,7 +318,7 @@ mod tests {
         let unknown = event("3", "acme", "fax", "{}");
         let bad = event("4", "acme", "page_view", r#"{"visitor_id":7,"url":"https://a.example/"}"#);
         let body = format!("{view}\n{other}\n{unknown}\nhello\n{bad}\n");
-        let intake = take_in(body.as_bytes(), Form::Any, &TERMS).expect("five elements");
+        let intake = take_in(body.as_bytes(), Form::Any, &TERMS, |_| vec![]).expect("five elements");
         let told: Vec<_> = intake
             .answer
             .results
@@ -319,11 +341,25 @@ mod tests {
     }
 
     #[test]
+    fn settings_that_others_find_wrong_are_refused() {
+        let settings = event("1", "acme", "account_settings", r#"{"timezone":"Europe/Berlin"}"#);
+        let look: LookOver = |settings| {
+            let told = |path: &str| Mistake { path: path.into(), message: settings.timezone.clone() };
+            vec![told("webhooks[0].filter"), told("exports[1].filter")]
+        };
+        let intake = take_in(settings.as_bytes(), Form::Any, &TERMS, look).expect("one element");
+        let fate = &intake.answer.results[0];
+        assert_eq!((fate.status == Status::Taken, fate.path.as_deref()), (false, Some("data.webhooks[0].filter")));
+        let reason = "webhooks[0].filter: Europe/Berlin; exports[1].filter: Europe/Berlin";
+        assert_eq!((fate.reason.as_deref(), intake.settings.records()), (Some(reason), 0));
+    }
+
+    #[test]
     fn settings_go_alone() {
         let view = event("1", "acme", "page_view", r#"{"visitor_id":"v","url":"https://a.example/"}"#);
         let settings = event("2", "acme", "account_settings", r#"{"timezone":"Europe/Berlin"}"#);
         let body = format!("{view}\n{settings}\n{view}");
-        let intake = take_in(body.as_bytes(), Form::Any, &TERMS).expect("three elements");
+        let intake = take_in(body.as_bytes(), Form::Any, &TERMS, |_| vec![]).expect("three elements");
         assert_eq!((intake.settings.records(), intake.submission.records(), intake.answer.taken), (1, 2, 3));
     }
 
@@ -332,11 +368,14 @@ mod tests {
         let good = event("g", "acme", "heartbeat", r#"{"visitor_id":"v"}"#);
         let body = vec![good.as_str(); LISTED_MAX].join("\n") + "\nbad";
         let terms = Terms { events_max: 2000, ..TERMS };
-        let intake = take_in(body.as_bytes(), Form::Lines, &terms).expect("many elements");
+        let intake = take_in(body.as_bytes(), Form::Lines, &terms, |_| vec![]).expect("many elements");
         assert_eq!((intake.answer.taken, intake.answer.refused), (LISTED_MAX, 1));
         assert_eq!(intake.answer.results.iter().map(|fate| fate.index).collect::<Vec<_>>(), [LISTED_MAX]);
         let few = Terms { events_max: LISTED_MAX as u64, ..TERMS };
-        assert!(matches!(take_in(body.as_bytes(), Form::Lines, &few), Err(Refusal::TooMany { limit: 1000 })));
+        assert!(matches!(
+            take_in(body.as_bytes(), Form::Lines, &few, |_| vec![]),
+            Err(Refusal::TooMany { limit: 1000 })
+        ));
     }
 
     #[test]
@@ -345,7 +384,7 @@ mod tests {
         let noise = "x".repeat(9000);
         let terms = Terms { payload_max: 8192, ..TERMS };
         let body = format!("{long}\n{noise}");
-        let intake = take_in(body.as_bytes(), Form::Lines, &terms).expect("two elements");
+        let intake = take_in(body.as_bytes(), Form::Lines, &terms, |_| vec![]).expect("two elements");
         assert_eq!((intake.answer.taken, intake.answer.refused), (0, 2));
         assert_eq!(intake.refused_by_reason, [("size", 1), ("syntax", 1)].into());
 

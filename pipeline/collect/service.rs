@@ -18,6 +18,7 @@ use super::callback::{Callbacks, Caller};
 use super::events::{self, Events};
 use super::follow::{self, FollowError, Follower};
 use super::hooks::{Hooks, HooksOptions};
+use super::intake::LookOver;
 use super::outbox::Outbox;
 use super::script;
 use super::server::{BindError, Drained, Listener};
@@ -48,6 +49,8 @@ pub struct Collect {
     pub public_url: Option<String>,
     /// What other roles of this process serve at the same address.
     pub beside: Router,
+    /// Of settings that come as events.
+    pub look_over: LookOver,
 }
 
 /// Why a collector cannot start.
@@ -90,7 +93,13 @@ impl Collect {
             telephony: config.telephony.clone(),
             public_url: config.public_url.clone(),
             beside: Router::new(),
+            look_over: |_| Vec::new(),
         }
+    }
+
+    /// Settings that come as events are refused where this finds something wrong in them.
+    pub fn with_look_over(self, look_over: LookOver) -> Collect {
+        Collect { look_over, ..self }
     }
 
     /// Serves these, too.
@@ -108,8 +117,19 @@ impl Collect {
     /// # Errors
     /// An address cannot be listened on, the spool not be opened, or what is followed not be understood.
     pub async fn bind(self, log: SharedLog, metrics: Metrics, ready: Ready) -> Result<Bound, StartError> {
-        let Collect { listen, limits, keys, accounts, trusted_proxies, surveyor, data, telephony, public_url, beside } =
-            self;
+        let Collect {
+            listen,
+            limits,
+            keys,
+            accounts,
+            trusted_proxies,
+            surveyor,
+            data,
+            telephony,
+            public_url,
+            beside,
+            look_over,
+        } = self;
         let collect = Listener::bind("listen.collect", listen.collect).await?;
         // Port 0 twice is two free ports.
         let shared = listen.admin == listen.collect && listen.admin.port() != 0;
@@ -127,6 +147,7 @@ impl Collect {
             callbacks,
             batcher: Batcher::new(log, BatchOptions { pending_bytes, ..options }),
             metrics,
+            look_over,
         });
         let spool = Spool::open(data.join("spool"), events.limits.spool_bytes, events.metrics.clone())?;
         let spool = Arc::new(spool);

@@ -374,7 +374,7 @@ pub const MEMBERS: &[Member] = &[
         name: "notify.secrets",
         form: PATH,
         default: "",
-        about: "Folder of the files that webhooks name as `secret_file`.",
+        about: "Folder of the files that webhooks name as `secret_file`; those of exports lie in a folder of the account's name within.",
         set: |config, given| put(&mut config.notify.secrets, given.path().map(Some)),
     },
     Member {

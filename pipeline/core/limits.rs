@@ -204,3 +204,20 @@ pub const WEBHOOK_SECRETS_MAX: usize = 8;
 /// Seconds to connect, and for the whole answer.
 pub const WEBHOOK_CONNECT_SECONDS_MAX: u32 = 10;
 pub const WEBHOOK_ANSWER_SECONDS_MAX: u32 = 60;
+
+// --- exports ---
+/// Of an account.
+pub const EXPORTS_MAX: usize = 50;
+/// A moment may wait for so long before it is sent: less than its log keeps it.
+pub const EXPORT_DELAY_HOURS_MAX: f64 = 48.0;
+pub const EXPORT_SECRETS_MAX: usize = 16;
+/// Steps in a CRM, owners that it knows, names for its templates.
+pub const CRM_STEPS_MAX: usize = 32;
+pub const CRM_OWNERS_MAX: usize = 10_000;
+pub const CRM_NAMES_MAX: usize = 100;
+/// Things found by one step that are changed.
+pub const CRM_FOUND_MAX: usize = 25;
+/// Of a transcript so much text is told in a moment, so that a body with it can be sent.
+pub const TRANSCRIPT_TOLD_BYTES_MAX: usize = 128 << 10;
+/// Requests for one moment.
+pub const EXPORT_ASKS_MAX: usize = 64;

@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::event::{CallTag, Deal, Segment, Transcript};
 use crate::id::Key;
+use crate::limits::TRANSCRIPT_TOLD_BYTES_MAX;
 use crate::row::{CallRow, Str};
 use crate::time::Time;
 
@@ -66,6 +72,73 @@ pub struct Moment {
     pub call_id: Option<Str>,
     pub deal_id: Option<Str>,
     pub pool: Option<Str>,
+    /// What is told beside the call's row.
+    pub beside: Option<Box<Beside>>,
+}
+
+/// Members of a moment's `data` beside the columns of `calls`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+pub struct Beside {
+    /// Of `call.tagged`: the tag, as it was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<CallTag<'static>>")]
+    pub tag: Option<Value>,
+    /// Of `call.transcribed`: what was said. Of a long one the beginning; then `is_cut` stands in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Transcript<'static>>")]
+    pub transcript: Option<Value>,
+    /// Of `deal.changed`: the deal, as it was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Deal<'static>>")]
+    pub deal: Option<Value>,
+    /// Of moments of a call that a visit led to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visit: Option<VisitTold>,
+    /// Of `call.attributed`: that it was told of this call before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub correction: bool,
+}
+
+/// What the pages of a visit told last, for those who know the visitor by it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+pub struct VisitTold {
+    /// As in `page_view`.
+    pub client_id: Option<Str>,
+    /// As in `page_view`.
+    pub client_session_id: Option<Str>,
+    /// As in `page_view`: what the visitor consented to.
+    pub consent: Option<Value>,
+}
+
+impl Beside {
+    /// The names of its members.
+    pub const NAMES: [&str; 5] = ["tag", "transcript", "deal", "visit", "correction"];
+
+    pub fn of_tag(tag: &CallTag<'_>) -> Beside {
+        Beside { tag: Some(json!(tag)), ..Beside::default() }
+    }
+
+    pub fn of_deal(deal: &Deal<'_>) -> Beside {
+        Beside { deal: Some(json!(deal)), ..Beside::default() }
+    }
+
+    pub fn of_transcript(transcript: &Transcript<'_>) -> Beside {
+        let mut left = TRANSCRIPT_TOLD_BYTES_MAX;
+        let fits = |segment: &&Segment<'_>| {
+            let bytes = segment.text.len() + 64;
+            let fits = bytes <= left;
+            left = left.saturating_sub(bytes);
+            fits
+        };
+        let segments: Vec<&Segment<'_>> = transcript.segments.iter().take_while(fits).collect();
+        let is_cut = segments.len() < transcript.segments.len();
+        let mut told = json!({"call_id": transcript.call_id, "segments": segments, "language": transcript.language});
+        if is_cut {
+            told["is_cut"] = json!(true);
+        }
+        Beside { transcript: Some(told), ..Beside::default() }
+    }
 }
 
 impl Moment {
@@ -80,7 +153,12 @@ impl Moment {
             call_id: None,
             deal_id: None,
             pool: None,
+            beside: None,
         }
+    }
+
+    pub fn beside(&mut self) -> &mut Beside {
+        self.beside.get_or_insert_default()
     }
 
     /// What the moment is recognised by among those of all accounts.

@@ -1,6 +1,9 @@
 //! An account's settings (contract, section 3), checked whole: every mistake is reported at once.
 
 mod check;
+mod crm;
+mod export;
+mod export_check;
 mod local_time;
 mod login;
 mod mapping;
@@ -19,6 +22,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use check::Mistake;
+pub use crm::{Crm, CrmAsk, CrmStep, Preset};
+pub use export::{Consented, Export, Ga4, GoogleAds, Meta, MicrosoftAds, Provider};
 pub use local_time::{LocalTime, LocalTimeError};
 pub use login::{Login, Role, VERIFIER_PREFIX};
 pub(crate) use mapping::STATUSES;
@@ -86,6 +91,9 @@ pub struct Settings {
     /// Who is told of moments, and how.
     #[serde(deserialize_with = "object::list")]
     pub webhooks: Vec<Webhook>,
+    /// Where conversions, deals and tasks are sent.
+    #[serde(deserialize_with = "object::list")]
+    pub exports: Vec<Export>,
     /// Rows older than this are deleted; absent: kept for good.
     pub retention_days: Option<u32>,
     pub ip_precision: IpPrecision,
@@ -255,6 +263,7 @@ impl Default for Settings {
             mappings: Vec::new(),
             logins: Vec::new(),
             webhooks: Vec::new(),
+            exports: Vec::new(),
             retention_days: None,
             ip_precision: IpPrecision::default(),
         }

@@ -170,6 +170,11 @@ impl Queue {
     /// It was not, `failed` times by now, and lies on disk until it is due.
     pub fn failed(&mut self, sequence: u64, failed: u32, due: Time, now: Time) {
         self.note_failure(now);
+        self.wait(sequence, failed, due);
+    }
+
+    /// The same, though its receiver is up.
+    pub fn wait(&mut self, sequence: u64, failed: u32, due: Time) {
         let Some(item) = self.open.get_mut(&sequence) else { return };
         self.fresh -= usize::from(!item.kept);
         self.flying -= usize::from(item.flying);

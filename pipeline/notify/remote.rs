@@ -6,6 +6,7 @@ use reqwest::{Client, Method};
 use serde_json::Value;
 use url::Url;
 
+use super::subscription::Kind;
 use crate::config::Secret;
 
 /// A test waits for its receiver.
@@ -28,12 +29,13 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Asks for what stands under `/v1/webhooks`, as `path`'s parts name it.
+    /// Asks for what stands under `/v1/webhooks` or `/v1/exports`, as `path`'s parts name it.
     ///
     /// # Errors
     /// Nobody answers, or the answer is no.
     pub async fn ask(
         &self,
+        kind: Kind,
         method: &str,
         path: &[&str],
         query: Option<&str>,
@@ -41,7 +43,8 @@ impl Remote {
     ) -> Result<Value, RemoteError> {
         let bad = || RemoteError::Address(self.url.clone());
         let mut url = Url::parse(&self.url).map_err(|_| bad())?;
-        url.path_segments_mut().map_err(|()| bad())?.pop_if_empty().extend(["v1", "webhooks"]).extend(path);
+        let of = format!("{}s", kind.name());
+        url.path_segments_mut().map_err(|()| bad())?.pop_if_empty().extend(["v1", &of]).extend(path);
         url.set_query(query);
         let away =
             |error: reqwest::Error| RemoteError::Away { at: self.url.clone(), reason: error.without_url().to_string() };

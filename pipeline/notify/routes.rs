@@ -1,4 +1,4 @@
-//! Subscriptions over HTTP: each account sees its own, by its key.
+//! Subscriptions and exports over HTTP: each account sees its own, by its key.
 
 use std::sync::{Arc, PoisonError};
 
@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use callweave_core::settings::Webhook;
+use callweave_core::settings::{Export, Webhook};
 use callweave_core::time::Time;
 use callweave_core::webhook::SigningKey;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use super::edit::{self, EditError};
 use super::service::{Known, Shared};
 use super::store::{Change, Kept, StoreError};
 use super::stream;
-use super::subscription::Subscription;
+use super::subscription::{Entry, Kind, Subscription};
 use super::worker::{Command, Told};
 use crate::problem::Problem;
 
@@ -31,8 +31,8 @@ const LISTED_MAX: usize = 500;
 pub enum Refused {
     #[error("no key was given, or one of no account: send one of the account's keys as `Authorization: Bearer KEY`")]
     Key,
-    #[error("the account has no webhook called {0:?}")]
-    Unknown(String),
+    #[error("the account has no {0} called {1:?}")]
+    Unknown(&'static str, String),
     #[error("the body is not what is asked for here: {0}")]
     Body(String),
     #[error("{0}")]
@@ -62,7 +62,7 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let (status, name) = match &self {
             Refused::Key => (StatusCode::UNAUTHORIZED, "wrong-key"),
-            Refused::Unknown(_) => (StatusCode::NOT_FOUND, "not-found"),
+            Refused::Unknown(..) => (StatusCode::NOT_FOUND, "not-found"),
             Refused::Body(_) => (StatusCode::BAD_REQUEST, "bad-body"),
             Refused::Wrong(_) => (StatusCode::UNPROCESSABLE_ENTITY, "wrong"),
             Refused::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
@@ -73,21 +73,33 @@ impl IntoResponse for Refused {
 }
 
 type Answered = Result<Json<Value>, Refused>;
-type Here = State<Arc<Shared>>;
+type Here = State<Place>;
+
+/// What is asked, and for which of the two.
+#[derive(Clone)]
+struct Place {
+    shared: Arc<Shared>,
+    kind: Kind,
+}
 
 pub fn routes(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/v1/webhooks", get(list).post(put))
-        .route("/v1/webhooks/{name}", get(one).delete(remove))
-        .route("/v1/webhooks/{name}/secret", get(secret))
-        .route("/v1/webhooks/{name}/attempts", get(attempts))
-        .route("/v1/webhooks/{name}/dead", get(dead))
-        .route("/v1/webhooks/{name}/test", post(test))
-        .route("/v1/webhooks/{name}/resend", post(resend))
-        .route("/v1/webhooks/{name}/enable", post(enable))
-        .route("/v1/stream", get(stream::get))
+    let of = |kind: Kind| {
+        let at = |rest: &str| format!("/v1/{}s{rest}", kind.name());
+        Router::new()
+            .route(&at(""), get(list).post(put))
+            .route(&at("/{name}"), get(one).delete(remove))
+            .route(&at("/{name}/secret"), get(secret))
+            .route(&at("/{name}/attempts"), get(attempts))
+            .route(&at("/{name}/dead"), get(dead))
+            .route(&at("/{name}/test"), post(test))
+            .route(&at("/{name}/resend"), post(resend))
+            .route(&at("/{name}/enable"), post(enable))
+            .with_state(Place { shared: shared.clone(), kind })
+    };
+    of(Kind::Webhook)
+        .merge(of(Kind::Export))
+        .merge(Router::new().route("/v1/stream", get(stream::get)).with_state(shared.clone()))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(shared)
 }
 
 /// The account of a request's key.
@@ -99,9 +111,10 @@ pub fn account_of(shared: &Shared, headers: &HeaderMap) -> Result<Arc<str>, Refu
     shared.keys.find(key).map(|caller| caller.account.clone()).ok_or(Refused::Key)
 }
 
-fn find(shared: &Shared, headers: &HeaderMap, name: &str) -> Result<(Arc<str>, Known), Refused> {
-    let account = account_of(shared, headers)?;
-    shared.known(&account, name).ok_or_else(|| Refused::Unknown(name.chars().take(64).collect()))
+fn find(place: &Place, headers: &HeaderMap, name: &str) -> Result<(Arc<str>, Known), Refused> {
+    let account = account_of(&place.shared, headers)?;
+    let known = place.shared.known(place.kind, &account, name);
+    known.ok_or_else(|| Refused::Unknown(place.kind.name(), name.chars().take(64).collect()))
 }
 
 fn parsed<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refused> {
@@ -116,80 +129,110 @@ async fn shown(shared: &Shared, of: &Arc<str>, known: &Known) -> Answered {
     let state = match known {
         Known { broken: Some(_), .. } => "broken",
         Known { stopped: Some(_), .. } => "stopped",
-        Known { webhook: Webhook { enabled: false, .. }, .. } => "off",
+        Known { entry, .. } if !entry.is_enabled() => "off",
         _ => "on",
     };
-    let webhook = &known.webhook;
-    Ok(Json(json!({
-        "name": webhook.name,
-        "url": webhook.url,
-        "moments": webhook.moments,
-        "filter": webhook.filter,
-        "fields": webhook.fields,
-        "body": webhook.body,
-        "encoding": webhook.encoding,
-        "headers": webhook.headers.keys().collect::<Vec<_>>(),
-        "secret_file": webhook.secret_file,
-        "connect_seconds": webhook.connect_seconds,
-        "answer_seconds": webhook.answer_seconds,
-        "enabled": webhook.enabled,
-        "ordered": webhook.ordered,
-        "state": state,
-        "reason": known.broken.as_ref().or(known.stopped.as_ref()),
-        "unread": place.map(|place| last.saturating_sub(place)),
-        "waiting": waiting,
-        "dead": dead,
-    })))
+    let mut shown = match &known.entry {
+        Entry::Webhook(webhook) => json!({
+            "name": webhook.name,
+            "url": webhook.url,
+            "moments": webhook.moments,
+            "filter": webhook.filter,
+            "fields": webhook.fields,
+            "body": webhook.body,
+            "encoding": webhook.encoding,
+            "headers": webhook.headers.keys().collect::<Vec<_>>(),
+            "secret_file": webhook.secret_file,
+            "connect_seconds": webhook.connect_seconds,
+            "answer_seconds": webhook.answer_seconds,
+            "enabled": webhook.enabled,
+            "ordered": webhook.ordered,
+        }),
+        Entry::Export(export, _) => {
+            let mut shown = json!(export);
+            shown["secrets"] = json!(export.secrets.keys().collect::<Vec<_>>());
+            shown["moments"] = json!(export.wanted());
+            shown["delay_hours"] = json!(export.delay_hours());
+            shown
+        }
+    };
+    for (name, value) in [
+        ("state", json!(state)),
+        ("reason", json!(known.broken.as_ref().or(known.stopped.as_ref()))),
+        ("unread", json!(place.map(|place| last.saturating_sub(place)))),
+        ("waiting", json!(waiting)),
+        ("dead", json!(dead)),
+    ] {
+        shown[name] = value;
+    }
+    Ok(Json(shown))
 }
 
-async fn list(State(shared): Here, headers: HeaderMap) -> Answered {
+async fn list(State(Place { shared, kind }): Here, headers: HeaderMap) -> Answered {
     let account = account_of(&shared, &headers)?;
     let all: Vec<(Arc<str>, Known)> = {
         let known = shared.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.iter().filter(|(_, it)| it.account == account).map(|(of, it)| (of.clone(), it.clone())).collect()
+        let own = known.iter().filter(|(_, it)| it.account == account && it.entry.kind() == kind);
+        own.map(|(of, it)| (of.clone(), it.clone())).collect()
     };
-    let mut webhooks = Vec::new();
+    let mut listed = Vec::new();
     for (of, known) in &all {
-        webhooks.push(shown(&shared, of, known).await?.0);
+        listed.push(shown(&shared, of, known).await?.0);
     }
-    Ok(Json(json!({ "webhooks": webhooks })))
+    Ok(Json(json!({ format!("{}s", kind.name()): listed })))
 }
 
-async fn one(State(shared): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
-    let (of, known) = find(&shared, &headers, &name)?;
-    shown(&shared, &of, &known).await
+async fn one(State(place): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
+    let (of, known) = find(&place, &headers, &name)?;
+    shown(&place.shared, &of, &known).await
 }
 
-/// Makes a subscription, or changes the one of its name.
-async fn put(State(shared): Here, headers: HeaderMap, body: axum::body::Bytes) -> Answered {
+/// Makes one, or changes the one of its name.
+async fn put(State(Place { shared, kind }): Here, headers: HeaderMap, body: axum::body::Bytes) -> Answered {
     let account = account_of(&shared, &headers)?;
-    let webhook: Webhook = parsed(&body)?;
-    Subscription::new(&account, &webhook, &shared.secrets).map_err(|error| Refused::Wrong(error.to_string()))?;
-    edit::change(&shared, &account, |settings| {
-        settings.webhooks.retain(|it| it.name != webhook.name);
-        settings.webhooks.push(webhook.clone());
+    let entry = match kind {
+        Kind::Webhook => Entry::Webhook(parsed::<Webhook>(&body)?),
+        Kind::Export => Entry::Export(Box::new(parsed::<Export>(&body)?), String::new()),
+    };
+    Subscription::new(&account, &entry, &shared.secrets).map_err(|error| Refused::Wrong(error.to_string()))?;
+    edit::change(&shared, &account, |settings| match entry.clone() {
+        Entry::Webhook(webhook) => {
+            settings.webhooks.retain(|it| it.name != webhook.name);
+            settings.webhooks.push(webhook);
+        }
+        Entry::Export(export, _) => {
+            settings.exports.retain(|it| it.name != export.name);
+            settings.exports.push(*export);
+        }
     })
     .await?;
-    Ok(Json(json!({ "name": webhook.name })))
+    Ok(Json(json!({ "name": entry.name() })))
 }
 
-async fn remove(State(shared): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
-    let (_, known) = find(&shared, &headers, &name)?;
-    edit::change(&shared, &known.account, |settings| settings.webhooks.retain(|it| it.name != name)).await?;
+async fn remove(State(place): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
+    let (_, known) = find(&place, &headers, &name)?;
+    edit::change(&place.shared, &known.account, |settings| match place.kind {
+        Kind::Webhook => settings.webhooks.retain(|it| it.name != name),
+        Kind::Export => settings.exports.retain(|it| it.name != name),
+    })
+    .await?;
     Ok(Json(json!({ "removed": name })))
 }
 
 /// What the receiver verifies with.
-async fn secret(State(shared): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
-    let (of, known) = find(&shared, &headers, &name)?;
-    let texts = shared.secrets.texts(&of, &known.webhook).map_err(|error| Refused::Wrong(error.to_string()))?;
+async fn secret(State(place): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
+    let (of, known) = find(&place, &headers, &name)?;
+    let Entry::Webhook(webhook) = &known.entry else {
+        return Err(Refused::Wrong("an export signs nothing, and its secrets are not shown again".to_owned()));
+    };
+    let texts = place.shared.secrets.texts(&of, webhook).map_err(|error| Refused::Wrong(error.to_string()))?;
     let verifier = |text: &String| SigningKey::parse(text).ok().map(|key| key.public().unwrap_or_else(|| text.clone()));
     Ok(Json(json!({ "secrets": texts.iter().filter_map(verifier).collect::<Vec<_>>() })))
 }
 
-async fn attempts(State(shared): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
-    let (of, _) = find(&shared, &headers, &name)?;
-    Ok(Json(json!({ "attempts": shared.tools.store.attempts(&of, LISTED_MAX).await? })))
+async fn attempts(State(place): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
+    let (of, _) = find(&place, &headers, &name)?;
+    Ok(Json(json!({ "attempts": place.shared.tools.store.attempts(&of, LISTED_MAX).await? })))
 }
 
 #[derive(Deserialize)]
@@ -199,14 +242,9 @@ struct After {
 }
 
 /// A page of dead letters; the next begins after the last one's `sequence`.
-async fn dead(
-    State(shared): Here,
-    headers: HeaderMap,
-    Path(name): Path<String>,
-    Query(from): Query<After>,
-) -> Answered {
-    let (of, _) = find(&shared, &headers, &name)?;
-    let dead = shared.tools.store.dead(&of, from.after, LISTED_MAX).await?;
+async fn dead(State(place): Here, headers: HeaderMap, Path(name): Path<String>, Query(from): Query<After>) -> Answered {
+    let (of, _) = find(&place, &headers, &name)?;
+    let dead = place.shared.tools.store.dead(&of, from.after, LISTED_MAX).await?;
     let shown = dead.into_iter().map(|(sequence, dead)| {
         let event: Map<String, Value> = serde_json::from_str(&dead.kept.event).unwrap_or_default();
         json!({
@@ -224,9 +262,10 @@ async fn dead(
 }
 
 /// Sends a made-up moment, once and now.
-async fn test(State(shared): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
-    let (of, known) = find(&shared, &headers, &name)?;
-    let subscription = Subscription::new(&known.account, &known.webhook, &shared.secrets);
+async fn test(State(place): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
+    let (of, known) = find(&place, &headers, &name)?;
+    let shared = place.shared;
+    let subscription = Subscription::new(&known.account, &known.entry, &shared.secrets);
     let subscription = subscription.map_err(|error| Refused::Wrong(error.to_string()))?;
     let now = (shared.tools.clock)();
     let told = sample(&known.account, now).ok_or_else(|| Refused::Away("no sample".to_owned()))?;
@@ -274,13 +313,9 @@ struct Wanted {
     to: Option<u64>,
 }
 
-async fn resend(
-    State(shared): Here,
-    headers: HeaderMap,
-    Path(name): Path<String>,
-    body: axum::body::Bytes,
-) -> Answered {
-    let (of, known) = find(&shared, &headers, &name)?;
+async fn resend(State(place): Here, headers: HeaderMap, Path(name): Path<String>, body: axum::body::Bytes) -> Answered {
+    let (of, known) = find(&place, &headers, &name)?;
+    let shared = place.shared;
     let wanted: Wanted = if body.is_empty() { parsed(b"{}")? } else { parsed(&body)? };
     let span = wanted.from.unwrap_or(0)..=wanted.to.unwrap_or(u64::MAX);
     let (store, now) = (&shared.tools.store, (shared.tools.clock)());
@@ -308,8 +343,9 @@ async fn resend(
 }
 
 /// Goes on where it was stopped by the receiver's wish.
-async fn enable(State(shared): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
-    let (of, _) = find(&shared, &headers, &name)?;
+async fn enable(State(place): Here, headers: HeaderMap, Path(name): Path<String>) -> Answered {
+    let (of, _) = find(&place, &headers, &name)?;
+    let shared = place.shared;
     shared.tools.store.commit(&of, vec![Change::Go]).await?;
     shared.look.send_modify(|count| *count += 1);
     Ok(Json(json!({ "enabled": name })))

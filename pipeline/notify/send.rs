@@ -1,4 +1,4 @@
-//! One request: a body is posted, and the answer told. No redirect is followed, no proxy asked, and only addresses are reached that may be.
+//! One request, and what was answered. No redirect is followed, no proxy asked, and only addresses are reached that may be.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -7,24 +7,36 @@ use std::time::{Duration, Instant};
 
 use callweave_core::settings::Webhook;
 use callweave_core::time::{MICROS_PER_SECOND, Time};
-use callweave_core::webhook::{Body, signatures};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER, USER_AGENT};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
+use reqwest::{Client, Method, Response};
+use url::Url;
 
 use super::address::{AddressError, Guard};
-use super::subscription::Subscription;
 
 /// Of an answer so much is kept, for people.
-const ANSWER_KEPT: usize = 512;
+pub const ANSWER_KEPT: usize = 512;
 /// Of an answer so much is read, so that its connection can be used again; a longer one is cut.
-const ANSWER_READ: usize = 64 << 10;
+pub const ANSWER_READ: usize = 64 << 10;
 /// Idle connections to one receiver.
 const IDLE_MAX: usize = 16;
 const AGENT: &str = concat!("callweave/", env!("CARGO_PKG_VERSION"));
 
-/// What came of one request.
-#[derive(Debug, Clone, PartialEq)]
+/// A request as it goes out. What may hold a secret is shown nowhere.
+pub struct Outgoing<'a> {
+    pub method: &'static str,
+    pub url: &'a Url,
+    pub headers: Vec<(&'a str, String)>,
+    /// Its type, and the bytes.
+    pub body: Option<(&'static str, Vec<u8>)>,
+    pub connect_seconds: u32,
+    pub answer_seconds: u32,
+    /// How much of the answer is kept.
+    pub keep: usize,
+}
+
+/// What came of one request, or of all that a delivery takes.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answer {
     pub status: Option<u16>,
     /// Why there is none.
@@ -36,24 +48,75 @@ pub struct Answer {
     pub retry_after: Option<i64>,
     /// The first bytes of the answer's body.
     pub text: String,
+    /// What it means, where the status alone does not say.
+    pub verdict: Option<Verdict>,
+}
+
+/// What the provider of an export means.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    Taken,
+    /// Nothing was sent, for a reason that stays.
+    Skipped(String),
+    /// It is not wanted, whenever it is sent.
+    Rejected(String),
+    /// Another time.
+    Again(String),
 }
 
 impl Answer {
+    /// Where there is none.
+    pub fn trouble(trouble: String) -> Answer {
+        Answer { trouble: Some(trouble), ..Answer::default() }
+    }
+
+    /// Nothing more is to be done.
     pub fn is_taken(&self) -> bool {
+        match &self.verdict {
+            Some(verdict) => matches!(verdict, Verdict::Taken | Verdict::Skipped(_)),
+            None => self.is_success(),
+        }
+    }
+
+    fn is_success(&self) -> bool {
         self.status.is_some_and(|status| (200..300).contains(&status))
     }
 
     /// The receiver wants nothing any more.
     pub fn is_gone(&self) -> bool {
-        self.status == Some(410)
+        self.verdict.is_none() && self.status == Some(410)
     }
 
-    /// Why it was not taken, in short.
+    pub fn is_rejected(&self) -> bool {
+        matches!(self.verdict, Some(Verdict::Rejected(_)))
+    }
+
+    /// It failed, though whoever was asked answers well: others may be sent.
+    pub fn is_only_early(&self) -> bool {
+        let asked_nobody = self.status.is_none() && self.trouble.is_none();
+        matches!(self.verdict, Some(Verdict::Again(_))) && (asked_nobody || self.is_success())
+    }
+
+    /// In one word, as the metrics have it.
+    pub fn outcome(&self) -> &'static str {
+        match &self.verdict {
+            Some(Verdict::Skipped(_)) => "skipped",
+            Some(Verdict::Rejected(_)) => "rejected",
+            _ if self.is_taken() => "delivered",
+            _ if self.is_gone() => "gone",
+            _ if self.refused => "refused",
+            _ => "failed",
+        }
+    }
+
+    /// Why it was not taken, in short; nothing to say of what was delivered.
     pub fn reason(&self) -> String {
-        match (&self.status, &self.trouble) {
-            (Some(status), _) => format!("status {status}"),
-            (None, Some(trouble)) => trouble.clone(),
-            (None, None) => "no answer".to_owned(),
+        match (&self.verdict, &self.status, &self.trouble) {
+            (Some(Verdict::Taken), ..) => String::new(),
+            (Some(Verdict::Skipped(why) | Verdict::Rejected(why) | Verdict::Again(why)), ..) => why.clone(),
+            (None, Some(status), _) => format!("status {status}"),
+            (None, None, Some(trouble)) => trouble.clone(),
+            (None, None, None) => "no answer".to_owned(),
         }
     }
 }
@@ -96,49 +159,37 @@ impl Sender {
         Ok(client)
     }
 
-    /// Posts a body. `id` is the same on every try, `now` what the signature tells as its time.
-    pub async fn send(&self, to: &Subscription, id: &str, now: Time, body: &Body) -> Answer {
+    /// Asks, once.
+    pub async fn send(&self, outgoing: Outgoing<'_>, now: Time) -> Answer {
         let began = Instant::now();
-        let mut answer = self.ask(to, id, now, body).await;
+        let mut answer = self.ask(outgoing, now).await;
         answer.seconds = began.elapsed().as_secs_f64();
         answer
     }
 
-    async fn ask(&self, to: &Subscription, id: &str, now: Time, body: &Body) -> Answer {
-        let mut answer = Answer {
-            status: None,
-            trouble: None,
-            refused: false,
-            seconds: 0.0,
-            retry_after: None,
-            text: String::new(),
-        };
-        if let Err(error) = self.guard.check(&to.url) {
+    async fn ask(&self, outgoing: Outgoing<'_>, now: Time) -> Answer {
+        let mut answer = Answer::default();
+        if let Err(error) = self.guard.check(outgoing.url) {
             (answer.trouble, answer.refused) = (Some(error.to_string()), true);
             return answer;
         }
-        let timestamp = now.0.div_euclid(MICROS_PER_SECOND);
         let sent = async {
-            let client = self.client(to.webhook.connect_seconds)?;
-            let mut request = client.post(to.url.clone()).header(USER_AGENT, AGENT);
-            for (name, value) in &to.webhook.headers {
-                request = request.header(name, value.reveal());
+            let client = self.client(outgoing.connect_seconds)?;
+            let method = Method::from_bytes(outgoing.method.as_bytes()).unwrap_or(Method::POST);
+            let mut request = client.request(method, outgoing.url.clone()).header(USER_AGENT, AGENT);
+            for (name, value) in &outgoing.headers {
+                request = request.header(*name, value);
             }
-            request
-                .header(CONTENT_TYPE, body.content_type)
-                .header("webhook-id", id)
-                .header("webhook-timestamp", timestamp)
-                .header("webhook-signature", signatures(&to.keys, id, timestamp, &body.bytes))
-                .timeout(Duration::from_secs(to.webhook.answer_seconds.into()))
-                .body(body.bytes.clone())
-                .send()
-                .await
+            if let Some((content_type, bytes)) = outgoing.body {
+                request = request.header(CONTENT_TYPE, content_type).body(bytes);
+            }
+            request.timeout(Duration::from_secs(outgoing.answer_seconds.into())).send().await
         };
         match sent.await {
             Ok(response) => {
                 answer.status = Some(response.status().as_u16());
                 answer.retry_after = retry_after(response.headers(), now);
-                answer.text = beginning(response).await;
+                answer.text = beginning(response, outgoing.keep).await;
             }
             Err(error) => {
                 let error = error.without_url();
@@ -172,11 +223,11 @@ fn told(error: &reqwest::Error) -> String {
 }
 
 /// Reads the answer as far as it is worth it. What fails here changes nothing: the status was told.
-async fn beginning(mut response: Response) -> String {
+async fn beginning(mut response: Response, keep: usize) -> String {
     let (mut kept, mut read) = (Vec::new(), 0);
     while let Ok(Some(chunk)) = response.chunk().await {
         read += chunk.len();
-        kept.extend(chunk.iter().take(ANSWER_KEPT - kept.len()));
+        kept.extend(chunk.iter().take(keep - kept.len()));
         if read > ANSWER_READ {
             break;
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
-use callweave_core::settings::{Settings, Webhook};
+use callweave_core::settings::Settings;
 use callweave_core::time::Time;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -17,7 +17,7 @@ use super::address::Guard;
 use super::routes;
 use super::send::Sender;
 use super::store::{Change, Store, StoreError};
-use super::subscription::{Secrets, Subscription, master, name_of};
+use super::subscription::{Entry, Kind, Secrets, Subscription, master};
 use super::worker::{Command, End, Tools, WorkError, Worker};
 use crate::config::{self, Account, Keys};
 use crate::log::settings::{InLog, latest};
@@ -78,7 +78,7 @@ pub struct Shared {
 #[derive(Clone)]
 pub struct Known {
     pub account: Arc<str>,
-    pub webhook: Webhook,
+    pub entry: Entry,
     /// What is wrong with it.
     pub broken: Option<String>,
     /// Why it is switched off for good: its receiver asked for it.
@@ -113,7 +113,7 @@ impl Notify {
         };
         let notifier = Notifier { shared: Arc::new(shared) };
         for (of, subscription) in notifier.shared.wanted(&mut BTreeMap::new()).await.0 {
-            if subscription.webhook.enabled {
+            if subscription.entry.is_enabled() {
                 notifier.shared.begin(&of).await;
             }
         }
@@ -129,10 +129,9 @@ impl Shared {
             match self.settings(account, read).await {
                 Ok(settings) => {
                     let name: Arc<str> = account.name.as_str().into();
-                    for webhook in &settings.webhooks {
-                        let (account, webhook) = (name.clone(), webhook.clone());
-                        let known = Known { account, webhook, broken: None, stopped: None, commands: None };
-                        wanted.insert(name_of(&name, &known.webhook.name), known);
+                    for entry in Entry::all(&settings) {
+                        let (of, account) = (entry.of(&name), name.clone());
+                        wanted.insert(of, Known { account, entry, broken: None, stopped: None, commands: None });
                     }
                     looked.insert(name);
                 }
@@ -173,9 +172,9 @@ impl Shared {
         }
     }
 
-    pub fn known(&self, account: &str, name: &str) -> Option<(Arc<str>, Known)> {
+    pub fn known(&self, kind: Kind, account: &str, name: &str) -> Option<(Arc<str>, Known)> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get_key_value(&name_of(account, name)).map(|(of, known)| (of.clone(), known.clone()))
+        known.get_key_value(&kind.of(account, name)).map(|(of, known)| (of.clone(), known.clone()))
     }
 
     fn note(&self, of: &Arc<str>, change: impl FnOnce(&mut Known)) {
@@ -191,7 +190,7 @@ type Wish = Option<Arc<Subscription>>;
 /// Workers by subscription.
 struct Crew {
     shared: Arc<Shared>,
-    wishes: BTreeMap<Arc<str>, (watch::Sender<Wish>, Webhook, Vec<String>)>,
+    wishes: BTreeMap<Arc<str>, (watch::Sender<Wish>, Entry, Vec<String>)>,
     tasks: JoinSet<()>,
 }
 
@@ -249,19 +248,19 @@ impl Crew {
         let shared = self.shared.clone();
         let Ok(stopped) = shared.tools.store.stopped(&of).await else { return };
         known.stopped = stopped;
-        let on = known.webhook.enabled && known.stopped.is_none();
+        let on = known.entry.is_enabled() && known.stopped.is_none();
         // A secret that is a file's may change, though the settings do not.
-        let secrets = shared.secrets.texts(&of, &known.webhook).unwrap_or_default();
-        let same = |(wish, webhook, texts): &(watch::Sender<Wish>, Webhook, Vec<String>)| {
-            wish.borrow().is_some() && *webhook == known.webhook && *texts == secrets
+        let secrets = shared.secrets.marks(&of, &known.account, &known.entry);
+        let same = |(wish, entry, marks): &(watch::Sender<Wish>, Entry, Vec<String>)| {
+            wish.borrow().is_some() && *entry == known.entry && *marks == secrets
         };
         // One that stopped by itself, and was switched on again since, works no more.
-        let works =
-            shared.known(&known.account, &known.webhook.name).is_some_and(|(_, before)| before.stopped.is_none());
+        let before = shared.known(known.entry.kind(), &known.account, known.entry.name());
+        let works = before.is_some_and(|(_, before)| before.stopped.is_none());
         if on && works && self.wishes.get(&of).is_some_and(same) {
             return;
         }
-        let subscription = Subscription::new(&known.account, &known.webhook, &shared.secrets);
+        let subscription = Subscription::new(&known.account, &known.entry, &shared.secrets);
         known.broken = subscription.as_ref().err().map(ToString::to_string);
         let wish = match subscription {
             Ok(subscription) if on => Some(Arc::new(subscription)),
@@ -278,8 +277,8 @@ impl Crew {
         all.insert(of.clone(), known.clone());
         drop(all);
         match (wish, self.wishes.get_mut(&of)) {
-            (wish, Some((sender, webhook, texts))) => {
-                (*webhook, *texts) = (known.webhook, secrets);
+            (wish, Some((sender, entry, marks))) => {
+                (*entry, *marks) = (known.entry, secrets);
                 sender.send_if_modified(|now| {
                     let changes = wish.is_some() || now.is_some();
                     *now = wish;
@@ -291,7 +290,7 @@ impl Crew {
                 let (commands, queue) = mpsc::channel(COMMANDS);
                 shared.note(&of, |known| known.commands = Some(commands));
                 self.tasks.spawn(attend(shared, of.clone(), wishes, queue));
-                self.wishes.insert(of, (sender, known.webhook, secrets));
+                self.wishes.insert(of, (sender, known.entry, secrets));
             }
             (None, None) => {}
         }

@@ -1,13 +1,19 @@
-//! One subscription, made ready: its filter read, its secrets found, its body's shape known.
+//! One subscription, made ready: its filter read, its secrets found, its body's shape known. An export is one, too: only what is sent
+//! differs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use callweave_core::settings::Webhook;
-use callweave_core::webhook::{SecretError, Shape, SigningKey, TemplateError};
+use callweave_core::settings::{Export, Hidden, Mistake, Settings, Webhook};
+use callweave_core::time::{MICROS_PER_HOUR, MICROS_PER_SECOND, Time};
+use callweave_core::webhook::{SecretError, Shape, SigningKey, TemplateError, signatures};
+use serde_json::{Map, Value};
 use url::Url;
 
+use super::export::Exporter;
 use super::filter::{Filter, FilterError, is_column};
+use super::send::{ANSWER_KEPT, Answer, Outgoing, Sender};
 use crate::config::Config;
 
 /// The longest file of secrets that is read.
@@ -29,6 +35,79 @@ pub enum SubscriptionError {
     File { path: PathBuf, reason: String },
     #[error("a secret {0}")]
     Secret(#[from] SecretError),
+    #[error("line {line} of {path} is no name=value")]
+    Line { path: PathBuf, line: usize },
+    #[error("{path} has no {name}")]
+    Missing { path: PathBuf, name: &'static str },
+    #[error("it names no provider, or several: give one of ga4, google_ads, microsoft_ads, meta and crm")]
+    Provider,
+}
+
+/// What an account's settings name: an address that is told, or a provider.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    Webhook(Webhook),
+    /// With the account's currency.
+    Export(Box<Export>, String),
+}
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Webhook,
+    Export,
+}
+
+impl Entry {
+    /// All of an account.
+    pub fn all(settings: &Settings) -> Vec<Entry> {
+        let exports = settings.exports.iter().map(|it| Entry::Export(Box::new(it.clone()), settings.currency.clone()));
+        settings.webhooks.iter().cloned().map(Entry::Webhook).chain(exports).collect()
+    }
+
+    pub fn name(&self) -> &str {
+        match self {
+            Entry::Webhook(it) => &it.name,
+            Entry::Export(it, _) => &it.name,
+        }
+    }
+
+    pub fn kind(&self) -> Kind {
+        match self {
+            Entry::Webhook(_) => Kind::Webhook,
+            Entry::Export(..) => Kind::Export,
+        }
+    }
+
+    pub fn is_enabled(&self) -> bool {
+        match self {
+            Entry::Webhook(it) => it.enabled,
+            Entry::Export(it, _) => it.enabled,
+        }
+    }
+
+    /// What it is known by on disk.
+    pub fn of(&self, account: &str) -> Arc<str> {
+        self.kind().of(account, self.name())
+    }
+}
+
+impl Kind {
+    /// `ACCOUNT/NAME`, of an export `ACCOUNT/export:NAME`. No name has a slash or a colon in it.
+    pub fn of(self, account: &str, name: &str) -> Arc<str> {
+        match self {
+            Kind::Webhook => format!("{account}/{name}").into(),
+            Kind::Export => format!("{account}/export:{name}").into(),
+        }
+    }
+
+    /// As addresses and messages have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Webhook => "webhook",
+            Kind::Export => "export",
+        }
+    }
 }
 
 /// Where secrets come from.
@@ -41,48 +120,165 @@ pub struct Secrets {
 
 #[derive(Debug)]
 pub struct Subscription {
-    /// `ACCOUNT/NAME`: what it is known by on disk. Neither part has a slash in it.
+    /// What it is known by on disk: see [`Kind::of`].
     pub of: Arc<str>,
     pub account: Arc<str>,
-    pub webhook: Webhook,
-    pub url: Url,
+    /// All where it is empty.
+    moments: Vec<String>,
     pub filter: Option<Filter>,
-    pub shape: Shape,
-    pub keys: Vec<SigningKey>,
+    /// A call's moments wait for those before them.
+    pub ordered: bool,
+    /// Microseconds that a moment waits before it is sent.
+    pub delay: i64,
+    target: Target,
 }
 
-/// The name of a subscription on disk.
-pub fn name_of(account: &str, webhook: &str) -> Arc<str> {
-    format!("{account}/{webhook}").into()
+#[derive(Debug)]
+enum Target {
+    Webhook(Box<Hook>),
+    Export(Box<Exporter>),
+}
+
+/// Where a webhook is posted, and how.
+#[derive(Debug)]
+struct Hook {
+    webhook: Webhook,
+    url: Url,
+    shape: Shape,
+    keys: Vec<SigningKey>,
 }
 
 impl Subscription {
     /// # Errors
     /// It cannot be used as it is.
-    pub fn new(account: &str, webhook: &Webhook, secrets: &Secrets) -> Result<Subscription, SubscriptionError> {
-        let of = name_of(account, &webhook.name);
+    pub fn new(account: &str, entry: &Entry, secrets: &Secrets) -> Result<Subscription, SubscriptionError> {
+        let of = entry.of(account);
+        let filter = |sql: &Option<String>| sql.as_deref().map(Filter::parse).transpose();
+        let account: Arc<str> = account.into();
+        match entry {
+            Entry::Webhook(webhook) => Ok(Subscription {
+                filter: filter(&webhook.filter)?,
+                moments: webhook.moments.clone(),
+                ordered: webhook.ordered,
+                delay: 0,
+                target: Target::Webhook(Box::new(Hook::new(&of, webhook, secrets)?)),
+                account,
+                of,
+            }),
+            Entry::Export(export, currency) => {
+                let provider = export.provider().ok_or(SubscriptionError::Provider)?;
+                let known = secrets.of_export(&account, export, provider.secrets())?;
+                Ok(Subscription {
+                    filter: filter(&export.filter)?,
+                    moments: export.wanted(),
+                    // What a call's first moment makes in a CRM, the next one finds.
+                    ordered: true,
+                    delay: (export.delay_hours() * MICROS_PER_HOUR as f64) as i64,
+                    target: Target::Export(Box::new(Exporter::new((**export).clone(), currency.clone(), known))),
+                    account,
+                    of,
+                })
+            }
+        }
+    }
+
+    pub fn wants(&self, moment: &str) -> bool {
+        self.moments.is_empty() || self.moments.iter().any(|wanted| wanted == moment)
+    }
+
+    /// Whether a moment has waited long enough. What need not wait does not, though the log's clock be ahead of ours.
+    pub fn is_ripe(&self, appended: Time, now: Time) -> bool {
+        self.delay == 0 || appended.plus(self.delay) <= now
+    }
+
+    /// Sends a moment, once. `text` is the event as it came, `id` the same on every try.
+    pub async fn deliver(
+        &self,
+        event: &Map<String, Value>,
+        text: &str,
+        id: &str,
+        sender: &Sender,
+        clock: fn() -> Time,
+    ) -> Answer {
+        match &self.target {
+            Target::Webhook(hook) => hook.deliver(event, text, id, sender, clock()).await,
+            Target::Export(exporter) => exporter.deliver(event, sender, clock).await,
+        }
+    }
+}
+
+impl Hook {
+    fn new(of: &str, webhook: &Webhook, secrets: &Secrets) -> Result<Hook, SubscriptionError> {
         let shape = Shape::of(webhook)?;
         if let Some(name) = shape.unknown_name(is_column) {
             return Err(SubscriptionError::Name(name.to_owned()));
         }
-        Ok(Subscription {
-            url: Url::parse(&webhook.url).map_err(SubscriptionError::Url)?,
-            filter: webhook.filter.as_deref().map(Filter::parse).transpose()?,
-            keys: secrets.keys(&of, webhook)?,
-            account: account.into(),
-            webhook: webhook.clone(),
-            shape,
-            of,
-        })
+        let url = Url::parse(&webhook.url).map_err(SubscriptionError::Url)?;
+        Ok(Hook { url, keys: secrets.keys(of, webhook)?, webhook: webhook.clone(), shape })
     }
 
-    pub fn wants(&self, moment: &str) -> bool {
-        let moments = &self.webhook.moments;
-        moments.is_empty() || moments.iter().any(|wanted| wanted == moment)
+    async fn deliver(&self, event: &Map<String, Value>, text: &str, id: &str, sender: &Sender, now: Time) -> Answer {
+        let body = match self.shape.render(event, text.as_bytes()) {
+            Ok(body) => body,
+            Err(error) => return Answer::trouble(error.to_string()),
+        };
+        let timestamp = now.0.div_euclid(MICROS_PER_SECOND);
+        let mut headers: Vec<(&str, String)> =
+            self.webhook.headers.iter().map(|(name, value)| (&**name, value.reveal().to_owned())).collect();
+        headers.extend([
+            ("webhook-id", id.to_owned()),
+            ("webhook-timestamp", timestamp.to_string()),
+            ("webhook-signature", signatures(&self.keys, id, timestamp, &body.bytes)),
+        ]);
+        let outgoing = Outgoing {
+            method: "POST",
+            url: &self.url,
+            headers,
+            body: Some((body.content_type, body.bytes)),
+            connect_seconds: self.webhook.connect_seconds,
+            answer_seconds: self.webhook.answer_seconds,
+            keep: ANSWER_KEPT,
+        };
+        sender.send(outgoing, now).await
     }
 }
 
 impl Secrets {
+    /// What changes where a file of secrets does.
+    pub fn marks(&self, of: &str, account: &str, entry: &Entry) -> Vec<String> {
+        match entry {
+            Entry::Webhook(webhook) => self.texts(of, webhook).unwrap_or_default(),
+            Entry::Export(export, _) => {
+                let known = self.of_export(account, export, &[]).unwrap_or_default();
+                known.iter().map(|(name, value)| format!("{name}={}", value.reveal())).collect()
+            }
+        }
+    }
+
+    /// The secrets of an export by name, from a file in the account's own folder: another account's cannot be named.
+    fn of_export(
+        &self,
+        account: &str,
+        export: &Export,
+        needed: &[&'static str],
+    ) -> Result<BTreeMap<String, Hidden>, SubscriptionError> {
+        let Some(name) = &export.secret_file else { return Ok(export.secrets.clone()) };
+        // `..` is an account's name, too.
+        let own = self.folder.as_ref().filter(|_| !account.starts_with('.'));
+        let path = own.ok_or(SubscriptionError::NoFolder)?.join(account).join(name);
+        let lines = read(&path).map_err(|reason| SubscriptionError::File { path: path.clone(), reason })?;
+        let mut known = BTreeMap::new();
+        for (at, line) in lines.iter().enumerate() {
+            let wrong = || SubscriptionError::Line { path: path.clone(), line: at + 1 };
+            let (name, value) = line.split_once('=').ok_or_else(wrong)?;
+            known.insert(name.trim().to_owned(), Hidden::new(value.trim()));
+        }
+        match needed.iter().find(|name| !known.contains_key(**name)) {
+            Some(name) => Err(SubscriptionError::Missing { path, name }),
+            None => Ok(known),
+        }
+    }
+
     /// The texts that sign for a webhook.
     pub fn texts(&self, of: &str, webhook: &Webhook) -> Result<Vec<String>, SubscriptionError> {
         if let Some(name) = &webhook.secret_file {
@@ -101,16 +297,39 @@ impl Secrets {
     }
 }
 
-/// What is wrong with the webhooks of a configuration, beyond what its settings' own check tells.
+/// What is wrong with the webhooks and exports of a configuration, beyond what its settings' own check tells.
 pub fn look_over(config: &Config) -> Vec<String> {
     // No secret is made for a look.
     let secrets = Secrets { master: Arc::new([0; 32]), folder: config.notify.secrets.clone() };
     let mut mistakes = Vec::new();
     for (account, settings) in config.accounts.values().filter_map(|it| Some((&it.name, it.settings.as_ref()?))) {
-        for (at, webhook) in settings.webhooks.iter().enumerate() {
-            if let Err(error) = Subscription::new(account, webhook, &secrets) {
-                mistakes.push(format!("accounts.{account}.settings: webhooks[{at}] ({}): {error}", webhook.name));
+        for entry in Entry::all(settings) {
+            if let Err(error) = Subscription::new(account, &entry, &secrets) {
+                let (kind, name) = (entry.kind().name(), entry.name());
+                mistakes.push(format!("accounts.{account}.settings: the {kind} {name}: {error}"));
             }
+        }
+    }
+    mistakes
+}
+
+/// What is wrong with the filters of settings, and with the names that bodies have in them: what the settings' own check cannot tell.
+pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
+    let filters = settings.webhooks.iter().map(|it| &it.filter).enumerate().map(|(at, it)| ("webhooks", at, it));
+    let of_exports = settings.exports.iter().map(|it| &it.filter).enumerate().map(|(at, it)| ("exports", at, it));
+    let mut mistakes = Vec::new();
+    for (list, at, filter) in filters.chain(of_exports) {
+        if let Some(Err(error)) = filter.as_deref().map(Filter::parse) {
+            mistakes.push(Mistake { path: format!("{list}[{at}].filter"), message: error.to_string() });
+        }
+    }
+    for (at, webhook) in settings.webhooks.iter().enumerate() {
+        if let Ok(shape) = Shape::of(webhook)
+            && let Some(name) = shape.unknown_name(is_column)
+        {
+            let member = if webhook.body.is_some() { "body" } else { "fields" };
+            let message = SubscriptionError::Name(name.to_owned()).to_string();
+            mistakes.push(Mistake { path: format!("webhooks[{at}].{member}"), message });
         }
     }
     mistakes
@@ -186,7 +405,7 @@ mod tests {
             (|it| it.url = "https://exa mple/".into(), "url cannot be read"),
         ];
         for (change, expected) in table {
-            let told = Subscription::new("acme", &webhook(change), &secrets(None)).err();
+            let told = Subscription::new("acme", &Entry::Webhook(webhook(change)), &secrets(None)).err();
             let told = told.map(|error| error.to_string()).unwrap_or_default();
             assert!(told.starts_with(expected) && told.is_empty() == expected.is_empty(), "{expected}: {told}");
         }
@@ -204,6 +423,34 @@ mod tests {
         assert!(matches!(all.texts("acme/crm", &missing), Err(SubscriptionError::File { .. })));
         let derived = all.texts("acme/crm", &webhook(|_| {})).expect("one");
         assert!(derived.len() == 1 && derived[0].starts_with("whsec_"));
+    }
+
+    #[test]
+    fn an_export_has_its_secrets_from_its_accounts_folder_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("acme")).expect("a folder");
+        std::fs::write(folder.path().join("acme/ga"), "# of the stream\napi_secret = s=1\n").expect("a file");
+        std::fs::write(folder.path().join("acme/bad"), "api_secret\n").expect("a file");
+        std::fs::write(folder.path().join("acme/other"), "token=x\n").expect("a file");
+        std::fs::write(folder.path().join("ga"), "api_secret=x\n").expect("a file");
+        let all = secrets(Some(folder.path()));
+        for (account, file, expected) in [
+            ("acme", "ga", ""),
+            ("other", "ga", "the secrets in "),
+            ("..", "ga", "secret_file needs"),
+            (".", "ga", "secret_file needs"),
+            ("acme", "bad", "line 1 of "),
+            ("acme", "other", " has no api_secret"),
+        ] {
+            let export: Export = serde_json::from_value(serde_json::json!({
+                "name": "ga", "ga4": {"measurement_id": "G-1"}, "secret_file": file,
+            }))
+            .expect("an export");
+            let told = Subscription::new(account, &Entry::Export(Box::new(export), "EUR".into()), &all).err();
+            let told = told.map(|error| error.to_string()).unwrap_or_default();
+            assert!(told.contains(expected) && told.is_empty() == expected.is_empty(), "{account} {file}: {told}");
+            assert!(!told.contains("s=1"));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{Queue, Start};
-use super::send::{Answer, Sender};
+use super::send::{ANSWER_KEPT, Answer, Sender};
 use super::store::{Attempt, Change, Dead, Kept, Store, StoreError};
 use super::subscription::Subscription;
 use crate::log::{Entry, ReadError, SharedLog, Subject};
@@ -81,23 +81,8 @@ impl Told {
     /// Posts it once, and notes the attempt. `number` counts from 1.
     pub async fn deliver(&self, to: &Subscription, tools: &Tools, number: u32) -> (Answer, Attempt) {
         let (id, now) = (self.webhook_id(), (tools.clock)());
-        let answer = match to.shape.render(&self.event, self.text.as_bytes()) {
-            Ok(body) => tools.sender.send(to, &id, now, &body).await,
-            Err(error) => Answer {
-                status: None,
-                trouble: Some(error.to_string()),
-                refused: false,
-                seconds: 0.0,
-                retry_after: None,
-                text: String::new(),
-            },
-        };
-        let outcome = match &answer {
-            it if it.is_taken() => "delivered",
-            it if it.is_gone() => "gone",
-            it if it.refused => "refused",
-            _ => "failed",
-        };
+        let answer = to.deliver(&self.event, &self.text, &id, &tools.sender, tools.clock).await;
+        let outcome = answer.outcome();
         tools.metrics.webhook_attempts.get_or_create(&Reason { reason: outcome }).inc();
         tools.metrics.webhook_duration.observe(answer.seconds);
         let attempt = Attempt {
@@ -108,8 +93,12 @@ impl Told {
             attempt: number,
             status: answer.status,
             seconds: answer.seconds,
-            outcome: if answer.is_taken() { outcome.to_owned() } else { format!("{outcome}: {}", answer.reason()) },
-            answer: answer.text.clone(),
+            outcome: if outcome == "delivered" {
+                outcome.to_owned()
+            } else {
+                format!("{outcome}: {}", answer.reason())
+            },
+            answer: answer.text.chars().take(ANSWER_KEPT).collect(),
         };
         (answer, attempt)
     }
@@ -126,8 +115,12 @@ enum What {
     Kept {
         failed: u32,
         due: Time,
+        /// Its receiver answers well, and only wants it later.
+        early: bool,
     },
     Dead,
+    /// It is not wanted, by a receiver that answers well.
+    Rejected,
     /// The receiver wants nothing any more.
     Gone,
 }
@@ -173,7 +166,7 @@ impl Worker {
                 last
             }
         };
-        let mut queue = Queue::new(to.webhook.ordered, place);
+        let mut queue = Queue::new(to.ordered, place);
         for (sequence, call, failed, due) in start.kept {
             queue.restore(sequence, call, failed, due);
             tools.metrics.webhook_waiting.inc();
@@ -204,7 +197,8 @@ impl Worker {
             while let Some(start) = self.queue.next((self.tools.clock)()) {
                 self.start(start);
             }
-            let wake = self.queue.wakes_at().map(|at| at.since((self.tools.clock)()).max(0) as u64);
+            let wakes_at = self.queue.wakes_at().into_iter().chain(self.ripe_at()).min();
+            let wake = wakes_at.map(|at| at.since((self.tools.clock)()).max(0) as u64);
             let wants_more = self.ahead.is_empty() && self.queue.wants_more();
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -235,13 +229,21 @@ impl Worker {
         Ok(if gone { End::Gone } else { End::Stopped })
     }
 
-    /// Looks at what was read, as long as there is room for what is the subscription's own.
+    /// Looks at what was read, as long as there is room for what is the subscription's own. What has to wait keeps those behind it
+    /// waiting, too: they are younger, and the log keeps them.
     fn take_what_fits(&mut self) {
+        let now = (self.tools.clock)();
         while self.queue.wants_more()
-            && let Some(entry) = self.ahead.pop_front()
+            && let Some(entry) = self.ahead.pop_front_if(|entry| self.to.is_ripe(entry.appended, now))
         {
             self.take(entry);
         }
+    }
+
+    /// When the first of those that were read may be sent, if that is all it waits for.
+    fn ripe_at(&self) -> Option<Time> {
+        let first = self.ahead.front().filter(|_| self.queue.wants_more() && self.to.delay > 0)?;
+        Some(first.appended.plus(self.to.delay))
     }
 
     fn take(&mut self, entry: Entry) {
@@ -295,7 +297,7 @@ impl Worker {
             };
             let number = if start.probe { 0 } else { start.failed + 1 };
             let (answer, attempt) = told.deliver(&to, &tools, number).await;
-            let (what, change) = judge(&start, &told, &answer, &tools);
+            let (what, change) = judge(&start, &told, &answer, &tools, to.delay);
             tools
                 .store
                 .commit(&to.of, [change, Some(Change::Attempt(attempt))].into_iter().flatten().collect())
@@ -311,8 +313,9 @@ impl Worker {
         let before = self.queue.kept();
         let was_down = self.queue.is_down();
         match what {
-            What::Delivered => self.queue.delivered(sequence, now),
-            What::Kept { failed, due } => self.queue.failed(sequence, failed, due, now),
+            What::Delivered | What::Rejected => self.queue.delivered(sequence, now),
+            What::Kept { failed, due, early: true } => self.queue.wait(sequence, failed, due),
+            What::Kept { failed, due, early: false } => self.queue.failed(sequence, failed, due, now),
             What::Dead | What::Gone => self.queue.dead(sequence, now),
         }
         self.told.remove(&sequence);
@@ -349,7 +352,7 @@ impl Drop for Worker {
 }
 
 /// What an answer means for a delivery, and what is written down of it.
-fn judge(start: &Start, told: &Told, answer: &Answer, tools: &Tools) -> (What, Option<Change>) {
+fn judge(start: &Start, told: &Told, answer: &Answer, tools: &Tools, delay: i64) -> (What, Option<Change>) {
     let (now, sequence) = ((tools.clock)(), start.sequence);
     if answer.is_taken() {
         return (What::Delivered, Some(Change::Done(sequence)));
@@ -361,18 +364,23 @@ fn judge(start: &Start, told: &Told, answer: &Answer, tools: &Tools) -> (What, O
         appended: told.appended.0,
         event: told.text.clone(),
     };
-    if start.probe && !answer.is_gone() {
-        return (What::Kept { failed: start.failed, due: start.due }, None);
+    let (is_final, early) = (answer.is_gone() || answer.is_rejected(), answer.is_only_early());
+    if start.probe && !is_final {
+        return (What::Kept { failed: start.failed, due: start.due, early }, None);
     }
     let failed = start.failed + 1;
-    let overdue = now.since(told.appended) > GIVEN_UP_AFTER && !start.kept;
-    let wait = wait_after(failed, (tools.chance)(), answer.retry_after).filter(|_| !answer.is_gone() && !overdue);
+    let overdue = now.since(told.appended) > GIVEN_UP_AFTER + delay && !start.kept;
+    let wait = wait_after(failed, (tools.chance)(), answer.retry_after).filter(|_| !is_final && !overdue);
     if let Some(wait) = wait {
         let due = now.plus(wait);
-        return (What::Kept { failed, due }, Some(Change::Keep(sequence, kept(failed, due))));
+        return (What::Kept { failed, due, early }, Some(Change::Keep(sequence, kept(failed, due))));
     }
     tools.metrics.webhook_dead.inc();
     let dead = Dead { given_up: now.0, reason: answer.reason(), kept: kept(failed, now) };
-    let what = if answer.is_gone() { What::Gone } else { What::Dead };
+    let what = match () {
+        () if answer.is_gone() => What::Gone,
+        () if answer.is_rejected() => What::Rejected,
+        () => What::Dead,
+    };
     (what, Some(Change::Dead(sequence, dead)))
 }

@@ -78,34 +78,31 @@ fn read(entries: &[Entry]) -> Read<'_> {
     for entry in entries {
         let sequence = entry.sequence;
         for record in entry.records() {
-            match record {
+            let item = match record {
                 Ok(Record::Tick { time }) => {
                     read.cuts.push(Cut { before: read.items.len(), sequence, tick: Some(time) });
+                    continue;
                 }
-                Ok(record) => read.items.push(item(record)),
-                Err(error) => read.items.push(unreadable(entry, &error.to_string())),
-            }
+                Ok(Record::Event { received, origin, bytes }) => {
+                    Item::decode(bytes, Some(received), received, || origin.into())
+                }
+                Ok(Record::Rejected { received, origin, account, reason, path, bytes }) => Item {
+                    what: Err(Box::new(Rejected {
+                        account: account.map(str::to_owned),
+                        reason: reason.to_owned(),
+                        path: path.to_owned(),
+                        raw: bytes.to_vec(),
+                    })),
+                    received,
+                    origin: origin.into(),
+                },
+                Err(error) => unreadable(entry, &error.to_string()),
+            };
+            read.items.push(item);
         }
         read.cuts.push(Cut { before: read.items.len(), sequence, tick: None });
     }
     read
-}
-
-fn item(record: Record<'_>) -> Item<'_> {
-    match record {
-        Record::Event { received, origin, bytes } => Item::decode(bytes, Some(received), received, || origin.into()),
-        Record::Rejected { received, origin, account, reason, path, bytes } => Item {
-            what: Err(Box::new(Rejected {
-                account: account.map(str::to_owned),
-                reason: reason.to_owned(),
-                path: path.to_owned(),
-                raw: bytes.to_vec(),
-            })),
-            received,
-            origin: origin.into(),
-        },
-        Record::Tick { .. } => unreachable!("ticks are no items"),
-    }
 }
 
 /// An entry that somebody else wrote, and that is no frame.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use callweave_core::id::Key;
-use callweave_core::moment::Moment;
+use callweave_core::moment::{Beside, Moment};
 use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -194,6 +194,9 @@ fn event(moment: &Moment, partition: u16, settled: u64, calls: &mut Calls) -> Ma
         }
     }
     data.insert("changes".to_owned(), Value::Array(changes));
+    if let Some(Ok(Value::Object(beside))) = moment.beside.as_ref().map(serde_json::to_value) {
+        data.extend(beside);
+    }
     let of = [&moment.deal_id, &moment.call_id, &moment.pool].into_iter().flatten().next();
     let mut event = Map::new();
     for (name, value) in [
@@ -283,7 +286,7 @@ impl Pasts {
         // The last one's, not the highest: a log that was begun anew counts from 1.
         past.settled = told.settled.parse().unwrap_or(0);
         let Told { account, mut data, .. } = told;
-        data.remove("changes");
+        ["changes"].iter().chain(&Beside::NAMES).for_each(|name| drop(data.remove(*name)));
         if data.contains_key("started_at")
             && let Some(call) = data.get("call_id").and_then(Value::as_str).map(str::to_owned)
         {

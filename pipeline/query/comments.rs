@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, StringBuilder};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
@@ -16,22 +15,35 @@ use datafusion::prelude::SessionContext;
 
 use super::error::QueryError;
 use super::library::{MARTS, STAGING, Text};
-use super::postgres::functions;
+use super::postgres::{functions, overlay};
 use super::session::{CURRENT, HISTORY, MART};
 use crate::lake::table::{DATE, DATE_DOC, TableName};
 
 const PG_CATALOG: &str = "pg_catalog";
 const PG_DESCRIPTION: &str = "pg_description";
-/// The oid of `pg_class` in every PostgreSQL.
-const PG_CLASS_OID: i64 = 1259;
+const PG_CLASS: &str = "pg_class";
 
 /// By the table's oid and the column's number; 0 is the table itself.
 type Comments = HashMap<(i64, i64), String>;
 
+/// What the catalog says about what we have.
+#[derive(Default)]
+struct Found {
+    comments: Comments,
+    /// Tables that need no schema before their name.
+    visible: HashSet<i64>,
+    /// The SQL of views.
+    views: HashMap<i64, String>,
+    /// By schema and name, with a dot between.
+    tables: HashMap<String, i64>,
+    /// The oid of `pg_class` itself, which comments of tables are filed under.
+    pg_class: i64,
+}
+
 /// Replaces the catalog's descriptions, and adds the functions that read them.
 pub(super) async fn add(context: &SessionContext, catalog: &MemoryCatalogProvider) -> Result<(), QueryError> {
-    let (comments, visible) = read(context).await.map_err(QueryError::engine)?;
-    functions::add(context, visible);
+    let Found { comments, visible, views, tables, pg_class } = read(context).await.map_err(QueryError::engine)?;
+    functions::add(context, visible, views, tables);
     let comments = Arc::new(comments);
     for by_column in [false, true] {
         let (comments, name) = (Arc::clone(&comments), if by_column { "col_description" } else { "obj_description" });
@@ -39,15 +51,19 @@ pub(super) async fn add(context: &SessionContext, catalog: &MemoryCatalogProvide
         context.register_udf(ScalarUDF::new_from_impl(Description { name, comments, by_column, signature }));
     }
     let Some(inner) = catalog.schema(PG_CATALOG) else { return Ok(()) };
-    let table = table(&*inner, &comments).await.map_err(QueryError::engine)?;
-    catalog.register_schema(PG_CATALOG, Arc::new(Described { inner, table })).map_err(QueryError::engine)?;
+    let table = table(&*inner, &comments, pg_class).await.map_err(QueryError::engine)?;
+    let columns = overlay::information_columns(context).await.map_err(QueryError::engine)?;
+    let others =
+        HashMap::from([(PG_DESCRIPTION.to_owned(), table), (overlay::INFORMATION_COLUMNS.to_owned(), columns)]);
+    let schema = overlay::over(inner, others).await.map_err(QueryError::engine)?;
+    catalog.register_schema(PG_CATALOG, schema).map_err(QueryError::engine)?;
     Ok(())
 }
 
-/// Asks the catalog for the numbers of what we have texts for, and of the tables that need no schema before their name.
-async fn read(context: &SessionContext) -> Result<(Comments, HashSet<i64>)> {
+/// Asks the catalog for the numbers of what we have texts for.
+async fn read(context: &SessionContext) -> Result<Found> {
     let of = texts();
-    let (mut comments, mut visible) = (Comments::new(), HashSet::new());
+    let mut found = Found::default();
     let sql = "SELECT CAST(c.oid AS BIGINT), n.nspname, c.relname, CAST(a.attnum AS BIGINT), a.attname \
                FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid";
@@ -62,17 +78,32 @@ async fn read(context: &SessionContext) -> Result<(Comments, HashSet<i64>)> {
                 (oids.as_primitive::<Int64Type>().value(row), places.as_primitive::<Int64Type>().value(row));
             let (schema, table, name) = (text(&schemas), text(&tables), text(&names));
             if schema == CURRENT || schema == PG_CATALOG {
-                visible.insert(oid);
+                found.visible.insert(oid);
+            }
+            found.tables.entry(format!("{schema}.{table}")).or_insert(oid);
+            if schema == PG_CATALOG && table == PG_CLASS {
+                found.pg_class = oid;
+            }
+            if let Some(view) = view(&schema, &table) {
+                found.views.insert(oid, view.sql.to_owned());
             }
             if let Some(comment) = of.get(&(schema.clone(), table.clone(), String::new())) {
-                comments.insert((oid, 0), comment.clone());
+                found.comments.insert((oid, 0), comment.clone());
             }
             if let Some(comment) = of.get(&(schema, table, name)) {
-                comments.insert((oid, place), comment.clone());
+                found.comments.insert((oid, place), comment.clone());
             }
         }
     }
-    Ok((comments, visible))
+    Ok(found)
+}
+
+fn view(schema: &str, table: &str) -> Option<&'static Text> {
+    match schema {
+        CURRENT => Text::find(STAGING, table),
+        MART => Text::find(MARTS, table),
+        _ => None,
+    }
 }
 
 /// By schema, table and column; the table itself has no column. A view's columns mean what the stored columns of their
@@ -106,7 +137,7 @@ fn texts() -> HashMap<(String, String, String), String> {
 }
 
 /// `pg_description` in the shape that the catalog has it.
-async fn table(inner: &dyn SchemaProvider, comments: &Comments) -> Result<Arc<dyn TableProvider>> {
+async fn table(inner: &dyn SchemaProvider, comments: &Comments, pg_class: i64) -> Result<Arc<dyn TableProvider>> {
     let there = inner.table(PG_DESCRIPTION).await?;
     let schema = there.ok_or_else(|| DataFusionError::Plan(format!("there is no {PG_DESCRIPTION}")))?.schema();
     let mut rows: Vec<_> = comments.iter().collect();
@@ -114,7 +145,7 @@ async fn table(inner: &dyn SchemaProvider, comments: &Comments) -> Result<Arc<dy
     let column = |name: &str| -> Result<ArrayRef> {
         Ok(match name {
             "objoid" => Arc::new(Int64Array::from_iter_values(rows.iter().map(|((oid, _), _)| *oid))),
-            "classoid" => Arc::new(Int64Array::from_iter_values(rows.iter().map(|_| PG_CLASS_OID))),
+            "classoid" => Arc::new(Int64Array::from_iter_values(rows.iter().map(|_| pg_class))),
             "objsubid" => Arc::new(Int64Array::from_iter_values(rows.iter().map(|((_, place), _)| *place))),
             "description" => Arc::new(StringArray::from_iter_values(rows.iter().map(|(_, text)| text))),
             other => return Err(DataFusionError::Plan(format!("{PG_DESCRIPTION} has a column {other}"))),
@@ -124,31 +155,6 @@ async fn table(inner: &dyn SchemaProvider, comments: &Comments) -> Result<Arc<dy
         schema.fields().iter().map(|field| Ok(cast(&column(field.name())?, field.data_type())?)).collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns?)?;
     Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
-}
-
-/// The catalog's schema with another `pg_description`.
-#[derive(Debug)]
-struct Described {
-    inner: Arc<dyn SchemaProvider>,
-    table: Arc<dyn TableProvider>,
-}
-
-#[async_trait]
-impl SchemaProvider for Described {
-    fn table_names(&self) -> Vec<String> {
-        self.inner.table_names()
-    }
-
-    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        if name.eq_ignore_ascii_case(PG_DESCRIPTION) {
-            return Ok(Some(Arc::clone(&self.table)));
-        }
-        self.inner.table(name).await
-    }
-
-    fn table_exist(&self, name: &str) -> bool {
-        self.inner.table_exist(name)
-    }
 }
 
 /// `obj_description(oid, catalog)` and `col_description(oid, column)` (PostgreSQL's manual, 9.27.6).

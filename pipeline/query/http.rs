@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -105,7 +106,7 @@ async fn openapi() -> Response {
     path = "/v1/sql",
     request_body(content((Question = "application/json"), (String = "application/sql"), (String = "text/plain"))),
     params(
-        ("format" = Option<String>, Query, description = "json, ndjson, csv, arrow or parquet, in place of Accept"),
+        ("format" = Option<String>, Query, description = "In place of Accept", pattern = "^(json|ndjson|csv|arrow|parquet)$"),
         ("max_rows" = Option<u64>, Query, description = "Rows at most; 10,000 if absent", minimum = 1)
     ),
     responses(
@@ -124,11 +125,12 @@ async fn openapi() -> Response {
 )]
 async fn sql(
     State(logins): State<Arc<Logins>>,
-    Query(wish): Query<Wish>,
+    wish: Result<Query<Wish>, QueryRejection>,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refused> {
     let reader = login(&logins, &headers).await?;
+    let Query(wish) = wish?;
     let body = body.map_err(|error| Refused::Body(error.status(), error.body_text()))?;
     let question = question(&headers, &body)?;
     let format = format(wish.format.as_deref(), &headers)?;
@@ -355,6 +357,12 @@ pub(super) enum Refused {
     Query(QueryError),
 }
 
+impl From<QueryRejection> for Refused {
+    fn from(error: QueryRejection) -> Refused {
+        Refused::Member(error.body_text())
+    }
+}
+
 impl From<QueryError> for Refused {
     fn from(error: QueryError) -> Refused {
         Refused::Query(error)
@@ -381,6 +389,7 @@ impl Refused {
             Refused::Member(detail) => (Is::BAD_REQUEST, "bad-request", detail),
             Refused::Body(status, detail) => (status, "bad-body", detail),
             Refused::Gone(detail) => (Is::GONE, "gone", detail),
+            Refused::Query(QueryError::NoQuery) => (Is::BAD_REQUEST, "sql", "sql holds no statement".to_owned()),
             Refused::Query(error) => {
                 let (status, name) = of_query(&error);
                 (status, name, error.to_string())

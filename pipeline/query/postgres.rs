@@ -3,10 +3,13 @@
 //! datafusion-postgres speaks the protocol; here stand who may ask ([`super::logins`]), what one statement sees
 //! ([`service`]), where clients trip ([`mend`]) and what errors are called ([`errors`]).
 
+mod catalog;
 mod errors;
 pub(super) mod functions;
 mod mend;
+pub(super) mod overlay;
 mod service;
+mod texts;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -191,8 +191,8 @@ families! {
 
     /// Moments that subscribers are told, by name; what a replay leaves out is not counted.
     moments: Totals<Moment> = "callweave_moments";
-    /// Attempts to deliver a moment by webhook, by what came of it: `delivered`, `failed`, `refused` (no such address may be
-    /// reached), `gone` (the receiver wants no more).
+    /// Attempts to deliver a moment by webhook or export, by what came of it: `delivered`, `failed`, `refused` (no such address may be
+    /// reached), `gone` (the receiver wants no more), `skipped` and `rejected` (an export's provider would not, or did not, take it).
     webhook_attempts: Totals<Reason> = "callweave_webhook_attempts";
     /// Time from connecting to the end of the answer.
     webhook_duration: Durations = "callweave_webhook_duration" seconds;

@@ -15,7 +15,10 @@ const navigate = (page, url) => page.evaluate((url) => history.pushState({}, '',
 test('a page view carries what the contract names', async () => {
     it.pages.all.set('/from', '<a href="/">x</a>');
     const page = await it.context.newPage();
-    await it.context.addCookies([{ name: '_ga', value: 'GA1.1.123456789.1700000000', url: it.pages.origin }]);
+    await it.context.addCookies([
+        { name: '_ga', value: 'GA1.1.123456789.1700000000', url: it.pages.origin },
+        { name: '_ga_ABC123', value: 'GS2.1.s1763638200$o3$g1$t1763638260$j60$l0$h0', url: it.pages.origin },
+    ]);
     const early = `window.callweave = function () { (callweave.q = callweave.q || []).push(arguments) };
         callweave('event', 'early', { value: 1.5 }); callweave('user', 'user-7');`;
     it.serve(TEXT, { attributes: 'data-experiment="exp" data-variant="b"', early, title: 'Plumber' });
@@ -39,6 +42,7 @@ test('a page view carries what the contract names', async () => {
         experiment_id: 'exp',
         experiment_variant: 'b',
         client_id: '123456789.1700000000',
+        client_session_id: '1763638200',
         user_id: 'user-7',
     });
     assert.deepEqual(request.numbers, { replace: [OWN], held: [], want: true });

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""SQL clients as people use them: psql, psycopg, SQLAlchemy, asyncpg, JDBC, ODBC, ADBC (Flight SQL), HTTP; and what no login
-may do with any of them.
+"""SQL clients as people use them: psql, psycopg, SQLAlchemy, asyncpg, JDBC, ODBC, ADBC (Flight SQL), HTTP; what the
+OpenAPI document says (schemathesis); and what no login may do with any of them.
 
-    sql.py BINARY        (needs psycopg, sqlalchemy, asyncpg, adbc-driver-flightsql, pyarrow, pandas, polars; psql, openssl; and
-                          where they are there Java with libpostgresql-jdbc-java and odbc-postgresql with pyodbc)
+    sql.py BINARY        (needs psycopg, sqlalchemy, asyncpg, adbc-driver-flightsql, pyarrow, pandas, polars, schemathesis; psql,
+                          openssl; and where they are there Java with libpostgresql-jdbc-java and odbc-postgresql with pyodbc)
 
 A lake of two accounts is made by `simulate` and `run`, and served by `query`. The last line is `N passed, N failed`.
 """
@@ -60,10 +60,10 @@ def check_fails(what, expected, act):
 class Server:
     """`callweave query` over a lake of the accounts acme and beta."""
 
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, simulate=("--events", "8000")):
         self.binary, self.folder = binary, folder
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(("CALLWEAVE_", "PG"))}
-        self.run("simulate", "--seed", "7", "--events", "8000", "-o", "acme.ndjson")
+        self.run("simulate", "--seed", "7", *simulate, "-o", "acme.ndjson")
         with open(self.path("acme.ndjson")) as acme, open(self.path("events.ndjson"), "w") as events:
             for line in acme:
                 events.write(line)
@@ -163,7 +163,9 @@ def try_psql(server, calls):
     check(r"psql: \d of a table", "started_at|timestamp with time zone" in psql(server, "anna", r"\d calls"), True)
     check(r"psql: \dt+ of stored tables tells what they are", "One row a revision of a call" in psql(server, "anna", r"\dt+ history.*"), True)
     check(r"psql: \d+ tells what columns are", "The first ring." in psql(server, "anna", r"\d+ calls"), True)
-    for command in (r"\dn", r"\df", r"\dv", r"\dv marts.*", r"\l", r"\du", r"\di", r"\dp", r"\conninfo", r"\encoding"):
+    check(r"psql: \d+ of a view tells its SQL", "missed_step" in psql(server, "anna", r"\d+ marts.calls"), True)
+    for command in (r"\dn+", r"\df+", r"\dv", r"\dv marts.*", r"\l+", r"\du+", r"\di", r"\dp", r"\dT", r"\dT+", r"\d calls", r"\d marts.calls", r"\dD", r"\do",
+                    r"\da", r"\db", r"\dx", r"\dm", r"\dF", r"\dc", r"\dX", r"\dRp", r"\dy", r"\ddp", r"\sv marts.calls", r"\conninfo", r"\encoding"):
         check(f"psql: {command}", "ERROR" in psql(server, "anna", command), False)
     check("psql: an error has its place in words", "nothing" in psql(server, "anna", "select * from nothing"), True)
     script = "begin; declare c cursor for select call_id from calls order by call_id; fetch 2 from c; fetch 1 from c; close c; commit"
@@ -194,6 +196,12 @@ def try_psycopg(server, calls):
         for _ in range(7):
             found = connection.execute("select count(*) from calls", prepare=True).fetchone()
         check("psycopg: prepared", found, (calls,))
+        connection.execute("set search_path = marts")
+        check("psycopg: another schema", (connection.execute("show search_path").fetchone(), len(connection.execute("select missed_step from calls").fetchall())), (("marts",), calls))
+        connection.execute("set search_path = public")
+        found = connection.execute("select sum(case when talk_seconds > 0 then 1 else 0.0 end) as n, 1 from calls where started_at >= "
+                                   "to_timestamp('2026-11-01 00:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US')").fetchone()
+        check("psycopg: a number that has to be made to fit", (type(found[0]), found[1]), (float, 1))
         with connection.transaction():
             check("psycopg: in a transaction", connection.execute("select 1").fetchone(), (1,))
         with connection.transaction(), connection.cursor(name="server_side") as cursor:
@@ -222,6 +230,19 @@ def try_sqlalchemy(server, calls):
     check("sqlalchemy: schemas", {"public", "marts", "history"} <= set(inspector.get_schema_names()), True)
     check("sqlalchemy: tables of a schema", "calls" in inspector.get_table_names(schema="history"), True)
     check("sqlalchemy: views", "calls" in inspector.get_view_names(), True)
+    for schema in ("public", "marts", "history"):
+        columns = {column["name"]: column for column in inspector.get_columns("calls", schema=schema)}
+        check(f"sqlalchemy: columns of {schema}.calls", (str(columns["started_at"]["type"]), columns["account"]["comment"]), ("TIMESTAMP", "The tenant."))
+        check(f"sqlalchemy: no keys of {schema}.calls", inspector.get_pk_constraint("calls", schema=schema)["constrained_columns"], [])
+        for what in ("foreign_keys", "indexes", "unique_constraints", "check_constraints"):
+            check(f"sqlalchemy: no {what} of {schema}.calls", getattr(inspector, f"get_{what}")("calls", schema=schema), [])
+        check(f"sqlalchemy: what {schema}.calls is", "all" in inspector.get_table_comment("calls", schema=schema)["text"], True)
+    check("sqlalchemy: the SQL of a view", "FROM" in inspector.get_view_definition("calls", schema="marts"), True)
+    everything = sqlalchemy.MetaData()
+    everything.reflect(engine, schema="marts", views=True)
+    check("sqlalchemy: a whole schema at once", len(everything.tables), 10)
+    reflected = sqlalchemy.Table("calls", sqlalchemy.MetaData(), autoload_with=engine, schema="marts")
+    check("sqlalchemy: a query on what it found", engine.connect().execute(sqlalchemy.select(sqlalchemy.func.count()).select_from(reflected)).scalar(), calls)
     with engine.connect() as connection:
         calls_table = sqlalchemy.table("calls", sqlalchemy.column("source"), sqlalchemy.column("call_id"))
         query = sqlalchemy.select(calls_table.c.source, sqlalchemy.func.count()).group_by(calls_table.c.source)
@@ -378,6 +399,18 @@ def try_http(server, calls):
     check("http: the document", {"/v1/sql", "/v1/calls"} <= set(json.loads(body)["paths"]), True)
 
 
+def try_openapi(server, calls):
+    """What the document says is what the server does, whatever is asked. Which text is SQL, and which place is still good, no
+    schema can tell: so that all that fits the schema is accepted is not asked for."""
+    token = base64.b64encode(b"mona@acme:password of mona").decode()
+    url = f"http://127.0.0.1:{server.ports['http']}/v1/openapi.json"
+    schemathesis = os.path.join(os.path.dirname(sys.executable), "schemathesis")
+    done = subprocess.run([schemathesis, "run", url, "-H", f"Authorization: Basic {token}", "--checks", "all", "--exclude-checks",
+                           "positive_data_acceptance", "--phases", "coverage,fuzzing", "--max-examples", "50", "--seed", "1", "--no-color"],
+                          cwd=server.folder, capture_output=True, text=True, timeout=300)
+    check(f"the OpenAPI document holds:\n{done.stdout[-6000:] if done.returncode else ''}", done.returncode, 0)
+
+
 def calls_after(server, after, limit=1000, user="mona", **headers):
     """Every page behind `after`: the rows, and the place to go on from."""
     rows = []
@@ -508,7 +541,7 @@ def main():
         server = Server(binary, folder)
         calls = server.sql("select count(*) as n from calls where account = 'acme'")[0]["n"]
         try:
-            for attempt in (try_psql, try_psycopg, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_to_break_out, try_calls_after):
+            for attempt in (try_psql, try_psycopg, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_openapi, try_to_break_out, try_calls_after):
                 try:
                     attempt(server, calls)
                 except Exception as error:  # one client must not hide what the others find

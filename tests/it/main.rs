@@ -2,6 +2,7 @@
 //! more.
 
 mod collect;
+mod exports;
 mod hooks;
 mod hooks_faults;
 mod lake;
@@ -15,6 +16,7 @@ mod nats;
 mod notify;
 mod notify_rates;
 mod program;
+mod providers;
 mod up;
 mod up_faults;
 mod up_kill;

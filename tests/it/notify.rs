@@ -152,14 +152,14 @@ pub fn step(call: &str, status: &str) -> Value {
     event(&format!("{call}-{status}"), data)
 }
 
-fn post(program: &Program, events: &[Value]) {
+pub fn post(program: &Program, events: &[Value]) {
     let lines: Vec<String> = events.iter().map(ToString::to_string).collect();
     let answer = program.post("acme", lines.join("\n").as_bytes());
     assert!(answer.as_ref().is_some_and(|(status, _)| *status == 200), "{answer:?}");
 }
 
 /// Asks the interface for webhooks, as an account.
-fn ask(program: &Program, account: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
+pub fn ask(program: &Program, account: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
     let url = format!("http://{}/v1/{path}", program.collect());
     let key = format!("Bearer {}", key_of(account));
     let answer = match method {
@@ -527,8 +527,14 @@ fn a_filter_that_cannot_be_read_is_found_by_check_and_holds_nobody_up() {
     let place = place(json!([bad, {"name": "good", "url": receiver.url(), "moments": ["call.started"]}]), ALLOW);
     let output = place.command(&["check"]).output().expect("the binary runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(!output.status.success() && said.contains("webhooks[0] (bad): the filter cannot be used"), "{said}");
+    assert!(!output.status.success() && said.contains("the webhook bad: the filter cannot be used"), "{said}");
     let program = Program::start(&place, &["up"]);
+    // As an event it is refused, with its place.
+    let settings = json!({"webhooks": [{"name": "bad", "url": receiver.url(), "filter": "colour = 'red'"}]});
+    let told = json!({"specversion": "1.0", "id": "s1", "source": "shell", "type": "account_settings", "account": "acme",
+        "time": chrono::Utc::now().to_rfc3339(), "data": settings});
+    let (_, said) = program.post("acme", told.to_string().as_bytes()).expect("an answer");
+    assert!(said.contains("data.webhooks[0].filter") && said.contains("colour"), "{said}");
     post(&program, &[step("c1", "started")]);
     assert_eq!(receiver.waits_for("the good one", 1).len(), 1);
     let told = until("its state", || {

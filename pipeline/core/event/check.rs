@@ -103,6 +103,7 @@ fn page_view(data: &PageView<'_>, bytes: usize) -> Checked {
     optional_id("data.experiment_id", &data.experiment_id)?;
     optional_id("data.experiment_variant", &data.experiment_variant)?;
     optional_id("data.client_id", &data.client_id)?;
+    optional_id("data.client_session_id", &data.client_session_id)?;
     optional_id("data.user_id", &data.user_id)?;
     data.consent.as_ref().map_or(Ok(()), |consent| json_size("data.consent", consent, bytes))
 }

@@ -53,6 +53,7 @@ pub struct Event<'a> {
 
 /// What happened: one variant per event type.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "page views are most of what comes: a box would cost each an allocation")]
 pub enum Body<'a> {
     PageView(PageView<'a>),
     WebEvent(WebEvent<'a>),

@@ -147,6 +147,7 @@ impl<'a> Scan<'a> {
                 "experiment_id" => self.text_into(&mut view.experiment_id)?,
                 "experiment_variant" => self.text_into(&mut view.experiment_variant)?,
                 "client_id" => self.text_into(&mut view.client_id)?,
+                "client_session_id" => self.text_into(&mut view.client_session_id)?,
                 "user_id" => self.text_into(&mut view.user_id)?,
                 _ => return None,
             }

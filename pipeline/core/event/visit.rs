@@ -52,6 +52,10 @@ pub struct PageView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Id>")]
     pub client_id: Option<Text<'a>>,
+    /// The client's session there, such as Google Analytics' `session_id`: for exports alone, no table holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Id>")]
+    pub client_session_id: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Id>")]
     pub user_id: Option<Text<'a>>,

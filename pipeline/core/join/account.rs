@@ -17,7 +17,7 @@ use super::visitors::Visitor;
 use super::{Effects, Erasure, Mode, Sizes, Verdict};
 use crate::event::{Body, Event, PoolExhausted};
 use crate::id::Key;
-use crate::moment::{Moment, MomentKind};
+use crate::moment::{Beside, Moment, MomentKind};
 use crate::row::Str;
 use crate::settings::{Rules, Settings};
 use crate::source::Visit;
@@ -89,7 +89,7 @@ impl Account {
         if !self.seen.is_new(Key::of(&[&event.source, &event.id])) {
             return Verdict::Duplicate;
         }
-        let at = event.time;
+        let (at, told) = (event.time, out.moments.len());
         match &event.body {
             Body::PageView(view) => self.page_view(at, view, visit),
             Body::WebEvent(web) => self.web_event(at, web),
@@ -100,20 +100,29 @@ impl Account {
             Body::Call(call) => self.call_event(event, call, mode, out),
             Body::CallRecord(record) => self.call_record(event, record, mode, out),
             Body::PoolExhausted(told) => self.pool_exhausted(event, told, out),
-            Body::CallTag(tag) => self.said_of_call(event, &tag.call_id, MomentKind::CallTagged, mode, out),
-            Body::Transcript(it) => self.said_of_call(event, &it.call_id, MomentKind::CallTranscribed, mode, out),
+            Body::CallTag(tag) => {
+                let beside = || Beside::of_tag(tag);
+                self.said_of_call(event, &tag.call_id, MomentKind::CallTagged, beside, mode, out);
+            }
+            Body::Transcript(it) => {
+                let beside = || Beside::of_transcript(it);
+                self.said_of_call(event, &it.call_id, MomentKind::CallTranscribed, beside, mode, out);
+            }
             Body::Deal(deal) => self.deal(event, deal, mode, out),
             Body::CallNote(_) | Body::AdCost(_) => {}
             Body::AccountSettings(settings) => self.settings(at, settings),
             Body::Erase(erase) => self.erase(erase, out),
         }
         self.advance(event.time.min(event.recorded), mode, out);
+        self.add_visits(&mut out.moments[told..]);
         Verdict::Taken
     }
 
     pub fn tick(&mut self, time: Time, mode: Mode, out: &mut Effects) {
         if self.watermark != Time::MIN {
+            let told = out.moments.len();
             self.advance(time, mode, out);
+            self.add_visits(&mut out.moments[told..]);
         }
     }
 
@@ -190,17 +199,27 @@ impl Account {
         }
     }
 
-    fn said_of_call(&mut self, event: &Event<'_>, id: &str, kind: MomentKind, mode: Mode, out: &mut Effects) {
+    fn said_of_call(
+        &mut self,
+        event: &Event<'_>,
+        id: &str,
+        kind: MomentKind,
+        beside: impl FnOnce() -> Beside,
+        mode: Mode,
+        out: &mut Effects,
+    ) {
         let call = self.find_call(id);
         let row = call.filter(|_| mode == Mode::Live).map(|ix| self.current_row(ix));
-        let moment = Moment::new(kind, &self.name, event.time, id, &event.id);
+        let mut moment = Moment::new(kind, &self.name, event.time, id, &event.id);
+        moment.beside = (mode == Mode::Live).then(|| Box::new(beside()));
         out.moments.push(moment.of_call(Some(id.into()), row));
     }
 
     fn deal(&mut self, event: &Event<'_>, deal: &crate::event::Deal<'_>, mode: Mode, out: &mut Effects) {
         let call = deal.call_id.as_ref().and_then(|id| self.find_call(id));
         let row = call.filter(|_| mode == Mode::Live).map(|ix| self.current_row(ix));
-        let moment = Moment::new(MomentKind::DealChanged, &self.name, event.time, &deal.deal_id, &event.id);
+        let mut moment = Moment::new(MomentKind::DealChanged, &self.name, event.time, &deal.deal_id, &event.id);
+        moment.beside = (mode == Mode::Live).then(|| Box::new(Beside::of_deal(deal)));
         let moment = moment.of_call(deal.call_id.as_deref().map(Str::from), row);
         out.moments.push(Moment { deal_id: Some(deal.deal_id.as_str().into()), ..moment });
     }

@@ -223,6 +223,7 @@ impl Account {
             let row = self.current_row(ix);
             self.tell_attributed(row, out);
         }
+        out.moments[told..].iter_mut().for_each(|moment| moment.beside = None);
         self.learn(ix, &decision, due);
     }
 

@@ -204,7 +204,8 @@ impl Account {
 
     pub fn tell_attributed(&self, row: Arc<CallRow>, out: &mut Effects) {
         let (at, revision) = (row.ended_at.unwrap_or(row.started_at), row.revision.to_string());
-        let moment = Moment::new(MomentKind::CallAttributed, &self.name, at, &row.call_id, &revision);
+        let mut moment = Moment::new(MomentKind::CallAttributed, &self.name, at, &row.call_id, &revision);
+        moment.beside().correction = true;
         out.moments.push(moment.of_call(Some(row.call_id.clone()), Some(row)));
     }
 

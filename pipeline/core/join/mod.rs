@@ -5,6 +5,7 @@
 //! - [`calls`] puts calls together, [`choice`] gathers candidates and [`attribution`] chooses among them, [`lessons`] are what it
 //!   learns from calls; [`callers`] counts a caller's calls, [`links`] tell whose telephone theirs is, [`spam`] whether it is a robot's;
 //! - [`decide`] holds the timers: when something is decided, corrected, and forgotten;
+//! - [`client`] keeps what pages told for exports;
 //! - [`emit`] makes rows, and writes one only if it differs from what was written before.
 //!
 //! The state holds millions of things, and is packed: [`arena`] names things by small numbers, [`index`] finds them, [`intern`] names
@@ -17,6 +18,7 @@ mod attribution;
 mod callers;
 mod calls;
 mod choice;
+mod client;
 mod decide;
 mod emit;
 mod explain;

@@ -27,7 +27,8 @@ use crate::settings::{Rules, Settings};
 use crate::time::Time;
 
 const MAGIC: &[u8; 7] = b"CWSTATE";
-/// 3: what was learned, links of callers with weights. 2: packed sessions and leases, shared values by number, timers left out.
+/// 3: what was learned, links of callers with weights, what pages told of their visitors. 2: packed sessions and leases,
+/// shared values by number, timers left out.
 const VERSION: u8 = 3;
 const HEADER: usize = MAGIC.len() + 1 + 16;
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::account::Account;
+use super::client::Client;
 use super::few::Few;
 use super::intern::Sym;
 use super::links::Person;
@@ -43,6 +44,7 @@ pub(super) struct VisitorRest {
     pub user: Option<Person>,
     /// Made sessions that were taken back: one that begins when one of them did is that one again.
     pub taken_back: Vec<u32>,
+    pub client: Option<Box<Client>>,
 }
 
 /// A number that a visitor named.

@@ -28,6 +28,7 @@ impl Account {
         if let Some(user) = &view.user_id {
             self.identify(visitor, user);
         }
+        self.note_client(visitor, at, view);
         match &view.session_id {
             Some(id) => {
                 let ix = self.given_session(id, visitor, at);

@@ -53,6 +53,7 @@ impl Settings {
         check.spam_numbers();
         check.mappings();
         check.mistakes.extend(super::webhook::mistakes(&self.webhooks));
+        check.mistakes.extend(super::export_check::mistakes(&self.exports));
         if check.mistakes.is_empty() { Ok(()) } else { Err(check.mistakes) }
     }
 

@@ -149,20 +149,14 @@ impl Look {
     }
 
     fn names(&mut self, webhook: &Webhook) {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        let name = &webhook.name;
-        if name.is_empty() || name.len() > WEBHOOK_NAME_BYTES_MAX || !name.chars().all(plain) {
-            let message = format!("{} is not 1 to {WEBHOOK_NAME_BYTES_MAX} letters, digits, - and _", quoted(name));
-            self.say("name", message);
+        if let Some(mistake) = name_mistake(&webhook.name) {
+            self.say("name", mistake);
         }
         if let Some(mistake) = url_mistake(&webhook.url) {
             self.say("url", mistake.to_owned());
         }
-        for moment in &webhook.moments {
-            if !MomentKind::ALL.iter().any(|known| known.name() == moment) {
-                let known: Vec<&str> = MomentKind::ALL.iter().map(|kind| kind.name()).collect();
-                self.say("moments", format!("{} is not one of {}", quoted(moment), known.join(", ")));
-            }
+        for mistake in moment_mistakes(&webhook.moments) {
+            self.say("moments", mistake);
         }
     }
 
@@ -231,9 +225,8 @@ impl Look {
             }
         }
         if let Some(file) = &webhook.secret_file {
-            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-            if file.is_empty() || file.len() > 255 || file.starts_with('.') || !file.chars().all(plain) {
-                self.say("secret_file", "is not the name of a file: letters, digits, - _ and dots inside".to_owned());
+            if let Some(mistake) = file_mistake(file) {
+                self.say("secret_file", mistake.to_owned());
             }
             if !webhook.secrets.is_empty() {
                 self.say("secret_file", "stands beside secrets; keep one of them".to_owned());
@@ -242,7 +235,27 @@ impl Look {
     }
 }
 
-fn url_mistake(url: &str) -> Option<&'static str> {
+pub(super) fn name_mistake(name: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let right = !name.is_empty() && name.len() <= WEBHOOK_NAME_BYTES_MAX && name.chars().all(plain);
+    (!right).then(|| format!("{} is not 1 to {WEBHOOK_NAME_BYTES_MAX} letters, digits, - and _", quoted(name)))
+}
+
+pub(super) fn moment_mistakes(moments: &[String]) -> impl Iterator<Item = String> {
+    let unknown = moments.iter().filter(|moment| !MomentKind::ALL.iter().any(|known| known.name() == *moment));
+    unknown.map(|moment| {
+        let known: Vec<&str> = MomentKind::ALL.iter().map(|kind| kind.name()).collect();
+        format!("{} is not one of {}", quoted(moment), known.join(", "))
+    })
+}
+
+pub(super) fn file_mistake(file: &str) -> Option<&'static str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let right = !file.is_empty() && file.len() <= 255 && !file.starts_with('.') && file.chars().all(plain);
+    (!right).then_some("is not the name of a file: letters, digits, - _ and dots inside")
+}
+
+pub(super) fn url_mistake(url: &str) -> Option<&'static str> {
     let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
         return Some("is no address such as https://example.com/hook");
     };

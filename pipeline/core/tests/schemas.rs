@@ -33,6 +33,18 @@ fn the_committed_schemas_are_those_of_the_types() {
 }
 
 #[test]
+fn what_moments_tell_beside_the_row_has_a_schema() {
+    let schema = schemars::schema_for!(callweave_core::moment::Beside);
+    let text = format!("{}\n", serde_json::to_string_pretty(&schema).expect("JSON"));
+    let path = folder().join("../moments.json");
+    if std::env::var_os("CALLWEAVE_BLESS").is_some() {
+        std::fs::write(&path, &text).expect("a file");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == text, "{} is out of step: run this test with CALLWEAVE_BLESS=1", path.display());
+}
+
+#[test]
 fn schema_and_decoder_agree_on_what_is_good() {
     for (kind, data) in data() {
         let event = event(kind, data);

@@ -5,6 +5,7 @@ mod render;
 mod schedule;
 mod sign;
 
+pub(crate) use render::form_pairs;
 pub use render::{Body, RenderError, Shape, Template, TemplateError};
 pub use schedule::{ATTEMPTS, GIVEN_UP_AFTER, WAITS, wait_after};
 pub use sign::{SecretError, SigningKey, signatures};

@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use crate::limits::WEBHOOK_BODY_BYTES_MAX;
+use crate::moment::Beside;
 use crate::settings::{Encoding, Webhook};
 use crate::time::shortened;
 
@@ -68,14 +69,15 @@ impl Template {
         Ok(Template(parts))
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
             Part::Text(_) => None,
             Part::Member(name) | Part::Json(name) => Some(name.as_str()),
         })
     }
 
-    fn fill(&self, event: &Map<String, Value>, form: bool) -> String {
+    /// With the members of the event's row. A form's places are URL-encoded.
+    pub(crate) fn fill(&self, event: &Map<String, Value>, form: bool) -> String {
         let mut filled = String::new();
         for part in &self.0 {
             match part {
@@ -131,7 +133,7 @@ impl Shape {
     /// The first name that is neither a member of the event nor one of the row's, as `is_column` knows them.
     pub fn unknown_name(&self, is_column: impl Fn(&str) -> bool) -> Option<&str> {
         let known = |name: &&str| {
-            let more = ["deal_id", "changes"].contains(name);
+            let more = ["deal_id", "changes"].contains(name) || Beside::NAMES.contains(name);
             !(more || is_column(name) || OF_EVENT.iter().any(|(own, _)| own == name))
         };
         match &self.what {
@@ -199,6 +201,20 @@ fn pairs<'a>(event: &Map<String, Value>, names: impl Iterator<Item = &'a str>) -
         form_encode(&plain(member(event, name)), &mut pairs);
     }
     pairs
+}
+
+/// As `application/x-www-form-urlencoded`.
+pub(crate) fn form_pairs(pairs: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (at, (name, value)) in pairs.iter().enumerate() {
+        if at > 0 {
+            text.push('&');
+        }
+        form_encode(name, &mut text);
+        text.push('=');
+        form_encode(value, &mut text);
+    }
+    text
 }
 
 fn form_encode(text: &str, to: &mut String) {

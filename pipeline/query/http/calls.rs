@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
@@ -49,9 +50,13 @@ pub(super) struct Wish {
     get,
     path = "/v1/calls",
     params(
-        ("after" = Option<String>, Query, description = "`next` of the answer before; absent: from the first call on"),
+        (
+            "after" = Option<String>, Query,
+            description = "`next` of the answer before; absent: from the first call on",
+            pattern = r"^[0-9]+([.][0-9]+|~[A-Za-z0-9_-]*)?$"
+        ),
         ("limit" = Option<usize>, Query, description = "Calls at most: 100 if absent", minimum = 1, maximum = 1000),
-        ("format" = Option<String>, Query, description = "json, ndjson, csv, arrow or parquet, in place of Accept")
+        ("format" = Option<String>, Query, description = "In place of Accept", pattern = "^(json|ndjson|csv|arrow|parquet)$")
     ),
     responses(
         (status = 200, description = "Calls, a row each."),
@@ -67,11 +72,11 @@ pub(super) struct Wish {
 )]
 pub(super) async fn calls(
     State(logins): State<Arc<Logins>>,
-    wish: Result<Query<Wish>, axum::extract::rejection::QueryRejection>,
+    wish: Result<Query<Wish>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let reader = login(&logins, &headers).await?;
-    let Query(wish) = wish.map_err(|error| Refused::Member(error.body_text()))?;
+    let Query(wish) = wish?;
     let format = format(wish.format.as_deref(), &headers)?;
     let limit = wish.limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {

@@ -1,7 +1,7 @@
 //! Functions of PostgreSQL's that clients call when they look around, and that datafusion-postgres 0.19 has not or answers
 //! differently. There are no functions, sizes or roles to tell of, so most of them are the same for everything.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 
+use super::texts;
+
 /// Name and the one answer (PostgreSQL's manual, 9.27 and 9.28).
 fn constants() -> Vec<(&'static str, ScalarValue)> {
     let text = |text: &str| ScalarValue::Utf8(Some(text.to_owned()));
@@ -25,10 +27,20 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
         ("pg_type_is_visible", ScalarValue::Boolean(Some(true))),
         ("pg_opclass_is_visible", ScalarValue::Boolean(Some(true))),
         ("pg_collation_is_visible", ScalarValue::Boolean(Some(true))),
+        ("pg_operator_is_visible", ScalarValue::Boolean(Some(true))),
+        ("pg_conversion_is_visible", ScalarValue::Boolean(Some(true))),
+        ("pg_ts_config_is_visible", ScalarValue::Boolean(Some(true))),
+        ("pg_ts_dict_is_visible", ScalarValue::Boolean(Some(true))),
+        ("pg_ts_parser_is_visible", ScalarValue::Boolean(Some(true))),
+        ("pg_ts_template_is_visible", ScalarValue::Boolean(Some(true))),
+        ("pg_statistics_obj_is_visible", ScalarValue::Boolean(Some(true))),
+        ("getdatabaseencoding", text("UTF8")),
+        ("pg_get_functiondef", none()),
+        ("pg_get_function_sqlbody", none()),
+        ("pg_get_function_arg_default", none()),
         ("pg_get_function_result", text("")),
         ("pg_get_function_arguments", text("")),
         ("pg_get_function_identity_arguments", text("")),
-        ("pg_get_viewdef", none()),
         ("pg_get_indexdef", none()),
         ("pg_get_triggerdef", none()),
         ("pg_get_ruledef", none()),
@@ -62,13 +74,20 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
     ]
 }
 
-/// Adds them. `visible`: the oids of tables that need no schema before their name.
-pub(in crate::query) fn add(context: &SessionContext, visible: HashSet<i64>) {
+/// Adds them. `visible`: the oids of tables that need no schema before their name; `views`: the SQL of views by theirs;
+/// `tables`: oids by schema and name, with a dot between.
+pub(in crate::query) fn add(
+    context: &SessionContext,
+    visible: HashSet<i64>,
+    views: HashMap<i64, String>,
+    tables: HashMap<String, i64>,
+) {
     for (name, answer) in constants() {
         context.register_udf(ScalarUDF::new_from_impl(Constant { name, answer, signature: any() }));
     }
     let visible = Visible { oids: Arc::new(visible), signature: any() };
     context.register_udf(ScalarUDF::new_from_impl(visible));
+    texts::add(context, views, tables);
 }
 
 fn any() -> Signature {

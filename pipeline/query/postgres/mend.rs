@@ -7,26 +7,31 @@ use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{DFSchema, ParamValues, ToDFSchema};
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{DataFrame, SessionContext};
+use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{self, DiscardObject, Statement};
 use datafusion_postgres::QueryHook;
+use datafusion_postgres::arrow_pg::datatypes::df::encode_dataframe;
 use datafusion_postgres::hooks::HookClient;
 use datafusion_postgres::pgwire::api::ClientInfo;
 use datafusion_postgres::pgwire::api::Type;
+use datafusion_postgres::pgwire::api::portal::Format;
 use datafusion_postgres::pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
 use datafusion_postgres::pgwire::api::store::PortalStore;
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::pgwire::messages::startup::ParameterStatus;
+use datafusion_postgres::pgwire::types::format::FormatOptions;
 
-use super::errors;
+use super::{catalog, errors};
 use crate::query::QueryError;
 use crate::query::guard;
 
 /// What clients ask about the server that datafusion-postgres does not know (SQLAlchemy and JDBC at each connection, Npgsql,
 /// Power BI, pgAdmin). Values are PostgreSQL's defaults, but for those of a server that only reads.
-const VARIABLES: [(&str, &str); 17] = [
+pub(super) const VARIABLES: [(&str, &str); 20] = [
     ("standard_conforming_strings", "on"),
     ("server_version", super::SERVER_VERSION),
     ("server_version_num", "160006"),
@@ -44,17 +49,28 @@ const VARIABLES: [(&str, &str); 17] = [
     ("lc_collate", "C"),
     ("lc_ctype", "C"),
     ("client_min_messages", "notice"),
+    ("search_path", "\"$user\", public"),
+    ("default_table_access_method", "heap"),
+    ("block_size", "8192"),
 ];
 
 /// Text that datafusion-postgres cannot plan, in words that it can. `ARRAY(SELECT …)` is asked of catalogs alone (psql's `\d`
 /// and `\du`, pgAdmin), about options and roles that nothing here has.
-pub(super) fn reworded(sql: &str) -> Cow<'_, str> {
+pub(super) fn reworded<'a>(sql: &'a str, types: &[Option<Type>]) -> Cow<'a, str> {
+    let text = without_arrays(sql);
+    match catalog::simplified(&text, types) {
+        Some(simplified) => Cow::Owned(simplified),
+        None => text,
+    }
+}
+
+fn without_arrays(sql: &str) -> Cow<'_, str> {
     if !sql.contains("pg_catalog.") {
         return Cow::Borrowed(sql);
     }
     // SQLAlchemy passes over schemas that begin with `pg_` by an escape that DataFusion has not; without it they are listed.
     if sql.contains(ESCAPE) {
-        return Cow::Owned(reworded(&sql.replace(ESCAPE, "")).into_owned());
+        return Cow::Owned(without_arrays(&sql.replace(ESCAPE, "")).into_owned());
     }
     let (mut text, mut rest) = (String::new(), sql);
     while let Some((at, open)) = array_of_query(rest) {
@@ -121,13 +137,16 @@ impl QueryHook for Mend {
     async fn handle_simple_query(
         &self,
         statement: &Statement,
-        _context: &SessionContext,
+        context: &SessionContext,
         client: &mut dyn HookClient,
     ) -> Option<PgWireResult<Response>> {
         if let Err(error) = guard::admit_of_client(statement) {
             return Some(Err(errors::of_query(error)));
         }
-        answer(statement, client).await
+        match statement {
+            Statement::Query(_) => Some(rows(statement, context, client).await),
+            _ => answer(statement, client).await,
+        }
     }
 
     async fn handle_extended_parse_query(
@@ -161,6 +180,25 @@ impl QueryHook for Mend {
     }
 }
 
+/// Answers a question in one text. Upstream would tell its columns by the plan as it was written.
+async fn rows(statement: &Statement, context: &SessionContext, client: &mut dyn HookClient) -> PgWireResult<Response> {
+    let told = |error: DataFusionError| PgWireError::ApiError(Box::new(error));
+    let state = context.state();
+    let statement = DfStatement::Statement(Box::new(statement.clone()));
+    let plan = state.statement_to_plan(statement).await.map_err(told)?;
+    guard::admit_plan(&plan)?;
+    let plan = settled(&state, plan);
+    let options = Arc::new(FormatOptions::from_client_metadata(client.metadata()));
+    let frame = DataFrame::new(state, plan);
+    Ok(Response::Query(encode_dataframe(frame, &Format::UnifiedText, Some(options)).await?))
+}
+
+/// The plan with the types that its answer is going to have: as it is written, `CASE WHEN a THEN 1 ELSE 0.0 END` is a whole number
+/// (Metabase counts with that). With parameters of unknown types it may stay as it is.
+pub(super) fn settled(state: &SessionState, plan: LogicalPlan) -> LogicalPlan {
+    state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {}).unwrap_or(plan)
+}
+
 fn is_ours(statement: &Statement) -> bool {
     use Statement::*;
     matches!(
@@ -185,6 +223,10 @@ async fn answer(statement: &Statement, client: &mut dyn HookClient) -> Option<Pg
             Err(error) => Some(Err(error)),
         };
     }
+    if let Some(path) = search_path(statement) {
+        client.metadata_mut().insert(SEARCH_PATH.to_owned(), path);
+        return done("SET");
+    }
     match statement {
         // What pools send before they give a connection to somebody else (Npgsql, pgbouncer, pgAdmin).
         Statement::Discard { object_type: DiscardObject::ALL } => {
@@ -207,12 +249,26 @@ async fn answer(statement: &Statement, client: &mut dyn HookClient) -> Option<Pg
             let zone = client.metadata().get(TIMEZONE).cloned().unwrap_or_else(|| "UTC".to_owned());
             Some(row("TimeZone", &zone))
         }
-        _ => variable(statement).map(|(name, value)| row(name, value)),
+        _ => variable(statement).map(|(name, value)| {
+            let set = client.metadata().get(name).filter(|_| name == SEARCH_PATH);
+            row(name, set.map_or(value, String::as_str))
+        }),
     }
 }
 
 /// Where datafusion-postgres keeps a connection's time zone.
 const TIMEZONE: &str = "timezone";
+
+/// Where it keeps the schemas that need not be said. JDBC's `currentSchema` comes with the connection's start.
+pub(super) const SEARCH_PATH: &str = "search_path";
+
+/// `SET search_path = marts` (Superset, before what is written in its SQL Lab); upstream takes texts alone.
+fn search_path(statement: &Statement) -> Option<String> {
+    let Statement::Set(ast::Set::SingleAssignment { variable, values, .. }) = statement else { return None };
+    let is_ours = variable.to_string().eq_ignore_ascii_case(SEARCH_PATH);
+    let names = values.iter().map(|name| name.to_string().trim_matches(['\'', '"']).to_owned());
+    is_ours.then(|| names.collect::<Vec<_>>().join(", "))
+}
 
 fn is_timezone(variable: &[ast::Ident]) -> bool {
     matches!(variable, [ast::Ident { value, .. }] if value.eq_ignore_ascii_case(TIMEZONE))
@@ -277,7 +333,7 @@ mod tests {
             ("SELECT my_array(select 1) FROM pg_catalog.a", "SELECT my_array(select 1) FROM pg_catalog.a"),
             ("SELECT array(select ((1) FROM pg_catalog.a", "SELECT array(select ((1) FROM pg_catalog.a"),
         ] {
-            assert_eq!(reworded(sql), expected);
+            assert_eq!(without_arrays(sql), expected);
         }
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use datafusion::common::config::Dialect;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as DfStatement;
@@ -26,11 +28,12 @@ use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::{DfSessionService, QueryHook};
 use futures::Sink;
 
-use super::mend::{Mend, reworded};
+use super::mend::{Mend, SEARCH_PATH, reworded, settled};
 use super::{Current, Postgres};
 use crate::query::QueryError;
-use crate::query::guard::QUERY_BYTES_MAX;
+use crate::query::guard::{self, QUERY_BYTES_MAX};
 use crate::query::logins::Reader;
+use crate::query::session::{HISTORY, MART};
 
 /// A statement as datafusion-postgres keeps it.
 type Prepared = (String, Option<(Statement, LogicalPlan)>);
@@ -70,15 +73,22 @@ impl Service {
         }
         let reader = self.reader(client).await?;
         let statements = self.server.parser.parse(sql).map_err(|error| PgWireError::ApiError(Box::new(error)))?;
-        let asked: Vec<DfStatement> = statements.into_iter().flat_map(questions).collect();
+        let mut asked: Vec<DfStatement> = statements.into_iter().flat_map(questions).collect();
         let bounds = match runs && !asked.is_empty() {
             true => Some(reader.bounds(timeout(client), self.current.next()).await?),
             false => None,
         };
+        let schema = default_schema(client);
+        if let Some(schema) = schema {
+            asked.extend(named_in(schema, &asked, &self.server.idle));
+        }
         let scene = reader.session.scene_within(&asked.iter().collect::<Vec<_>>(), bounds).await?;
         let mut state = scene.context().state();
         if let Some(zone) = client.metadata().get("timezone") {
             state.config_mut().options_mut().execution.time_zone = Some(zone.clone());
+        }
+        if let Some(schema) = schema {
+            state.config_mut().options_mut().catalog.default_schema = schema.to_owned();
         }
         *self.context.state_ref().write() = state;
         Ok(())
@@ -108,6 +118,23 @@ fn questions(statement: Statement) -> Vec<DfStatement> {
     }
 }
 
+/// The schema that names without one are looked for in, if the client chose another than the usual one.
+fn default_schema<C: ClientInfo>(client: &C) -> Option<&'static str> {
+    let path = client.metadata().get(SEARCH_PATH)?;
+    let first = path.split(',').next().unwrap_or_default().trim().trim_matches('"');
+    [HISTORY, MART].into_iter().find(|schema| first.eq_ignore_ascii_case(schema))
+}
+
+/// Statements that name in `schema` what `asked` name without one.
+fn named_in(schema: &str, asked: &[DfStatement], state: &SessionState) -> Vec<DfStatement> {
+    let references = asked.iter().flat_map(|statement| state.resolve_table_references(statement).unwrap_or_default());
+    let names = references.filter(|reference| reference.schema().is_none()).map(|reference| {
+        let table = reference.table().replace('"', "\"\"");
+        state.sql_to_statement(&format!("SELECT 1 FROM {schema}.\"{table}\""), &Dialect::PostgreSQL)
+    });
+    names.filter_map(Result::ok).collect()
+}
+
 /// The client's own limit (`SET statement_timeout`).
 fn timeout<C: ClientInfo>(client: &C) -> Option<Duration> {
     let millis = client.metadata().get("statement_timeout_ms")?;
@@ -123,7 +150,7 @@ impl SimpleQueryHandler for Service {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let query = &*reworded(query);
+        let query = &*reworded(query, &[]);
         self.set_scene(client, query, true).await?;
         let answers = SimpleQueryHandler::do_query(&*self.inner, client, query).await;
         self.clear();
@@ -165,6 +192,7 @@ impl ExtendedQueryHandler for Service {
                     .statement_to_plan(statement_again)
                     .await
                     .map_err(|error| PgWireError::ApiError(Box::new(error)))?;
+                guard::admit_plan(&plan)?;
                 Some((statement.clone(), plan))
             }
             other => other.clone(),
@@ -267,7 +295,7 @@ impl QueryParser for Parser {
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        let sql = &*reworded(sql);
+        let sql = &*reworded(sql, types);
         self.service.set_scene(client, sql, false).await?;
         let parsed = ExtendedQueryHandler::query_parser(&*self.service.inner).parse_sql(client, sql, types).await;
         self.service.clear();
@@ -280,6 +308,7 @@ impl QueryParser for Parser {
 
     fn get_result_schema(&self, statement: &Prepared, format: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {
         let (_, Some((_, plan))) = statement else { return Ok(Vec::new()) };
+        let plan = settled(&self.service.server.idle, plan.clone());
         arrow_schema_to_pg_fields(plan.schema().as_arrow(), format.unwrap_or(&Format::UnifiedText), None)
     }
 }

@@ -277,3 +277,69 @@ fn the_models_for_dbt_are_in_step() -> Result<(), Failure> {
     }
     in_step("deploy/dbt/models/semantic_models.yml", &page)
 }
+
+/// The marts that have measures, in the order that their datasets in Superset are numbered by: never changed, since a
+/// dashboard's charts know a dataset by its number.
+const DATASETS: [&str; 6] = ["calls", "sessions", "touchpoints", "leases", "deals", "costs"];
+
+/// Superset's datasets, written anew by `CALLWEAVE_BLESS=1`.
+#[test]
+fn the_datasets_for_superset_are_in_step() -> Result<(), Failure> {
+    let metrics = read()?;
+    let with_measures: BTreeSet<&str> = metrics.measure.iter().map(|it| it.mart.as_str()).collect();
+    assert_eq!(with_measures, BTreeSet::from(DATASETS));
+    for (at, name) in DATASETS.into_iter().enumerate() {
+        let mart = Text::find(MARTS, name).ok_or(format!("no mart {name}"))?;
+        let time = mart.list("time").first().map(|time| format!("local_{time}"));
+        let mut page = format!(
+            "# Made from queries/metrics.toml: CALLWEAVE_BLESS=1 cargo test --lib measures rewrites it.\ntable_name: {name}\n\
+             schema: marts\ndescription: {}\nmain_dttm_col: {}\nfilter_select_enabled: true\nuuid: \
+             ca11ca11-0000-4000-8000-0000000000{:02}\ndatabase_uuid: ca11ca11-0000-4000-8000-000000000000\nversion: \
+             \"1.0.0\"\nmetrics:\n",
+            json!(mart.description()),
+            time.as_deref().unwrap_or("day"),
+            at + 1
+        );
+        for it in metrics.measure.iter().filter(|it| it.mart == name) {
+            writeln!(page, "  - metric_name: {}\n    verbose_name: {}", it.name, json!(it.label))?;
+            writeln!(page, "    expression: {}\n    description: {}", json!(it.sql), json!(it.description))?;
+        }
+        page.push_str("columns:\n");
+        if let Some(time) = &time {
+            writeln!(page, "  - column_name: {time}\n    verbose_name: Time\n    type: TIMESTAMP\n    is_dttm: true")?;
+        }
+        for it in metrics.dimension.iter().filter(|it| it.marts.iter().any(|mart| mart == name)) {
+            let kind = match it.column.as_str() {
+                "day" => "DATE\n    is_dttm: true",
+                "weekday" | "hour" => "BIGINT\n    groupby: true",
+                _ => "TEXT\n    groupby: true",
+            };
+            writeln!(page, "  - column_name: {}\n    verbose_name: {}", it.column, json!(it.label))?;
+            writeln!(page, "    description: {}\n    type: {kind}", json!(it.description))?;
+        }
+        in_step(&format!("deploy/superset/datasets/callweave/{name}.yaml"), &page)?;
+    }
+    Ok(())
+}
+
+/// Grafana has no measures of its own: each panel says them in SQL, in the words of `queries/metrics.toml`.
+#[test]
+fn panels_of_grafana_say_measures_as_they_are() -> Result<(), Failure> {
+    let metrics = read()?;
+    let dashboard: serde_json::Value =
+        serde_json::from_str(include_str!("../../../deploy/grafana/dashboards/callweave.json"))?;
+    let panels = dashboard["panels"].as_array().ok_or("no panels")?;
+    let mut said = 0;
+    for sql in panels.iter().filter_map(|panel| panel["targets"][0]["rawSql"].as_str()) {
+        for measure in &metrics.measure {
+            let named = format!(" AS {}", measure.name);
+            let is_whole = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+            for (at, _) in sql.match_indices(&named).filter(|(at, _)| is_whole(&sql[at + named.len()..])) {
+                assert!(sql[..at].ends_with(&measure.sql), "{} is not {}: {sql}", measure.name, measure.sql);
+                said += 1;
+            }
+        }
+    }
+    assert!(said > 15, "{said} measures in panels");
+    Ok(())
+}

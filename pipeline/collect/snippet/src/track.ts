@@ -51,6 +51,11 @@ function client(): string | undefined {
     return clip((read('_ga') || '').split('.').slice(-2).join('.'), NAME_MAX);
 }
 
+/** Its session there, of the first of its streams: `_ga_STREAM=GS1.1.SESSION.…`, or `GS2.1.sSESSION$…`. */
+function clientSession(): string | undefined {
+    return quiet(() => /_ga_\w+=GS.{4}s?(\d+)/.exec(document.cookie)![1]);
+}
+
 function ask(): void {
     want.now = true;
     want.since = Date.now();
@@ -78,6 +83,7 @@ function view(referrer: string): void {
             experiment_id: clip(experiment[0], NAME_MAX),
             experiment_variant: clip(experiment[1], NAME_MAX),
             client_id: client(),
+            client_session_id: clientSession(),
             user_id: clip(user, NAME_MAX),
             consent: consent(),
         },

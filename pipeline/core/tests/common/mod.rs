@@ -20,7 +20,7 @@ pub fn data() -> Vec<(&'static str, Value)> {
                 "url": "https://example.com/?utm_source=google&utm_medium=cpc", "referrer": "https://www.google.com/",
                 "title": "Gärten – «Büro» 北京", "user_agent": "Mozilla/5.0 (X11; Linux x86_64)", "ip": "203.0.113.7",
                 "language": "de-DE,de;q=0.9", "numbers": ["+14155550123", "+4930123456"], "experiment_id": "e-1",
-                "experiment_variant": "B", "client_id": "GA1.1.1.1", "user_id": "u-1",
+                "experiment_variant": "B", "client_id": "GA1.1.1.1", "client_session_id": "1763638200", "user_id": "u-1",
                 "consent": { "analytics": true, "ads": [1, -2.5, null, "x"] },
             }),
         ),

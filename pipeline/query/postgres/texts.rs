@@ -1,0 +1,201 @@
+//! Functions of PostgreSQL's that clients ask for names, settings and views with: `format`, `to_regclass`, `current_setting`,
+//! `pg_get_viewdef`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Builder, StringBuilder};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
+use datafusion::prelude::SessionContext;
+
+use super::mend::VARIABLES;
+use crate::query::session::CURRENT;
+
+/// Adds them. `views`: the SQL of views by their oids; `tables`: oids by schema and name, with a dot between.
+pub(super) fn add(context: &SessionContext, views: HashMap<i64, String>, tables: HashMap<String, i64>) {
+    for (name, answer) in [
+        ("pg_get_viewdef", Answer::View(Arc::new(views))),
+        ("current_setting", Answer::Setting),
+        ("to_regclass", Answer::Table(Arc::new(tables))),
+        ("format", Answer::Format),
+    ] {
+        let signature = Signature::one_of(vec![TypeSignature::Nullary, TypeSignature::VariadicAny], Volatility::Stable);
+        context.register_udf(ScalarUDF::new_from_impl(Asked { name, answer, signature }));
+    }
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Answer {
+    View(Arc<HashMap<i64, String>>),
+    Setting,
+    Table(Arc<HashMap<String, i64>>),
+    Format,
+}
+
+impl Answer {
+    fn rows(&self, columns: &[ArrayRef]) -> Result<ArrayRef> {
+        match self {
+            Answer::View(views) => {
+                let oids = cast(&columns[0], &DataType::Int64)?;
+                let oids = oids.as_primitive::<Int64Type>();
+                let mut texts = StringBuilder::new();
+                oids.iter().for_each(|oid| texts.append_option(oid.and_then(|oid| views.get(&oid))));
+                Ok(Arc::new(texts.finish()))
+            }
+            Answer::Setting => {
+                let mut texts = StringBuilder::new();
+                for name in strings(&columns[0])?.as_string::<i32>() {
+                    let of = |(known, _): &(&str, &str)| name.is_some_and(|name| name.eq_ignore_ascii_case(known));
+                    texts.append_option(VARIABLES.into_iter().find(of).map(|(_, value)| value));
+                }
+                Ok(Arc::new(texts.finish()))
+            }
+            Answer::Table(tables) => {
+                let mut oids = Int64Builder::new();
+                for name in strings(&columns[0])?.as_string::<i32>() {
+                    oids.append_option(name.and_then(|name| oid(tables, name)));
+                }
+                Ok(Arc::new(oids.finish()))
+            }
+            Answer::Format => {
+                let columns = columns.iter().map(strings).collect::<Result<Vec<_>>>()?;
+                let mut texts = StringBuilder::new();
+                for row in 0..columns[0].len() {
+                    let mut values = columns.iter().map(|column| {
+                        let column = column.as_string::<i32>();
+                        column.is_valid(row).then(|| column.value(row))
+                    });
+                    let template = values.next().flatten();
+                    texts.append_option(template.map(|template| format(template, values)));
+                }
+                Ok(Arc::new(texts.finish()))
+            }
+        }
+    }
+}
+
+fn strings(column: &ArrayRef) -> Result<ArrayRef> {
+    Ok(cast(column, &DataType::Utf8)?)
+}
+
+/// Of `schema.table`, each with or without quotes; a table alone is one that needs no schema.
+fn oid(tables: &HashMap<String, i64>, name: &str) -> Option<i64> {
+    let plain = name.replace('"', "");
+    let schemas = ["", CURRENT, "pg_catalog"];
+    schemas.into_iter().find_map(|schema| match schema {
+        "" => tables.get(&plain).copied(),
+        schema => tables.get(&format!("{schema}.{plain}")).copied(),
+    })
+}
+
+/// `%s`, `%I` and `%L` (PostgreSQL's manual, 9.4.1), each the next value; what else follows a `%` stays.
+fn format<'a>(template: &str, mut values: impl Iterator<Item = Option<&'a str>>) -> String {
+    let (mut text, mut rest) = (String::new(), template);
+    while let Some(at) = rest.find('%') {
+        text.push_str(&rest[..at]);
+        let kind = rest[at + 1..].chars().next();
+        match kind {
+            Some('s') => text.push_str(values.next().flatten().unwrap_or_default()),
+            Some('I') => text.push_str(&identifier(values.next().flatten().unwrap_or_default())),
+            Some('L') => match values.next().flatten() {
+                Some(value) => text.push_str(&format!("'{}'", value.replace('\'', "''"))),
+                None => text.push_str("NULL"),
+            },
+            Some('%') => text.push('%'),
+            Some(other) => text.extend(['%', other]),
+            None => text.push('%'),
+        }
+        rest = &rest[at + 1 + kind.map_or(0, char::len_utf8)..];
+    }
+    text + rest
+}
+
+/// With quotes where it would not be read as it is without them.
+fn identifier(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    match name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty() {
+        true => name.to_owned(),
+        false => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
+}
+
+struct Asked {
+    name: &'static str,
+    answer: Answer,
+    signature: Signature,
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Asked {
+    fn eq(&self, other: &Asked) -> bool {
+        self.name == other.name && self.answer == other.answer
+    }
+}
+
+impl Eq for Asked {}
+
+impl std::hash::Hash for Asked {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Asked {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(match self.answer {
+            Answer::Table(_) => DataType::Int64,
+            _ => DataType::Utf8,
+        })
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if args.args.is_empty() {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from(args.return_type())?));
+        }
+        Ok(ColumnarValue::Array(self.answer.rows(&ColumnarValue::values_to_arrays(&args.args)?)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn format_is_as_postgresql_has_it() {
+        for (template, values, expected) in [
+            ("%I.%I", vec![Some("marts"), Some("Calls")], "marts.\"Calls\""),
+            ("%s %% %L %L", vec![Some("a"), Some("it's"), None], "a % 'it''s' NULL"),
+            ("%s%s%x%", vec![Some("ä")], "ä%x%"),
+            ("\"%s\".\"%s\"", vec![Some("a"), Some("b")], "\"a\".\"b\""),
+        ] {
+            assert_eq!(format(template, values.into_iter()), expected);
+        }
+    }
+
+    #[test]
+    fn tables_are_found_by_name() {
+        let tables = HashMap::from([("public.calls".to_owned(), 1), ("marts.calls".to_owned(), 2)]);
+        for (name, expected) in [("calls", Some(1)), ("\"marts\".calls", Some(2)), ("nothing", None)] {
+            assert_eq!(oid(&tables, name), expected, "{name}");
+        }
+    }
+}
