@@ -1,16 +1,17 @@
 //! What has landed in `calls` since a place in that table's own log, so that whoever comes again and again misses nothing,
 //! however late a call or its correction came. By time, what came late would be missed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::array::{AsArray, RecordBatch, StringArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::error::ArrowError;
 use deltalake_core::kernel::{Action, Add};
 use deltalake_core::logstore::{LogStoreRef, get_actions};
 use deltalake_core::{DeltaTableError, ObjectStoreError};
@@ -21,7 +22,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 
 use super::error::QueryError;
-use super::tables::Tables;
+use super::tables::{Tables, failed};
 use crate::lake::table::DATE;
 
 pub const CALLS: &str = "calls";
@@ -117,10 +118,9 @@ pub async fn changes(
     }
     let mut skip = keys;
     for commit in version + 1..=newest.min(version.saturating_add(COMMITS_MAX)) {
-        let failed = |source| QueryError::Table { table: CALLS.to_owned(), source: Box::new(source) };
-        let Some(bytes) = log.read_commit_entry(commit).await.map_err(failed)? else { return Err(gone()) };
+        let Some(bytes) = log.read_commit_entry(commit).await.map_err(unreadable)? else { return Err(gone()) };
         let mut calls = BTreeSet::new();
-        for action in get_actions(commit, &bytes).map_err(failed)? {
+        for action in get_actions(commit, &bytes).map_err(unreadable)? {
             if let Action::Add(add) = action
                 && add.data_change
             {
@@ -152,43 +152,43 @@ pub async fn changes(
 /// The names of an account's calls in a file; nothing if the file is no more.
 async fn calls_of(log: &LogStoreRef, add: &Add, account: &str) -> Result<Option<BTreeSet<String>>, QueryError> {
     // As it stands in the log, its escapes are undone already.
-    let path = Path::parse(&add.path).map_err(|error| damaged(DeltaTableError::generic(error.to_string())))?;
+    let path = Path::parse(&add.path).map_err(|error| unreadable(DeltaTableError::generic(error.to_string())))?;
     let bytes = match log.object_store(None).get(&path).await {
         Ok(file) => file.bytes().await,
         Err(ObjectStoreError::NotFound { .. }) => return Ok(None),
         Err(error) => Err(error),
     };
-    let bytes = bytes.map_err(|source| damaged(DeltaTableError::ObjectStore { source }))?;
+    let bytes = bytes.map_err(|source| unreadable(DeltaTableError::ObjectStore { source }))?;
     let account = account.to_owned();
     let read = tokio::task::spawn_blocking(move || read(bytes, &account)).await;
     read.map_err(|_| QueryError::Panicked)?.map(Some)
 }
 
 fn read(bytes: Bytes, account: &str) -> Result<BTreeSet<String>, QueryError> {
-    let failed = |error: ParquetError| damaged(error.into());
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(failed)?;
+    let damaged = |error: ParquetError| unreadable(error.into());
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(damaged)?;
     let columns = ProjectionMask::columns(builder.parquet_schema(), ["account", "call_id"]);
     let mut found = BTreeSet::new();
-    for batch in builder.with_projection(columns).build().map_err(failed)? {
+    for batch in builder.with_projection(columns).build().map_err(damaged)? {
         found.extend(names(&batch?, account)?);
     }
     Ok(found)
 }
 
-fn names(batch: &RecordBatch, account: &str) -> Result<Vec<String>, QueryError> {
-    let texts: HashMap<&str, _> = ["account", "call_id"]
-        .into_iter()
-        .filter_map(|name| Some((name, cast(batch.column_by_name(name)?, &DataType::Utf8))))
-        .map(|(name, column)| column.map(|column| (name, column)))
-        .collect::<Result<_, _>>()?;
-    let (Some(accounts), Some(calls)) = (texts.get("account"), texts.get("call_id")) else { return Ok(Vec::new()) };
-    let (accounts, calls) = (accounts.as_string::<i32>(), calls.as_string::<i32>());
-    let of_account = |row: &usize| accounts.is_valid(*row) && accounts.value(*row) == account && calls.is_valid(*row);
-    Ok((0..batch.num_rows()).filter(of_account).map(|row| calls.value(row).to_owned()).collect())
+fn names(batch: &RecordBatch, account: &str) -> Result<Vec<String>, ArrowError> {
+    let (accounts, calls) = (texts(batch, "account")?, texts(batch, "call_id")?);
+    let of_account = accounts.iter().zip(&calls).filter(|(of, _)| *of == Some(account));
+    Ok(of_account.filter_map(|(_, call)| call.map(str::to_owned)).collect())
 }
 
-fn damaged(source: DeltaTableError) -> QueryError {
-    QueryError::Table { table: CALLS.to_owned(), source: Box::new(source) }
+/// A column of text, however it is stored.
+pub fn texts(batch: &RecordBatch, column: &str) -> Result<StringArray, ArrowError> {
+    let column = batch.column(batch.schema_ref().index_of(column)?);
+    Ok(cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+fn unreadable(source: DeltaTableError) -> QueryError {
+    failed(CALLS, source)
 }
 
 #[cfg(test)]

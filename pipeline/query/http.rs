@@ -146,9 +146,7 @@ async fn sql(
     let cancel = CancellationToken::new();
     let guard = cancel.clone().drop_guard();
     let bounds = reader.bounds(None, cancel).await?;
-    let scene = reader.session.scene_within(&[&statement], Some(bounds)).await?;
-    let frame = scene.plan(statement, &question.sql).await?;
-    let answer = scene.run(frame, &question.sql).await?;
+    let answer = reader.session.answer_within(statement, &question.sql, Some(bounds)).await?;
     let mut page = Page::new(answer, format, max_rows, question.sql)?;
     let mut whole = Vec::new();
     while whole.len() <= WHOLE_BYTES_MAX {

@@ -90,7 +90,17 @@ impl QuerySession {
 
     /// Starts to answer one admitted statement. `sql` is the text it came from, for messages.
     pub async fn answer(&self, statement: Statement, sql: &str) -> Result<Answer, QueryError> {
-        let scene = self.scene(&[&statement]).await?;
+        self.answer_within(statement, sql, None).await
+    }
+
+    /// The same within `bounds`.
+    pub(crate) async fn answer_within(
+        &self,
+        statement: Statement,
+        sql: &str,
+        bounds: Option<Arc<Bounds>>,
+    ) -> Result<Answer, QueryError> {
+        let scene = self.scene_within(&[&statement], bounds).await?;
         let frame = scene.plan(statement, sql).await?;
         scene.run(frame, sql).await
     }

@@ -85,7 +85,7 @@ impl Tables {
     }
 }
 
-fn failed(table: &str, source: DeltaTableError) -> QueryError {
+pub(super) fn failed(table: &str, source: DeltaTableError) -> QueryError {
     QueryError::Table { table: table.to_owned(), source: Box::new(source) }
 }
 

@@ -7,9 +7,8 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::compute::concat_batches;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::TryStreamExt;
 use serde::Deserialize;
@@ -19,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Page, Refused, format, login, reply};
 use crate::problem::Problem;
 use crate::query::bounds::Bounds;
-use crate::query::changes::{Changes, ChangesError, Place};
+use crate::query::changes::{Changes, ChangesError, Place, texts};
 use crate::query::error::QueryError;
 use crate::query::format::Format;
 use crate::query::logins::{Logins, Reader};
@@ -111,33 +110,23 @@ async fn page(
     };
     let behind = last.as_deref().map_or_else(String::new, |last| format!("WHERE call_id > {}", quoted(last)));
     let sql = format!("SELECT * FROM calls {behind} ORDER BY call_id LIMIT {}", limit + 1);
-    let (schema, mut batches) = rows(reader, &sql, bounds).await?;
-    let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    if count <= limit {
-        return answer((schema, batches), format, limit, &Place::Behind { version: since, keys: 0 }, false).await;
+    // One row more than was asked for tells whether there are more.
+    let rows = rows(reader, &sql, bounds).await?;
+    if rows.num_rows() <= limit {
+        return answer(rows, format, limit, &Place::Behind { version: since, keys: 0 }, false).await;
     }
-    // The last row is one more than was asked for.
-    while let Some(batch) = batches.pop() {
-        if batch.num_rows() > 1 {
-            batches.push(batch.slice(0, batch.num_rows() - 1));
-        }
-        if batch.num_rows() > 0 {
-            break;
-        }
-    }
-    let last = batches.last().and_then(last_name).unwrap_or_default();
-    answer((schema, batches), format, limit, &Place::First { since, last }, true).await
+    let rows = rows.slice(0, limit);
+    let last = last_name(&rows).unwrap_or_default();
+    answer(rows, format, limit, &Place::First { since, last }, true).await
 }
 
-type Rows = (datafusion::arrow::datatypes::SchemaRef, Vec<RecordBatch>);
-
-async fn rows(reader: &Reader, sql: &str, bounds: Arc<Bounds>) -> Result<Rows, QueryError> {
+/// All at once: there are no more than a page.
+async fn rows(reader: &Reader, sql: &str, bounds: Arc<Bounds>) -> Result<RecordBatch, QueryError> {
     let statement = reader.session.admit(sql)?.pop().ok_or(QueryError::NoQuery)?;
-    let scene = reader.session.scene_within(&[&statement], Some(bounds)).await?;
-    let frame = scene.plan(statement, sql).await?;
-    let answer = scene.run(frame, sql).await?;
-    let batches = answer.rows.try_collect().await.map_err(|error| QueryError::from_engine(error, sql))?;
-    Ok((answer.schema, batches))
+    let answer = reader.session.answer_within(statement, sql, Some(bounds)).await?;
+    let batches: Vec<RecordBatch> =
+        answer.rows.try_collect().await.map_err(|error| QueryError::from_engine(error, sql))?;
+    Ok(concat_batches(&answer.schema, &batches)?)
 }
 
 /// A row that has moved to another day since is left to the commit that moved it.
@@ -155,16 +144,20 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-fn last_name(batch: &RecordBatch) -> Option<String> {
-    let names = cast(batch.column_by_name("call_id")?, &DataType::Utf8).ok()?;
-    let names = names.as_string::<i32>();
+fn last_name(rows: &RecordBatch) -> Option<String> {
+    let names = texts(rows, "call_id").ok()?;
     Some(names.value(names.len().checked_sub(1)?).to_owned())
 }
 
-async fn answer(rows: Rows, format: Format, limit: usize, next: &Place, more: bool) -> Result<Response, Refused> {
-    let (schema, batches) = rows;
-    let stream = futures::stream::iter(batches.into_iter().map(Ok));
-    let rows = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), stream));
+async fn answer(
+    rows: RecordBatch,
+    format: Format,
+    limit: usize,
+    next: &Place,
+    more: bool,
+) -> Result<Response, Refused> {
+    let schema = rows.schema();
+    let rows = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(rows)])));
     let mut page = Page::new(Answer { schema, rows }, format, limit as u64, String::new())?;
     page.tail = format!(",\"next\":{},\"more\":{more}", serde_json::json!(next.to_string()));
     let mut whole = Vec::new();
