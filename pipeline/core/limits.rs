@@ -106,7 +106,7 @@ pub const LEARNED_POOLS: usize = 64;
 /// Generations of what an account has learned that are kept: a call goes by what was known when it started.
 pub const GENERATIONS_KEPT: usize = 24;
 /// Calls of an account that are fitted, the latest (about 100 bytes each).
-pub const LESSONS_KEPT: usize = 2_500;
+pub const LESSONS_KEPT: usize = 5_000;
 /// Points in time, beside a call's own, at which is looked who could have called.
 pub const POINTS_PER_CALL: u64 = 6;
 /// Leases of a number that are looked at for that, back from such a point.

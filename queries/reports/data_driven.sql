@@ -8,7 +8,7 @@
 -- A data-driven model of attribution: a Markov chain of the first order over the channels of visits (Anderl and others,
 -- 2016). A journey is the visits in the 90 days up to a call, or those of a visitor that no call followed. removal is
 -- the share of calls that would be lost if every journey broke off where the channel comes up. weight is its part of
--- the sum of all channels, and calls are the calls with a visitor, shared out by it.
+-- the sum of all channels, and credited are the calls with a visitor, shared out by it.
 WITH visits AS (
     SELECT
         concat('c ', account, ' ', call_id) AS journey,
@@ -67,7 +67,7 @@ SELECT
     n.channel,
     round(n.lost, 4) AS removal,
     round(n.lost / nullif(sum(n.lost) OVER (), 0), 4) AS weight,
-    round(n.lost / nullif(sum(n.lost) OVER (), 0) * c.calls, 2) AS calls
+    round(n.lost / nullif(sum(n.lost) OVER (), 0) * c.calls, 2) AS credited
 FROM named AS n
 CROSS JOIN (SELECT count(DISTINCT journey) AS calls FROM visits WHERE ends_in = '(call)') AS c
 ORDER BY weight DESC, n.channel

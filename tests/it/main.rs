@@ -2,6 +2,7 @@
 //! more.
 
 mod collect;
+mod evaluate;
 mod exports;
 mod hooks;
 mod hooks_faults;

@@ -85,18 +85,13 @@ impl Account {
         let granted = leases.partition_point(|lease| self.leases[*lease].granted_at <= at);
         let recent = &leases[granted.saturating_sub(LEASES_PER_POINT)..granted];
         let window = (self.rules(at).settings().attribution_window_hours * MICROS_PER_HOUR as f64) as i64;
-        let age = |lease: u32| at.since(self.leases[lease].granted_at);
-        if recent.last().is_none_or(|lease| age(*lease) > window) {
+        if recent.last().is_none_or(|lease| at.since(self.leases[*lease].granted_at) > window) {
             return;
         }
-        let within = recent.iter().filter(|lease| age(**lease) <= SHOWN_WITHIN).count();
-        let shown_every = match recent.first() {
-            Some(&first) if within == LEASES_PER_POINT => seconds(age(first)) / (within - 1) as f64,
-            _ if within > 0 => seconds(SHOWN_WITHIN) / within as f64,
-            _ => f64::INFINITY,
-        };
+        let since = at.minus(SHOWN_WITHIN);
+        let within = granted - leases.partition_point(|lease| self.leases[*lease].granted_at <= since);
         seen.points += 1.0 / POINTS_PER_CALL as f64;
-        seen.shows += 1.0 / POINTS_PER_CALL as f64 / shown_every;
+        seen.shows += within as f64 / seconds(SHOWN_WITHIN) / POINTS_PER_CALL as f64;
         self.see_near(recent, at, &mut seen.near);
     }
 

@@ -145,17 +145,27 @@ fn prior(delay: f64, open: f64) -> f64 {
 }
 
 /// Mean delays of tails, in seconds.
-const TAIL_MEANS: [f64; TAILS] = [900.0, 2_700.0, 8_100.0, 24_300.0, 72_900.0, 218_700.0];
-pub const TAILS: usize = 6;
+const TAIL_MEANS: [f64; TAILS] = [100.0, 300.0, 900.0, 2_700.0, 8_100.0, 24_300.0, 72_900.0, 218_700.0];
+pub const TAILS: usize = 8;
 /// From this one on they are long.
-pub const LONG: usize = 4;
+pub const LONG: usize = 6;
 /// Calls a session of each, before anything is known.
-pub const TAILS_SUPPOSED: [f64; TAILS] = [5e-3, 4e-3, 4e-3, 3e-3, 2.5e-3, 1.5e-3];
+pub const TAILS_SUPPOSED: [f64; TAILS] = [3e-3, 4e-3, 5e-3, 4e-3, 4e-3, 3e-3, 2.5e-3, 1.5e-3];
+
+/// The mean density of a tail between two delays.
+fn density(tail: usize, from: f64, to: f64) -> f64 {
+    let mean = TAIL_MEANS[tail];
+    ((-from / mean).exp() - (-to / mean).exp()) / (to - from)
+}
 
 /// The mean density of a tail in a far bin.
 pub fn tail(tail: usize, at: usize) -> f64 {
-    let (from, to, mean) = (FAR_EDGES[at], FAR_EDGES[at + 1], TAIL_MEANS[tail]);
-    ((-from / mean).exp() - (-to / mean).exp()) / (to - from)
+    density(tail, FAR_EDGES[at], FAR_EDGES[at + 1])
+}
+
+/// And in a near one, of whatever state.
+pub fn tail_near(tail: usize, at: usize) -> f64 {
+    density(tail, NEAR_EDGES[at % NEAR], NEAR_EDGES[at % NEAR + 1])
 }
 
 fn middle(edges: &[f64], at: usize) -> f64 {

@@ -149,5 +149,5 @@ pub fn fit<'a>(
 }
 
 /// Turns of the fit: it goes on from the last one's rates, and is near its end after few. At first, when they are cheap, more.
-const TURNS: (f64, f64) = (5.0, 40.0);
+const TURNS: (f64, f64) = (10.0, 40.0);
 const TURNS_OF_LESSONS: f64 = 12_000.0;

@@ -39,10 +39,12 @@ pub struct Count {
 }
 
 /// Calls that each supposed rate is worth, of an account, and of a pool whose account's rates are known.
-const WORTH: f64 = 0.5;
-const WORTH_OF_ACCOUNT: f64 = 4.0;
+const WORTH: f64 = 1.0;
+const WORTH_OF_ACCOUNT: f64 = 20.0;
+/// Calls that the smooth curve of delays is worth in a near bin whose lease has ended.
+const WORTH_OF_CURVE: f64 = 20.0;
 /// Calls that a factor of 1 is worth.
-const WORTH_OF_FACTOR: f64 = 30.0;
+const WORTH_OF_FACTOR: f64 = 50.0;
 /// Rates stay within this factor of what was supposed, so that nothing that is learned can run away.
 const FARTHEST: f64 = 1e3;
 
@@ -164,29 +166,45 @@ fn again(counts: Again) -> (f64, f64) {
 }
 
 /// Turns of the fit below; it hardly moves after fewer.
-const TURNS: usize = 40;
-/// The longest tails cannot be told from strays by when calls come, so they stay near what the others make one suppose: they
-/// are worth this share of all calls.
-const WORTH_OF_LONG: f64 = 0.05;
+const TURNS: usize = 30;
+/// The longest tails cannot be told from strays by when calls come, but by how long calls are talked alone, so they stay near what
+/// the others make one suppose: that is worth this share of all calls. It pulls at each turn of the fit, so little is much.
+const WORTH_OF_LONG: f64 = 0.003;
 /// Strays too are hard to tell from long tails: so many of all calls are supposed, which is worth so many.
-const STRAYS: f64 = 0.05;
-const WORTH_OF_STRAYS: f64 = 0.01;
+const STRAYS: f64 = 0.1;
+const WORTH_OF_STRAYS: f64 = 0.003;
 
-/// Fits tails to far calls (a mixture with gamma priors, by expectation and maximisation).
+/// A bin that tails are fitted to: calls, chances, and the density of each tail in it.
+struct Bin {
+    calls: f64,
+    chances: f64,
+    of: [f64; bins::TAILS],
+}
+
+/// Fits tails to the calls of sessions whose lease has ended, near and far (a mixture with gamma priors, by expectation and
+/// maximisation).
 fn tails(tally: &Tally, supposed: &[f64], scale: f64, of_account: bool) -> Vec<f64> {
     let supposed: Vec<f64> = supposed.iter().map(|calls| calls * scale).collect();
     let worth = if of_account { WORTH } else { WORTH_OF_ACCOUNT };
+    let bin = |count: &Count, density: &dyn Fn(usize) -> f64| Bin {
+        calls: f64::from(count.calls),
+        chances: f64::from(count.chances),
+        of: std::array::from_fn(density),
+    };
+    let far = tally.far.iter().enumerate().map(|(at, count)| bin(count, &|tail| bins::tail(tail, at)));
+    let near =
+        tally.near.iter().enumerate().skip(NEAR).map(|(at, count)| bin(count, &|tail| bins::tail_near(tail, at)));
+    let bins: Vec<Bin> = far.chain(near).filter(|bin| bin.calls > 0.0 || bin.chances > 0.0).collect();
+    let chances: Vec<f64> =
+        (0..bins::TAILS).map(|tail| bins.iter().map(|bin| bin.chances * bin.of[tail]).sum()).collect();
     let mut tails = supposed.clone();
-    let chances: Vec<f64> = (0..bins::TAILS)
-        .map(|tail| tally.far.iter().enumerate().map(|(at, it)| f64::from(it.chances) * bins::tail(tail, at)).sum())
-        .collect();
     for _ in 0..TURNS {
         let mut calls = [0.0; bins::TAILS];
-        for (at, it) in tally.far.iter().enumerate().filter(|(_, it)| it.calls > 0.0) {
-            let of = |tail: usize| tails[tail] * bins::tail(tail, at);
-            let all: f64 = (0..bins::TAILS).map(of).sum();
+        for bin in bins.iter().filter(|bin| bin.calls > 0.0) {
+            let all: f64 = tails.iter().zip(&bin.of).map(|(tail, density)| tail * density).sum();
             if all > 0.0 {
-                (0..bins::TAILS).for_each(|tail| calls[tail] += f64::from(it.calls) * of(tail) / all);
+                let parts = tails.iter().zip(&bin.of).map(|(tail, density)| bin.calls * tail * density / all);
+                calls.iter_mut().zip(parts).for_each(|(calls, part)| *calls += part);
             }
         }
         let middle = |of: &[f64]| of[bins::LONG - 2] + of[bins::LONG - 1];
@@ -201,6 +219,14 @@ fn tails(tally: &Tally, supposed: &[f64], scale: f64, of_account: bool) -> Vec<f
         }
     }
     tails
+}
+
+/// The rates of near bins whose lease has ended, drawn towards the curve that the tails make.
+fn smooth(near: &mut [f32], counts: &[Count], tails: &[f64]) {
+    for (at, (near, count)) in near.iter_mut().zip(counts).enumerate().skip(NEAR) {
+        let curve: f64 = tails.iter().enumerate().map(|(tail, calls)| calls * bins::tail_near(tail, at)).sum();
+        *near = rate(f64::from(count.calls), f64::from(count.chances), curve, WORTH_OF_CURVE) as f32;
+    }
 }
 
 impl Rates {
@@ -231,7 +257,10 @@ impl Rates {
         };
         let tails = tails(tally, &supposed.tails, scale, of_account);
         let far = far(&tails);
-        let near = rates(&near_counts, &supposed.near);
+        let mut near = rates(&near_counts, &supposed.near);
+        if of_account {
+            smooth(&mut near, &near_counts, &tails);
+        }
         let mut page_counts = tally.pages.clone();
         for (at, count) in page_counts.iter_mut().enumerate() {
             count.chances = tally.open.chunks(PAGES).zip(&near).map(|(open, rate)| open[at] * rate).sum();
