@@ -9,7 +9,8 @@ use crate::program::Place;
 
 /// Rows of a table in Markdown, by their first two cells.
 fn cells(told: &str) -> BTreeMap<(String, String), Vec<String>> {
-    let row = |line: &str| -> Vec<String> { line.trim_matches('|').split('|').map(|it| it.trim().to_owned()).collect() };
+    let row =
+        |line: &str| -> Vec<String> { line.trim_matches('|').split('|').map(|it| it.trim().to_owned()).collect() };
     let rows = told.lines().take_while(|line| !line.is_empty()).skip(2).map(row);
     rows.map(|cells| ((cells[0].clone(), cells[1].clone()), cells)).collect()
 }
@@ -29,7 +30,8 @@ fn the_join_is_held_against_the_truth_and_explains_itself() {
 
     let rows = cells(&told);
     let accuracy = |way: &str| -> f64 {
-        let row = rows.get(&("utilisation 100 %".to_owned(), way.to_owned())).unwrap_or_else(|| panic!("{way} in {told}"));
+        let row =
+            rows.get(&("utilisation 100 %".to_owned(), way.to_owned())).unwrap_or_else(|| panic!("{way} in {told}"));
         assert!(row[2].parse::<u64>().is_ok_and(|calls| calls > 500), "{told}");
         row[3].parse().expect("a share")
     };
@@ -48,7 +50,8 @@ fn the_join_is_held_against_the_truth_and_explains_itself() {
     let off = place.sql(
         "SELECT c.call_id, c.session_id, k.session_id AS likeliest, c.attribution_confidence, k.probability
          FROM calls AS c JOIN call_candidates AS k ON k.account = c.account AND k.call_id = c.call_id AND k.chosen
-         WHERE k.rank > 0 AND (c.session_id IS DISTINCT FROM k.session_id OR c.attribution_confidence <> k.probability)",
+         WHERE k.rank > 0 AND (coalesce(c.session_id, '') <> coalesce(k.session_id, '')
+             OR c.attribution_confidence <> k.probability)",
     );
     assert_eq!(off, Vec::<Value>::new(), "a call names the candidate that was chosen, with its probability");
     // The least certain call: what was known of each who could have made it.

@@ -340,7 +340,7 @@ impl Account {
         }
         entry.joined = joined;
         for call in self.calls_of_phone(phone) {
-            if call != ix && !self.calls[call].candidates.is_empty() {
+            if call != ix && self.calls[call].line.is_some() {
                 self.touch_call(call);
             }
         }

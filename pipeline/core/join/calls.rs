@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
+use super::links::Person;
 use super::name::Name;
 use super::session::Written;
 use super::timers::Due;
@@ -77,6 +78,8 @@ pub(super) struct CallState {
     pub candidates: Vec<u32>,
     /// Those of them that are likely its own, in thousandths.
     pub likely: Vec<(u32, u16)>,
+    /// Whose it is by itself, as its caller's calls before it heard.
+    pub tells: Option<(Person, u16)>,
     /// What was last written of its candidates, by hash; 0: nothing.
     pub candidates_written: u64,
     pub decided: bool,
@@ -131,6 +134,7 @@ impl CallState {
             filed_caller: None,
             candidates: Vec::new(),
             likely: Vec::new(),
+            tells: None,
             candidates_written: 0,
             decided: false,
             moments: Moments::default(),

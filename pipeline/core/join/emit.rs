@@ -181,6 +181,7 @@ impl Account {
         self.set_candidates(ix, decision.candidates.iter().filter_map(|it| it.session).collect());
         self.set_likely(ix, decision.likely());
         self.note_joined(ix, self.joined(&decision));
+        self.note_tells(ix);
         if mode == Mode::Live
             && let Some(session) = session
             && self.sessions[session].written.revision == 0

@@ -40,8 +40,9 @@ const LEAST: u16 = 10;
 const JOINED_MOST: usize = 16;
 /// What a call after must tell of itself, in thousandths.
 const TELLS: u16 = 500;
-/// Callers that are supposed before any are known.
-const CALLERS_SUPPOSED: f64 = 50.0;
+/// People who may call at all, as far as a telephone of which little is known goes. Not counted: how many are known when a call
+/// is decided depends on when that is, and the same call must have the same answer live and in a bounded job.
+const CALLERS_SUPPOSED: f64 = 10_000.0;
 /// The share of calls of a telephone with many owners that are new ones'.
 const NEW_OWNERS: f64 = 0.7;
 
@@ -103,14 +104,38 @@ impl Account {
         }
         let later = caller.recent()[place + 1..].iter().filter_map(|entry| Some((entry.start, entry.call?)));
         for (start, call) in later.take(LATER_CALLS_HEARD) {
-            if let Some((visitor, probability)) = self.decide_alone(call)
-                && let likely = thousandths(probability)
-                && likely >= TELLS
-            {
-                add(&mut links, Link::of(self.person(visitor), likely, start));
+            // As of when it was decided last: it is told here when that changes.
+            if let Some((person, likely)) = self.calls[call].tells {
+                add(&mut links, Link::of(person, likely, start));
             }
         }
         links
+    }
+
+    /// Whose a call is by itself, in thousandths, if that is likely enough for calls before it to hear of.
+    fn tells(&self, ix: u32) -> Option<(Person, u16)> {
+        let (visitor, probability) = self.decide_alone(ix)?;
+        let likely = thousandths(probability);
+        (likely >= TELLS).then(|| (self.person(visitor), likely))
+    }
+
+    /// Notes whose a call is by itself: if that is news, its caller's calls before it are decided anew.
+    pub fn note_tells(&mut self, ix: u32) {
+        let Some((phone, start)) = self.calls[ix].filed_caller else { return };
+        let calls = self.calls_of_phone(phone);
+        if calls.len() < 2 {
+            return;
+        }
+        let tells = self.tells(ix);
+        if self.calls[ix].tells == tells {
+            return;
+        }
+        self.calls[ix].tells = tells;
+        for call in calls {
+            if call != ix && self.calls[call].start() <= start && self.calls[call].line.is_some() {
+                self.touch_call(call);
+            }
+        }
     }
 
     /// How likely the caller's telephone is this visitor's.
@@ -135,7 +160,7 @@ impl Account {
         let owners = links.iter().filter(|link| link.weight >= 0.3).count();
         let owners =
             if owners >= VISITORS_PER_CALLER { f64::from(calls.max(1)) * NEW_OWNERS } else { owners.max(1) as f64 };
-        let anybody = (owners / (self.callers.len() as f64 + CALLERS_SUPPOSED)).min(1.0);
+        let anybody = (owners / CALLERS_SUPPOSED).min(1.0);
         let last = caller.call_before(place);
         let here = self.calls[ix].line.map(|(number, _)| line_hash(number));
         let is_here = last.is_some_and(|(_, line)| Some(line) == here);

@@ -266,6 +266,17 @@ proptest! {
         check(seed, SIZE, how, mode)?;
     }
 
+    /// A confidence is the same whether calls are decided as they come or at the end of a file.
+    #[test]
+    fn confidences_do_not_depend_on_the_mode(seed in any::<u64>(), how in disorder()) {
+        let lines: Vec<String> = shuffled(history(seed, SIZE), seed, how).iter().map(Value::to_string).collect();
+        let confidences = |mode: Mode| -> BTreeMap<Key, (Option<f64>, Option<f64>)> {
+            let calls = join(&lines, mode).calls.into_iter();
+            calls.map(|(key, call)| (key, (call.attribution_confidence, call.source_confidence))).collect()
+        };
+        prop_assert_eq!(confidences(Mode::Bounded), confidences(Mode::Live), "seed {} {:?}", seed, how);
+    }
+
     /// Any split of the log, with snapshot and restore between, gives the same effects.
     #[test]
     fn a_snapshot_changes_nothing(seed in any::<u64>(), how in disorder(), live in any::<bool>(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4)) {

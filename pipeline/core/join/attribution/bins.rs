@@ -148,7 +148,7 @@ fn prior(delay: f64, open: f64) -> f64 {
 const TAIL_MEANS: [f64; TAILS] = [100.0, 300.0, 900.0, 2_700.0, 8_100.0, 24_300.0, 72_900.0, 218_700.0];
 pub const TAILS: usize = 8;
 /// From this one on they are long.
-pub const LONG: usize = 6;
+pub const LONG: usize = 3;
 /// Calls a session of each, before anything is known.
 pub const TAILS_SUPPOSED: [f64; TAILS] = [3e-3, 4e-3, 5e-3, 4e-3, 4e-3, 3e-3, 2.5e-3, 1.5e-3];
 

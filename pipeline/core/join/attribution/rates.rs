@@ -167,12 +167,12 @@ fn again(counts: Again) -> (f64, f64) {
 
 /// Turns of the fit below; it hardly moves after fewer.
 const TURNS: usize = 30;
-/// The longest tails cannot be told from strays by when calls come, but by how long calls are talked alone, so they stay near what
-/// the others make one suppose: that is worth this share of all calls. It pulls at each turn of the fit, so little is much.
-const WORTH_OF_LONG: f64 = 0.003;
+/// Which of the longer tails a call is of can hardly be told by when it comes: what is supposed of them is worth this share of
+/// all calls, but for how many they are together. It pulls at each turn of the fit, so little is much.
+const WORTH_OF_SHAPE: f64 = 0.01;
 /// Strays too are hard to tell from long tails: so many of all calls are supposed, which is worth so many.
-const STRAYS: f64 = 0.1;
-const WORTH_OF_STRAYS: f64 = 0.003;
+const STRAYS: f64 = 0.05;
+const WORTH_OF_STRAYS: f64 = 0.001;
 
 /// A bin that tails are fitted to: calls, chances, and the density of each tail in it.
 struct Bin {
@@ -207,13 +207,13 @@ fn tails(tally: &Tally, supposed: &[f64], scale: f64, of_account: bool) -> Vec<f
                 calls.iter_mut().zip(parts).for_each(|(calls, part)| *calls += part);
             }
         }
-        let middle = |of: &[f64]| of[bins::LONG - 2] + of[bins::LONG - 1];
-        let grown = middle(&tails) / middle(&supposed);
+        let long = |of: &[f64]| of[bins::LONG..].iter().sum::<f64>();
+        let grown = long(&tails) / long(&supposed);
         for tail in 0..bins::TAILS {
             let (supposed, worth) = if tail < bins::LONG {
                 (supposed[tail], worth)
             } else {
-                (supposed[tail] * grown, worth + WORTH_OF_LONG * tally.calls)
+                (supposed[tail] * grown, worth + WORTH_OF_SHAPE * tally.calls)
             };
             tails[tail] = rate(calls[tail], chances[tail], supposed, worth);
         }
