@@ -21,3 +21,4 @@ mod up;
 mod up_faults;
 mod up_kill;
 mod web;
+mod workers;
