@@ -14,6 +14,7 @@ use datafusion::datasource::sink::DataSinkExec;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{ExplainFormat, LogicalPlan};
 use datafusion::physical_plan::empty::EmptyExec;
@@ -33,6 +34,11 @@ use super::again::Again;
 use super::crew::{Crew, These};
 use super::pinned::{Pinned, Plainly};
 use crate::query::access::{Barrier, BarrierExec};
+
+/// So many connections to each worker a statement has about, one for each edge between its stages.
+const CONNECTIONS: usize = 8;
+const AHEAD_BYTES_MIN: usize = 256 << 10;
+const AHEAD_BYTES_MAX: usize = 16 << 20;
 
 /// A plan of which workers do a part, and what it runs with.
 pub(super) struct Shared {
@@ -123,13 +129,14 @@ async fn divide(
     plan: &LogicalPlan,
     state: &SessionState,
 ) -> Result<Divided, DataFusionError> {
-    let share = crew.share;
+    let (share, machines) = (crew.share, up.len());
     let config = state
         .config()
         .clone()
         .with_extension(Arc::new(Plainly))
-        .with_distributed_max_tasks_per_stage(up.len())?
         .with_distributed_worker_resolver(These(up))
+        .with_distributed_max_tasks_per_stage(machines)?
+        .with_distributed_worker_connection_buffer_budget_bytes(ahead(state, machines))?
         .with_distributed_channel_resolver(crew.peers.clone())
         .with_distributed_user_codec(crew.codec.clone())
         .with_distributed_desired_task_count_handler(move |event: DesiredTaskCountEvent<'_>| tasks(&event, share))
@@ -142,6 +149,15 @@ async fn divide(
         .build();
     let divided = state.query_planner().create_physical_plan(plan, &state).await?;
     Ok(divided.is::<DistributedExec>().then(|| (divided, state.task_ctx())))
+}
+
+/// Bytes of one connection that are fetched before they are wanted: the engine counts them to the login's memory, and is not
+/// stopped by it.
+fn ahead(state: &SessionState, machines: usize) -> usize {
+    match state.runtime_env().memory_pool.memory_limit() {
+        MemoryLimit::Finite(bytes) => (bytes / (CONNECTIONS * machines)).clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX),
+        _ => AHEAD_BYTES_MAX,
+    }
 }
 
 /// Plans for one machine, and looks whether others could do it.
