@@ -7,12 +7,15 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::program::{ACCOUNTS, Place, Program, key_of, until};
+use crate::program::{ACCOUNTS, Place, Program, key_of, until, until_now};
 
 /// What only one machine says.
 const SHARED: &str = "Workers: machines=";
 /// What the coordinator says where workers failed a statement.
 const AGAIN: &str = "workers did not answer a statement";
+/// More rows than fit into what is on its way, made by all workers.
+const PAIRS: &str = "page_views a JOIN page_views b ON left(a.event_id, 1) = left(b.event_id, 1) \
+                     JOIN page_views c ON left(b.event_id, 2) = left(c.event_id, 2)";
 const MONA: &str = "mona@acme";
 const ANNA: &str = "anna@acme";
 const GERD: &str = "gerd@globex";
@@ -26,14 +29,17 @@ fn place() -> Place {
     let place = Place::new();
     let folder = place.folder.path();
     let accounts = ACCOUNTS.join(",");
+    // Several days are several files, so that each worker has something to read.
     place.run(&[
         "simulate",
         "--seed",
         "5",
         "--days",
-        "3",
-        "--events",
-        "6000",
+        "5",
+        "--visits-per-day",
+        "60",
+        "--calls",
+        "0.2",
         "--account",
         &accounts,
         "-o",
@@ -258,51 +264,64 @@ fn three_processes_answer_like_one() {
 #[test]
 fn a_worker_that_dies_changes_no_answer() {
     let place = place();
-    let (mut first, first_url) = worker(&place, "127.0.0.1:0");
-    let (mut second, second_url) = worker(&place, "127.0.0.1:0");
-    let query = Query::over(&place, &[&first_url, &second_url]);
+    let mut workers: Vec<(Program, String)> = (0..3).map(|_| worker(&place, "127.0.0.1:0")).collect();
+    let urls: Vec<String> = workers.iter().map(|(_, url)| url.clone()).collect();
+    let query = Query::over(&place, &urls.iter().map(String::as_str).collect::<Vec<_>>());
     let sql = "SELECT source, count(*) AS n, sum(pages) AS pages FROM sessions GROUP BY source";
     let expected = query.rows(MONA, sql);
     assert!(expected.len() > 1 && query.failed_over() == 0);
 
-    // In the middle of a statement, before its first row.
-    let slow = "SELECT count(*) AS n FROM page_views a, page_views b WHERE a.event_id || b.event_id LIKE '%77%77%'";
-    let before = tasks(&first);
+    // In the middle of a statement, before its first row: the others answer.
+    let slow = format!("SELECT count(*) AS n FROM {PAIRS} WHERE a.event_id || b.event_id || c.event_id LIKE '%77%77%'");
+    let before = tasks(&workers[0].0);
     let right = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| query.rows(MONA, slow));
-        until("the worker works", || (tasks(&first) > before).then_some(()));
-        first.kill();
+        let asked = scope.spawn(|| query.rows(MONA, &slow));
+        until_now("the worker works", || (tasks(&workers[0].0) > before).then_some(()));
+        workers[0].0.kill();
         asked.join().expect("an answer")
     });
-    query.says_of("worker is left out", &first_url);
-    assert_eq!(right, query.rows(MONA, slow), "the answer differs when a worker dies meanwhile");
+    query.says_of("worker is left out", &urls[0]);
+    assert_eq!(query.failed_over(), 1, "{}", query.program.said().join("\n"));
+    assert!(query.is_shared(MONA, sql));
+    assert_eq!(right, query.rows(MONA, &slow), "the answer differs when a worker dies meanwhile");
 
-    // Between two statements: nobody has found out yet.
-    second.kill();
+    // Between two statements: nobody may have found out yet. One that is left is no help.
+    workers[1].0.kill();
     check_same(sql, expected.clone(), query.rows(MONA, sql));
-    query.says_of("worker is left out", &second_url);
-    assert!(query.failed_over() >= 2, "{}", query.program.said().join("\n"));
+    query.says_of("worker is left out", &urls[1]);
     assert!(!query.is_shared(MONA, sql));
     check_same(sql, expected.clone(), query.rows(MONA, sql));
 
     // One that comes back works again.
-    let address = first_url.trim_start_matches("http://");
-    let (mut first, _) = worker(&place, address);
-    until("the worker is there again", || (query.said_of("worker is there", &first_url) == 2).then_some(()));
+    workers[0] = worker(&place, urls[0].trim_start_matches("http://"));
+    until("the worker is there again", || (query.said_of("worker is there", &urls[0]) == 2).then_some(()));
     check_same(sql, expected.clone(), query.rows(MONA, sql));
-    assert!(tasks(&first) > 0);
+    assert!(tasks(&workers[0].0) > 0 && query.is_shared(MONA, sql));
 
-    // After the first rows there is no second try but the asker's.
-    let long = "SELECT a.event_id AS a, b.event_id AS b FROM page_views a, page_views b";
-    let mut answer = query.send(MONA, long);
+    after_the_first_row(&query, &mut workers);
+    check_same(sql, expected, query.rows(MONA, sql));
+    assert!(query.program.said().iter().all(|line| !line.contains("the secret of all machines")));
+}
+
+/// There is no second try but the asker's.
+fn after_the_first_row(query: &Query, workers: &mut [(Program, String)]) {
+    let long = format!("SELECT a.event_id AS a, b.event_id AS b, c.event_id AS c FROM {PAIRS}");
+    let mut answer = query.send(MONA, &long);
     let mut body = answer.body_mut().as_reader();
     let mut some = vec![0; 1 << 20];
     body.read_exact(&mut some).expect("its first rows");
-    first.kill();
-    let mut rest = Vec::new();
-    assert!(body.read_to_end(&mut rest).is_err(), "the answer ended as if it was whole, after {} bytes", rest.len());
-    check_same(sql, expected, query.rows(MONA, sql));
-    assert!(query.program.said().iter().all(|line| !line.contains("the secret of all machines")));
+    workers.iter_mut().for_each(|(worker, _)| worker.kill());
+    let mut rest = 0;
+    let end = loop {
+        match body.read(&mut some) {
+            Ok(0) => break "as if it was whole",
+            Ok(read) => rest += read,
+            Err(_) => break "in an error",
+        }
+    };
+    let said = query.program.said().join("\n");
+    assert_eq!(end, "in an error", "after {rest} bytes more\n{said}");
+    assert!(said.contains("workers went away in the middle of an answer"), "{said}");
 }
 
 #[test]
@@ -317,23 +336,31 @@ fn a_worker_takes_nothing_from_strangers() {
     assert!(!output.status.success() && said.contains("query.workers_secret_file"), "{said}");
 
     // Another secret: it is told, and the coordinator answers alone.
-    let (worker, url) = worker(&place, "127.0.0.1:0");
+    let workers = [worker(&place, "127.0.0.1:0"), worker(&place, "127.0.0.1:0")];
+    let done = || workers.iter().map(|(worker, _)| tasks(worker)).sum::<u64>();
+    let urls = [&*workers[0].1, &*workers[1].1];
+    let both = urls.join(",");
     let sql = "SELECT DISTINCT caller FROM history.calls";
     let expected = Query::start(&place, &[]).rows(ANNA, sql);
     std::fs::write(place.folder.path().join("other.secret"), "another secret than theirs").expect("a file");
     let query =
-        Query::start(&place, &["--workers", &url, "--config", &place.config_with("workers.secret", "other.secret")]);
+        Query::start(&place, &["--workers", &both, "--config", &place.config_with("workers.secret", "other.secret")]);
     query.program.says("the secret is not this worker's");
     check_same(sql, expected.clone(), query.rows(ANNA, sql));
-    assert_eq!(tasks(&worker), 0);
+    assert!(done() == 0 && !query.is_shared(ANNA, sql));
 
     // Another key of pseudonyms: names would not be the same everywhere.
     std::fs::write(place.folder.path().join("other.key"), "another key of pseudonyms").expect("a file");
     let other = place.config_with("mask.key", "other.key");
     let expected = Query::start(&place, &["--config", &other]).rows(ANNA, sql);
-    let query = Query::start(&place, &["--workers", &url, "--config", &other]);
-    query.says_of("worker is there", &url);
+    let query = Query::start(&place, &["--workers", &both, "--config", &other]);
+    urls.iter().for_each(|url| query.says_of("worker is there", url));
     assert!(query.is_shared(ANNA, sql));
     check_same(sql, expected, query.rows(ANNA, sql));
-    assert_eq!((query.failed_over(), tasks(&worker)), (1, 0));
+    assert_eq!((query.failed_over(), done()), (1, 0));
+    query.program.says("query.mask_key_file");
+    // Nothing is hidden from a manager, so nothing depends on the key.
+    query.rows(MONA, sql);
+    assert_eq!(query.failed_over(), 1);
+    assert!(done() > 0);
 }

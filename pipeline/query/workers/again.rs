@@ -16,6 +16,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, execute_stream,
 };
 use futures::{StreamExt, TryStreamExt};
+use tonic::Status;
 
 use super::crew::Crew;
 use super::planner::{Shared, alone, shared};
@@ -124,10 +125,10 @@ impl Statement {
     }
 
     async fn failed(&self, error: &DataFusionError) {
-        // The words may hold what is in the rows.
         tracing::debug!(%error, "attempt with workers failed");
         self.crew.look().await;
-        tracing::warn!(workers = self.crew.up().len(), "workers did not answer a statement; it is tried again");
+        let (workers, reason) = (self.crew.up().len(), reason(error));
+        tracing::warn!(workers, %reason, "workers did not answer a statement; it is tried again");
     }
 
     /// After the first row there is no other attempt.
@@ -151,6 +152,18 @@ impl Statement {
         self.crew.look().await;
         tracing::warn!(workers = self.crew.up().len(), "workers went away in the middle of an answer");
         DataFusionError::External(Box::new(QueryError::WorkerLost))
+    }
+}
+
+/// What may stand in the log: other words may hold what is in the rows.
+fn reason(error: &DataFusionError) -> &str {
+    match error.find_root() {
+        DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => text,
+        DataFusionError::External(inner) => match inner.downcast_ref::<Status>() {
+            Some(status) => status.message(),
+            None => "logged as debug",
+        },
+        _ => "logged as debug",
     }
 }
 

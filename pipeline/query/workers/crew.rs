@@ -13,6 +13,7 @@ use url::Url;
 
 use super::badge::{Badge, Peers};
 use super::codec::Codec;
+use super::planner::MACHINES_MIN;
 use crate::config::Config;
 use crate::query::access::MaskKey;
 use crate::query::logins::lock;
@@ -54,6 +55,9 @@ impl Crew {
         let query = &config.query;
         if query.workers.is_empty() {
             return None;
+        }
+        if query.workers.len() < MACHINES_MIN {
+            tracing::warn!("one worker alone is never asked: name two or more in query.workers");
         }
         let badge = Badge::new(query.workers_secret.as_ref());
         Some(Arc::new(Crew::new(&query.workers, badge, mask, query.worker_share, metrics)))
@@ -113,11 +117,13 @@ impl Crew {
             Err(_) => State::Away(format!("no answer within {} seconds", ASK_TIME.as_secs())),
         };
         let before = std::mem::replace(&mut *lock(&member.state), state.clone());
-        if before == state {
-            return;
-        }
-        match &state {
-            State::Away(reason) => tracing::warn!(worker = %member.url, %reason, "worker is left out"),
+        match (&before, &state) {
+            (before, state) if before == state => {}
+            // Still away, if for another reason than at first.
+            (State::Away(_), State::Away(reason)) => {
+                tracing::debug!(worker = %member.url, %reason, "worker is left out")
+            }
+            (_, State::Away(reason)) => tracing::warn!(worker = %member.url, %reason, "worker is left out"),
             _ => tracing::info!(worker = %member.url, "worker is there"),
         }
     }

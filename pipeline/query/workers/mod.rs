@@ -3,7 +3,7 @@
 //! The engine of that is datafusion-distributed; here is what it does not know. [`pinned`] gives the files of a table's
 //! snapshot as plain Parquet, since the plan of a Delta scan cannot be sent; [`codec`] sends the barrier of a login;
 //! [`planner`] says what is worth sending, and [`again`] answers all the same when a machine goes away; [`crew`] knows which
-//! workers answer, [`badge`] who may talk to them; [`serve`] is the worker.
+//! workers answer, [`badge`] who may talk to them; [`serve`] is the worker, and [`whole`] sees to it that no row is lost there.
 
 mod again;
 mod badge;
@@ -13,6 +13,7 @@ mod lake;
 mod pinned;
 mod planner;
 mod serve;
+mod whole;
 
 pub(super) use crew::Crew;
 pub(super) use lake::{LAKE, of_lake};

@@ -37,6 +37,8 @@ use crate::query::access::{Barrier, BarrierExec};
 
 /// So many connections to each worker a statement has about, one for each edge between its stages.
 const CONNECTIONS: usize = 8;
+/// One machine does not divide anything: it would do what the coordinator, which waits for it, can do as well.
+pub(super) const MACHINES_MIN: usize = 2;
 const AHEAD_BYTES_MIN: usize = 256 << 10;
 const AHEAD_BYTES_MAX: usize = 16 << 20;
 
@@ -76,17 +78,17 @@ pub(super) async fn alone(plan: &LogicalPlan, state: &SessionState) -> Result<Ar
     DefaultPhysicalPlanner::default().create_physical_plan(plan, state).await
 }
 
-/// Nothing where it is not worth it, cannot be done, or no worker answers.
+/// Nothing where it is not worth it, cannot be done, or too few workers answer.
 pub(super) async fn shared(crew: &Arc<Crew>, plan: &LogicalPlan, state: &SessionState) -> Option<Shared> {
     // What EXPLAIN ANALYZE measures is this machine.
     if matches!(plan, LogicalPlan::Analyze(_)) || bytes_read(plan) <= crew.share {
         return None;
     }
     let up = crew.up();
-    if up.is_empty() {
+    let machines = up.len();
+    if machines < MACHINES_MIN {
         return None;
     }
-    let machines = up.len();
     match divide(crew, up, plan, state).await {
         Ok(Some((plan, context))) => Some(Shared { plan, context, machines }),
         Ok(None) => None,
@@ -141,7 +143,9 @@ async fn divide(
         .with_distributed_user_codec(crew.codec.clone())
         .with_distributed_desired_task_count_handler(move |event: DesiredTaskCountEvent<'_>| tasks(&event, share))
         .with_distributed_scale_up_leaf_node_handler(|event: ScaleUpLeafNodeEvent<'_>| spread(&event))
-        .with_distributed_metrics_collection(false)?;
+        .with_distributed_metrics_collection(false)?
+        // A broadcast holds all of one side of a join in memory, whatever the bounds are.
+        .with_distributed_broadcast_joins(false)?;
     let state = SessionStateBuilder::new_from_existing(state.clone())
         .with_config(config)
         .with_query_planner(Arc::new(Alone))

@@ -20,6 +20,7 @@ use super::badge::{ALIVE_EVERY, ALIVE_TIME, Badge, Peers};
 use super::codec::Codec;
 use super::lake::{OnlyLake, of_lake};
 use super::planner::look_over;
+use super::whole::whole;
 use crate::config::{Config, FirstRunError, mask_key};
 use crate::lake::location;
 use crate::query::QueryError;
@@ -120,7 +121,7 @@ fn session(context: WorkerQueryContext, peers: &Peers, codec: &Codec, metrics: &
     let admit = move |event: WorkerPlanRewriteEvent<'_>| {
         look_over(&event.plan)?;
         taken.inc();
-        Ok(WorkerPlanRewriteEventResponse::new(event.plan))
+        Ok(WorkerPlanRewriteEventResponse::new(whole(event.plan)?))
     };
     let mut builder = context
         .builder
