@@ -212,6 +212,10 @@ fn statements(place: &Place) -> BTreeMap<String, String> {
             "a function of ours",
             "SELECT removal_effects(array_agg(named_struct('a', '(start)', 'b', source, 'c', 1.0))) AS r FROM sessions WHERE source = 'google'",
         ),
+        (
+            "two days",
+            "SELECT date, count(*) AS n FROM page_views WHERE date BETWEEN DATE '2026-11-03' AND DATE '2026-11-04' GROUP BY date",
+        ),
         ("nobody", "SELECT count(*) AS n FROM calls WHERE account = 'nobody'"),
         (
             "a join and a window",
