@@ -29,9 +29,9 @@ const TOKEN: &str = "callweave-token";
 
 /// A machine that does not take a connection within this time is away.
 const CONNECT_TIME: Duration = Duration::from_secs(2);
-/// A machine that vanished without a word is found out by these.
-pub(super) const ALIVE_EVERY: Duration = Duration::from_secs(5);
-pub(super) const ALIVE_TIME: Duration = Duration::from_secs(5);
+/// A machine that vanished without a word is found out by these. One that computes on all its cores answers late.
+pub(super) const ALIVE_EVERY: Duration = Duration::from_secs(10);
+pub(super) const ALIVE_TIME: Duration = Duration::from_secs(20);
 /// Connections to others that one process keeps. A worker learns their addresses from plans.
 const PEERS_MAX: usize = 256;
 

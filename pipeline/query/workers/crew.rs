@@ -20,7 +20,7 @@ use crate::query::logins::lock;
 use crate::telemetry::metrics::Metrics;
 
 /// A worker that does not say who it is within this time is left out.
-const ASK_TIME: Duration = Duration::from_secs(10);
+const ASK_TIME: Duration = Duration::from_secs(20);
 /// How often all are asked: so soon does one that was away work again.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 

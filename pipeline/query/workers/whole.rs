@@ -13,7 +13,9 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+};
 use futures::StreamExt;
 
 #[derive(Debug)]
@@ -27,7 +29,8 @@ pub(super) fn whole(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPla
     match plan.downcast_ref::<RepartitionExec>() {
         Some(repartition) => {
             let input = Arc::new(WholeExec { input: Arc::clone(repartition.input()) });
-            Arc::clone(&plan).with_new_children(vec![input])
+            Arc::clone(&plan)
+                .replace_children(vec![input], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
         }
         None => Ok(Arc::new(WholeExec { input: plan })),
     }
