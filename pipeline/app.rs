@@ -4,6 +4,7 @@ pub mod demo;
 mod export;
 pub mod pool;
 mod webhook;
+pub mod worker;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -336,7 +337,8 @@ impl Up {
         let mut beside = Router::new();
         let mut postgres = None;
         if roles.query {
-            let server = query::Server::open(config, Some(log.clone()), clock).await.map_err(Failure::failed)?;
+            let server =
+                query::Server::open(config, Some(log.clone()), clock, &metrics).await.map_err(Failure::failed)?;
             postgres = server.postgres_address();
             beside = beside.merge(server.routes());
             server.tell();
@@ -421,7 +423,7 @@ impl Up {
 
     /// Answers queries without a log: the embedded one is another process's, and the logins are those configured.
     async fn answer_alone(config: &Config, metrics: Metrics, shutdown: CancellationToken) -> Result<Up, Failure> {
-        let server = query::Server::open(config, None, clock).await.map_err(Failure::failed)?;
+        let server = query::Server::open(config, None, clock, &metrics).await.map_err(Failure::failed)?;
         let listener = Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
         let postgres = server.postgres_address();
         server.tell();

@@ -58,6 +58,8 @@ enum Command {
     Process(Serve),
     /// Serves SQL over the lake: PostgreSQL's protocol, Arrow Flight SQL, HTTP
     Query(Serve),
+    /// Does parts of statements for `query --workers` on another machine
+    Worker(Worker),
     /// Tells subscribers of moments, by webhook and as server-sent events
     Notify(Serve),
     /// `up` on a scratch folder with made-up visitors and callers, and a report at the end
@@ -108,6 +110,19 @@ struct Serve {
     /// Where SQL is served by Arrow Flight SQL, or `off` [default: 127.0.0.1:8815]
     #[arg(long, value_name = "ADDRESS")]
     flight: Option<String>,
+    /// Workers that large statements are shared with, commas between (http://host:8816)
+    #[arg(long, value_name = "URLS")]
+    workers: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Worker {
+    /// Where coordinators reach it [default: 127.0.0.1:8816]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where metrics and health are served [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -214,7 +229,7 @@ pub fn main() -> ExitCode {
 
 fn work(cli: Cli) -> Result<(), Failure> {
     let Cli { global, command } = cli;
-    let flags = global.flags(command.serve());
+    let flags = global.flags(command.serve(), command.worker());
     match command {
         Command::Schema { r#type } => return app::schema(r#type.as_deref()),
         Command::Check => return app::check(&flags),
@@ -230,6 +245,7 @@ fn work(cli: Cli) -> Result<(), Failure> {
         Command::Collect(_) => app::up(config, app::Roles::COLLECT),
         Command::Process(_) => app::up(config, app::Roles::PROCESS),
         Command::Query(_) => app::up(config, app::Roles::QUERY),
+        Command::Worker(_) => app::worker::worker(&config),
         Command::Notify(_) => app::up(config, app::Roles::NOTIFY),
         Command::Demo(demo) => app::demo::demo(
             config,
@@ -285,10 +301,17 @@ impl Command {
             _ => None,
         }
     }
+
+    fn worker(&self) -> Option<&Worker> {
+        match self {
+            Command::Worker(worker) => Some(worker),
+            _ => None,
+        }
+    }
 }
 
 impl Global {
-    fn flags(self, serve: Option<&Serve>) -> Flags {
+    fn flags(self, serve: Option<&Serve>, worker: Option<&Worker>) -> Flags {
         let of = |pick: fn(&Serve) -> &Option<String>| serve.and_then(|serve| pick(serve).clone());
         Flags {
             config: self.config,
@@ -297,9 +320,11 @@ impl Global {
             nats: of(|it| &it.nats),
             partitions: of(|it| &it.partitions),
             listen: of(|it| &it.listen),
-            admin: of(|it| &it.admin),
+            admin: of(|it| &it.admin).or_else(|| worker.and_then(|it| it.admin.clone())),
             postgres: of(|it| &it.postgres),
             flight: of(|it| &it.flight),
+            worker: worker.and_then(|it| it.listen.clone()),
+            workers: of(|it| &it.workers),
             log: self.log,
             log_format: self.log_format,
             places: self.places,

@@ -61,6 +61,37 @@ impl Given<'_> {
         }
     }
 
+    pub fn long_secret_file(&self) -> Result<Secret, String> {
+        const CHARACTERS_MIN: usize = 16;
+        let secret = self.secret_file()?;
+        match secret.reveal().chars().count() {
+            count if count < CHARACTERS_MIN => Err(format!(
+                "{} holds {count} characters; put at least {CHARACTERS_MIN} into it, such as of `openssl rand -hex 32`",
+                self.path()?.display(),
+            )),
+            _ => Ok(secret),
+        }
+    }
+
+    /// Addresses of workers, each once.
+    pub fn workers(&self) -> Result<Vec<url::Url>, String> {
+        let mut workers = Vec::new();
+        for text in self.text()?.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+            let wrong = |what: &str| format!("{text:?} {what}; write it like http://10.0.0.2:8816");
+            let url = url::Url::parse(text).map_err(|error| wrong(&format!("is no URL ({error})")))?;
+            if url.scheme() != "http" || url.port().is_none() {
+                return Err(wrong("is no worker's address"));
+            }
+            if url.path() != "/" || url.query().is_some() || !url.username().is_empty() || url.password().is_some() {
+                return Err(wrong("has more than a host and a port"));
+            }
+            if !workers.contains(&url) {
+                workers.push(url);
+            }
+        }
+        Ok(workers)
+    }
+
     pub fn places(&self) -> Result<PathBuf, String> {
         let path = self.file()?;
         if path.extension().is_some_and(|extension| extension == "mmdb") {

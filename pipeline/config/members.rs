@@ -136,6 +136,14 @@ pub const MEMBERS: &[Member] = &[
         set: |config, given| put(&mut config.listen.flight, given.door()),
     },
     Member {
+        name: "listen.worker",
+        form: "ADDRESS:PORT",
+        default: "127.0.0.1:8816",
+        about: "Where `worker` takes parts of statements from coordinators. Another address than this machine's own needs \
+                `query.workers_secret_file`.",
+        set: |config, given| put(&mut config.listen.worker, given.address()),
+    },
+    Member {
         name: "query.tls_certificate",
         form: PATH,
         default: "",
@@ -156,6 +164,34 @@ pub const MEMBERS: &[Member] = &[
         about: "A file that holds what pseudonyms of callers are made with; the file `mask.key` in `data`, made at the first \
                 start, if absent. Machines that serve one lake give the same.",
         set: |config, given| put(&mut config.query.mask_key, given.secret_file().map(Some)),
+    },
+    Member {
+        name: "query.workers",
+        form: "http://HOST:PORT, several with commas between",
+        default: "",
+        about: "Workers that `query` and `up` share large statements with: `docs/workers.md`.",
+        set: |config, given| put(&mut config.query.workers, given.workers()),
+    },
+    Member {
+        name: "query.workers_secret_file",
+        form: PATH,
+        default: "",
+        about: "A file that holds what coordinators and workers know each other by, at least 16 characters, the same on every machine.",
+        set: |config, given| put(&mut config.query.workers_secret, given.long_secret_file().map(Some)),
+    },
+    Member {
+        name: "query.worker_share_bytes",
+        form: BYTES,
+        default: "64 MiB",
+        about: "So many bytes of a table's files are worth one more worker; a statement that reads less is answered without any.",
+        set: |config, given| put(&mut config.query.worker_share, given.bytes(1, u64::MAX)),
+    },
+    Member {
+        name: "query.worker_memory_bytes",
+        form: BYTES,
+        default: "1 GiB",
+        about: "Memory of all that a `worker` does at once; sorts and aggregations beyond it go to disk.",
+        set: |config, given| put(&mut config.query.worker_memory, given.bytes(16 * MIB, 1024 * GIB)),
     },
     Member {
         name: "public_url",

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use url::Url;
+
 use super::{Account, Network, Secret, Telephony};
 use crate::telemetry::logs::Format;
 
@@ -68,6 +70,8 @@ pub struct Listen {
     pub postgres: Door,
     /// SQL by Arrow Flight.
     pub flight: Door,
+    /// Parts of statements, from coordinators.
+    pub worker: SocketAddr,
 }
 
 /// An address that may be left closed.
@@ -80,7 +84,7 @@ pub enum Door {
 }
 
 /// How SQL is served.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Query {
     /// Certificates (PEM), the server's own first.
     pub tls_certificate: Option<PathBuf>,
@@ -88,6 +92,28 @@ pub struct Query {
     pub tls_key: Option<PathBuf>,
     /// What pseudonyms are made with. Absent: a file in the data folder.
     pub mask_key: Option<Secret>,
+    /// Machines that help with what is much.
+    pub workers: Vec<Url>,
+    /// What a coordinator shows its workers.
+    pub workers_secret: Option<Secret>,
+    /// Bytes of files for which one more worker is asked.
+    pub worker_share: u64,
+    /// Memory of all that a worker does at once.
+    pub worker_memory: u64,
+}
+
+impl Default for Query {
+    fn default() -> Query {
+        Query {
+            tls_certificate: None,
+            tls_key: None,
+            mask_key: None,
+            workers: Vec::new(),
+            workers_secret: None,
+            worker_share: 64 * MIB,
+            worker_memory: GIB,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,6 +210,7 @@ impl Default for Config {
                 admin: local(9090),
                 postgres: Door::Usual(local(5433)),
                 flight: Door::Usual(local(8815)),
+                worker: local(8816),
             },
             query: Query::default(),
             trusted_proxies: Vec::new(),

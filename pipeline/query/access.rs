@@ -18,7 +18,7 @@ use datafusion::arrow::compute::{cast, filter_record_batch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Column, DataFusionError, Result, ScalarValue};
+use datafusion::common::{Column, DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType, col, lit};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
@@ -61,6 +61,11 @@ impl MaskKey {
         mac.update(text.as_bytes());
         let hash = mac.finalize().into_bytes();
         hash.iter().take(8).fold(String::from("person-"), |text, byte| format!("{text}{byte:02x}"))
+    }
+
+    /// What tells one key from another, and nothing of it.
+    pub(super) fn mark(&self) -> String {
+        self.pseudonym("", "the key of pseudonyms")
     }
 }
 
@@ -114,6 +119,10 @@ impl Barrier {
     pub fn new(table: &str, stored: Arc<dyn TableProvider>, access: Arc<Access>) -> Result<Barrier, QueryError> {
         let account = stored.schema().index_of(ACCOUNT).map_err(|error| QueryError::engine(error.into()))?;
         Ok(Barrier { table: table.into(), stored, access, account })
+    }
+
+    pub(super) fn stored(&self) -> &dyn TableProvider {
+        self.stored.as_ref()
     }
 
     fn hides(&self, column: &str) -> Option<Hide> {
@@ -185,7 +194,7 @@ impl TableProvider for Barrier {
 }
 
 #[derive(Debug)]
-struct BarrierExec {
+pub(super) struct BarrierExec {
     table: Arc<str>,
     stored: Arc<dyn ExecutionPlan>,
     seer: Arc<Seer>,
@@ -219,6 +228,51 @@ impl BarrierExec {
             Boundedness::Bounded,
         ));
         BarrierExec { table, stored, seer: Arc::new(Seer { access, account, hides, shown }), properties }
+    }
+
+    /// The same of what another machine said: `stored` reads the columns that are shown, `shown` of them, and the account.
+    ///
+    /// # Errors
+    /// What is read has no account at `account`, or less columns than are shown.
+    pub(super) fn over(
+        table: &str,
+        stored: Arc<dyn ExecutionPlan>,
+        access: Arc<Access>,
+        account: usize,
+        shown: usize,
+    ) -> Result<BarrierExec> {
+        let schema = stored.schema();
+        if schema.fields().get(account).is_none_or(|field| field.name() != ACCOUNT) {
+            return plan_err!("what is read of {table} has no account at {account}");
+        }
+        let shown = Arc::new(schema.project(&(0..shown).collect::<Vec<_>>())?);
+        let hides = |name: &str| access.mask.as_ref().and_then(|_| hidden(table, name));
+        let hides = shown.fields().iter().map(|field| hides(field.name())).collect();
+        Ok(BarrierExec::new(table.into(), stored, access, account, hides, shown))
+    }
+
+    /// The same before a part of the files.
+    pub(super) fn with_stored(&self, stored: Arc<dyn ExecutionPlan>) -> BarrierExec {
+        let Seer { access, account, hides, shown } = self.seer.as_ref();
+        let (table, access, shown) = (Arc::clone(&self.table), Arc::clone(access), Arc::clone(shown));
+        BarrierExec::new(table, stored, access, *account, hides.clone(), shown)
+    }
+
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
+    pub(super) fn stored(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.stored
+    }
+
+    pub(super) fn access(&self) -> &Access {
+        &self.seer.access
+    }
+
+    /// Where the account stands in what is read.
+    pub(super) fn account_at(&self) -> usize {
+        self.seer.account
     }
 }
 

@@ -29,6 +29,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::error::QueryError;
 use super::logins::lock;
+use super::workers::{self, Crew};
 
 /// What one query may take.
 #[derive(Debug)]
@@ -53,20 +54,31 @@ impl Bounds {
     }
 }
 
-/// Plans as always, and puts the bounds on top.
-#[derive(Debug)]
-pub(super) struct BoundsPlanner(pub Arc<Bounds>);
+/// Plans as always, with workers where there are any, and puts the bounds on top.
+pub(super) struct BoundsPlanner {
+    pub bounds: Arc<Bounds>,
+    pub crew: Option<Arc<Crew>>,
+}
+
+impl fmt::Debug for BoundsPlanner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundsPlanner").field("bounds", &self.bounds).finish_non_exhaustive()
+    }
+}
 
 #[async_trait]
 impl QueryPlanner for BoundsPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let state = session.as_any().downcast_ref::<SessionState>();
         let state = state.ok_or_else(|| DataFusionError::Internal("a session of another kind".to_owned()))?;
-        let mut plan = DefaultPhysicalPlanner::default().create_physical_plan(plan, state).await?;
+        let mut plan = match &self.crew {
+            Some(crew) => workers::plan(crew, plan, state).await?,
+            None => DefaultPhysicalPlanner::default().create_physical_plan(plan, state).await?,
+        };
         if plan.output_partitioning().partition_count() != 1 {
             plan = Arc::new(CoalescePartitionsExec::new(plan));
         }
-        Ok(Arc::new(BoundsExec::new(plan, Arc::clone(&self.0))))
+        Ok(Arc::new(BoundsExec::new(plan, Arc::clone(&self.bounds))))
     }
 }
 

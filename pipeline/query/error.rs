@@ -50,6 +50,10 @@ pub enum QueryError {
         "{concurrent} queries of this login are running, which is its limit, and none ended in time: ask again later"
     )]
     Busy { concurrent: u32 },
+    #[error(
+        "a machine that worked on this query went away when a part of the answer was sent already: ask again, and the others answer"
+    )]
+    WorkerLost,
     #[error("{0}")]
     Login(String),
     #[error("the query failed: {0}")]
@@ -118,8 +122,12 @@ impl QueryError {
     /// An error of planning or running, with its place in `sql` where the engine knows it.
     pub(crate) fn from_engine(error: DataFusionError, sql: &str) -> QueryError {
         if let DataFusionError::External(inner) = error.find_root()
-            && let Some(QueryError::TimeUp { .. } | QueryError::TooManyRows { .. } | QueryError::Cancelled) =
-                inner.downcast_ref()
+            && let Some(
+                QueryError::TimeUp { .. }
+                | QueryError::TooManyRows { .. }
+                | QueryError::Cancelled
+                | QueryError::WorkerLost,
+            ) = inner.downcast_ref()
         {
             return QueryError::Engine(Box::new(error));
         }

@@ -234,7 +234,7 @@ fn status(error: QueryError) -> Status {
         QueryError::Memory { .. } | QueryError::TooManyRows { .. } | QueryError::TooLong { .. } => {
             Status::resource_exhausted(told)
         }
-        QueryError::Busy { .. } => Status::unavailable(told),
+        QueryError::Busy { .. } | QueryError::WorkerLost => Status::unavailable(told),
         QueryError::Engine(inner) if super::error::is_of_data(inner) => Status::invalid_argument(told),
         _ => Status::internal(told),
     }

@@ -406,6 +406,7 @@ fn of_query(error: &QueryError) -> (StatusCode, &'static str) {
         QueryError::TooManyRows { .. } => (Is::UNPROCESSABLE_ENTITY, "rows"),
         QueryError::Memory { .. } => (Is::UNPROCESSABLE_ENTITY, "memory"),
         QueryError::Busy { .. } => (Is::SERVICE_UNAVAILABLE, "busy"),
+        QueryError::WorkerLost => (Is::SERVICE_UNAVAILABLE, "worker"),
         QueryError::Engine(error) if super::error::is_of_data(error) => (Is::UNPROCESSABLE_ENTITY, "data"),
         _ => (Is::INTERNAL_SERVER_ERROR, "failed"),
     }

@@ -28,6 +28,7 @@ pub mod session;
 mod setter;
 mod tables;
 mod traffic;
+mod workers;
 
 pub use error::{QueryError, SqlError};
 pub use format::Format;
@@ -37,6 +38,7 @@ pub use run::{SqlOptions, sql};
 pub use server::{ServeError, Server};
 pub use session::QuerySession;
 pub use traffic::{TrafficOptions, traffic};
+pub use workers::{WorkerError, WorkerServer};
 
 #[cfg(test)]
 mod tests;

@@ -20,8 +20,10 @@ use super::http;
 use super::logins::Logins;
 use super::postgres::Postgres;
 use super::session::QuerySession;
+use super::workers::Crew;
 use crate::config::{Config, Door, FirstRunError, mask_key};
 use crate::log::SharedLog;
+use crate::telemetry::metrics::Metrics;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -45,6 +47,7 @@ pub struct Server {
     /// The same as text: certificates and key.
     pem: Option<(Vec<u8>, Vec<u8>)>,
     pub(super) logins: Arc<Logins>,
+    crew: Option<Arc<Crew>>,
 }
 
 impl Server {
@@ -52,9 +55,18 @@ impl Server {
     ///
     /// # Errors
     /// The lake's place is none, an address is taken, or the certificate cannot be used.
-    pub async fn open(config: &Config, log: Option<SharedLog>, clock: fn() -> Time) -> Result<Server, ServeError> {
-        let lake = QuerySession::open(&config.lake())?.with_postgres().await?;
+    pub async fn open(
+        config: &Config,
+        log: Option<SharedLog>,
+        clock: fn() -> Time,
+        metrics: &Metrics,
+    ) -> Result<Server, ServeError> {
         let mask = MaskKey::new(mask_key(config)?.reveal().as_bytes());
+        let crew = Crew::of(config, mask.clone(), metrics.clone());
+        if let Some(crew) = &crew {
+            crew.look().await;
+        }
+        let lake = QuerySession::open(&config.lake())?.with_postgres().await?.with_crew(crew.clone());
         let logins = Logins::new(config.accounts.values(), log, clock, lake, mask);
         let (tls, pem) = match (&config.query.tls_certificate, &config.query.tls_key) {
             (Some(certificate), Some(key)) => {
@@ -70,6 +82,7 @@ impl Server {
             tls,
             pem,
             logins: Arc::new(logins),
+            crew,
         })
     }
 
@@ -95,7 +108,7 @@ impl Server {
 
     /// Serves until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Server { postgres, flight, tls, pem, logins } = self;
+        let Server { postgres, flight, tls, pem, logins, crew } = self;
         let acceptor = tls.clone().map(|tls| TlsAcceptor::from(Arc::new(with_protocol(tls, b"postgresql"))));
         let postgres = async {
             if let Some(socket) = postgres {
@@ -108,7 +121,12 @@ impl Server {
                 tracing::error!(%error, "flight sql is served no more");
             }
         };
-        tokio::join!(postgres, flight);
+        let crew = async {
+            if let Some(crew) = crew {
+                crew.keep_looking(shutdown.clone()).await;
+            }
+        };
+        tokio::join!(postgres, flight, crew);
     }
 }
 

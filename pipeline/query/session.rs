@@ -12,6 +12,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -28,6 +29,7 @@ use super::library::STAGING;
 use super::removal;
 use super::setter::{Setter, Source};
 use super::tables::Tables;
+use super::workers::{Crew, LAKE, of_lake};
 
 /// Memory of all queries of one session together. Sorts and aggregations beyond it go to disk; what cannot, fails.
 pub const MEMORY_BYTES_MAX: usize = 512 << 20;
@@ -54,6 +56,8 @@ pub struct QuerySession {
     directory: Arc<OnceCell<Directory>>,
     /// Whose rows are seen, and what of them; nothing: everything.
     access: Option<Arc<Access>>,
+    /// Who helps with what is much; nothing: nobody.
+    crew: Option<Arc<Crew>>,
 }
 
 /// The rows of a result, as they come.
@@ -72,15 +76,32 @@ impl QuerySession {
     pub(crate) fn open_within(lake: &str, memory_bytes: usize) -> Result<QuerySession, QueryError> {
         let tables = Arc::new(Tables::at(lake)?);
         let base = base(memory_bytes).map_err(QueryError::engine)?;
-        Ok(QuerySession { base, tables, directory: Arc::default(), access: None })
+        Ok(QuerySession { base, tables, directory: Arc::default(), access: None, crew: None })
     }
 
     /// The same lake for somebody who sees what `access` allows, with memory of their own.
     pub(crate) fn for_access(&self, access: Access, memory_bytes: usize) -> Result<QuerySession, QueryError> {
-        let runtime = runtime(memory_bytes).map_err(QueryError::engine)?;
+        let runtime = bounded_runtime(memory_bytes, None).map_err(QueryError::engine)?;
+        if self.crew.is_some() {
+            let lake =
+                url::Url::parse(LAKE).map_err(|error| QueryError::engine(DataFusionError::External(error.into())))?;
+            runtime.register_object_store(&lake, of_lake(self.tables.root())?);
+        }
         let base = SessionStateBuilder::new_from_existing(self.base.clone()).with_runtime_env(runtime).build();
         let (tables, directory) = (Arc::clone(&self.tables), Arc::clone(&self.directory));
-        Ok(QuerySession { base, tables, directory, access: Some(Arc::new(access)) })
+        Ok(QuerySession { base, tables, directory, access: Some(Arc::new(access)), crew: self.crew.clone() })
+    }
+
+    /// Shares what is much with workers from now on.
+    pub(super) fn with_crew(mut self, crew: Option<Arc<Crew>>) -> QuerySession {
+        if crew.is_some() {
+            // What datafusion-distributed wants: a subquery that stands beside the plan is not sent along with it.
+            let mut config = self.base.config().clone();
+            config.options_mut().optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+            self.base = SessionStateBuilder::new_from_existing(self.base).with_config(config).build();
+        }
+        self.crew = crew;
+        self
     }
 
     /// Reads `sql`, refuses what is no question, and gives its statements one by one to [`QuerySession::answer`].
@@ -117,7 +138,7 @@ impl QuerySession {
         statements: &[&Statement],
         bounds: Option<Arc<Bounds>>,
     ) -> Result<Scene, QueryError> {
-        let source = Source::Lake { tables: &self.tables, access: self.access.as_ref() };
+        let source = Source::Lake { tables: &self.tables, access: self.access.as_ref(), crew: self.crew.as_ref() };
         let setter = Setter::new(&self.base, source, bounds)?;
         let mut asks_what_there_is = false;
         for statement in statements {
@@ -178,8 +199,10 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     // As deltalake's own sessions have it: pushing lists of join keys down panics on dictionary-coded columns.
     options.optimizer.hash_join_inlist_pushdown_max_size = 0;
     options.optimizer.hash_join_inlist_pushdown_max_distinct_values = 0;
-    let mut builder =
-        SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime(memory_bytes)?);
+    let mut builder = SessionStateBuilder::new()
+        .with_default_features()
+        .with_config(config)
+        .with_runtime_env(bounded_runtime(memory_bytes, None)?);
     *builder.table_factories() = None;
     *builder.file_formats() = None;
     let context = SessionContext::new_with_state(builder.build());
@@ -190,9 +213,18 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     Ok(context.state())
 }
 
-fn runtime(memory_bytes: usize) -> Result<Arc<RuntimeEnv>, DataFusionError> {
+/// `stores`: where files may be read; nothing: as the engine has it.
+pub(super) fn bounded_runtime(
+    memory_bytes: usize,
+    stores: Option<Arc<dyn ObjectStoreRegistry>>,
+) -> Result<Arc<RuntimeEnv>, DataFusionError> {
     let pool = TrackConsumersPool::new(FairSpillPool::new(memory_bytes), CONSUMERS_NAMED_MAX);
-    RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_max_temp_directory_size(SPILL_BYTES_MAX).build_arc()
+    let mut builder =
+        RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_max_temp_directory_size(SPILL_BYTES_MAX);
+    if let Some(stores) = stores {
+        builder = builder.with_object_store_registry(stores);
+    }
+    builder.build_arc()
 }
 
 /// The lake as it stood when a query arrived.

@@ -20,11 +20,12 @@ use super::guard;
 use super::library::{MARTS, STAGING, Text};
 use super::session::{CATALOG, CURRENT, HISTORY, MART, Scene};
 use super::tables::{self, Tables};
+use super::workers::Crew;
 
 /// Where the stored tables come from.
 pub(super) enum Source<'a> {
     /// The lake as it is now, as far as `access` goes.
-    Lake { tables: &'a Tables, access: Option<&'a Arc<Access>> },
+    Lake { tables: &'a Tables, access: Option<&'a Arc<Access>>, crew: Option<&'a Arc<Crew>> },
     /// Their columns alone.
     Shapes,
 }
@@ -45,7 +46,11 @@ impl<'a> Setter<'a> {
         list.register_catalog(CATALOG.to_owned(), Arc::clone(&catalog) as _);
         let mut builder = SessionStateBuilder::new_from_existing(base.clone()).with_catalog_list(list);
         if let Some(bounds) = bounds {
-            builder = builder.with_query_planner(Arc::new(BoundsPlanner(bounds)));
+            let crew = match &source {
+                Source::Lake { crew, .. } => crew.map(Arc::clone),
+                Source::Shapes => None,
+            };
+            builder = builder.with_query_planner(Arc::new(BoundsPlanner { bounds, crew }));
         }
         Ok(Setter { source, state: Arc::new(builder.build()), catalog })
     }
@@ -108,8 +113,8 @@ impl<'a> Setter<'a> {
     async fn stored(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
         match &self.source {
             Source::Shapes => Ok(tables::schema(name).map(|schema| Arc::new(EmptyTable::new(schema)) as _)),
-            Source::Lake { tables, access } => {
-                let table = tables.provider(name, &self.state).await?;
+            Source::Lake { tables, access, crew } => {
+                let table = tables.provider(name, &self.state, crew.is_some()).await?;
                 Ok(match (table, access) {
                     (Some(table), Some(access)) => Some(Arc::new(Barrier::new(name, table, Arc::clone(access))?)),
                     (table, _) => table,

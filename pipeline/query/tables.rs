@@ -14,6 +14,7 @@ use url::Url;
 
 use super::error::QueryError;
 use super::library::{STAGING, Text};
+use super::workers::Pinned;
 use crate::lake::location;
 use crate::lake::table::{DATE, TableName};
 
@@ -34,11 +35,12 @@ impl Tables {
     }
 
     /// The table as it stands now, or an empty one of the right shape if nothing was ever written to it; nothing if
-    /// the lake has no table of this name.
+    /// the lake has no table of this name. `pinned`: workers can read it, too.
     pub async fn provider(
         &self,
         table: &str,
         session: &Arc<SessionState>,
+        pinned: bool,
     ) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
         let Some((&name, slot)) = self.open.get_key_value(table) else { return Ok(None) };
         let mut slot = slot.lock().await;
@@ -47,7 +49,20 @@ impl Tables {
             return Ok(schema(name).map(|schema| Arc::new(EmptyTable::new(schema)) as _));
         };
         let scan = open.table_provider().with_session(Arc::clone(session)).build().await;
-        Ok(Some(Arc::new(scan.map_err(|error| failed(name, error.into()))?)))
+        let scan: Arc<dyn TableProvider> = Arc::new(scan.map_err(|error| failed(name, error.into()))?);
+        if !pinned {
+            return Ok(Some(scan));
+        }
+        let snapshot = open.snapshot().map_err(|error| failed(name, error))?.snapshot().clone();
+        Ok(Some(match Pinned::new(name, Arc::clone(&scan), snapshot) {
+            Some(pinned) => Arc::new(pinned),
+            None => scan,
+        }))
+    }
+
+    /// Ends with a slash.
+    pub fn root(&self) -> &Url {
+        &self.root
     }
 
     /// Where a table's commits are read, and the newest of them; nothing where nothing was ever written to it.

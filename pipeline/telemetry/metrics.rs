@@ -56,6 +56,8 @@ labels! {
     Reason { reason: &'static str = "reason" }
     /// A bound that something ran into.
     Limit { limit: &'static str = "limit" }
+    /// Who answered a statement.
+    Way { way: &'static str = "way" }
     Partition { partition: u16 = "partition" }
     Table { table: &'static str = "table" }
     /// The name of a moment, such as `call.started`.
@@ -164,6 +166,14 @@ families! {
     lease_exhausted: Totals<OfPool> = "callweave_lease_exhausted";
     /// Visitors who were given nothing because the log did not answer, or others were faster again and again.
     lease_failures: Totals<OfPool> = "callweave_lease_failures";
+
+    /// Workers that answer this coordinator.
+    query_workers: Level = "callweave_query_workers";
+    /// Statements large enough for workers, by who answered: `workers`; `fewer`: those that were left when one went away;
+    /// `alone`: this machine.
+    query_shared: Totals<Way> = "callweave_query_shared_statements";
+    /// Parts of statements that this worker took on.
+    worker_tasks: Total = "callweave_worker_tasks";
 
     /// Events appended to the log, rejected ones included.
     log_appended: Total = "callweave_log_appended_events";

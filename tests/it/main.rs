@@ -22,3 +22,4 @@ mod up;
 mod up_faults;
 mod up_kill;
 mod web;
+mod workers;

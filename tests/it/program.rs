@@ -188,7 +188,11 @@ pub struct Program {
 impl Program {
     /// Does not wait for it to listen.
     pub fn spawn(place: &Place, arguments: &[&str]) -> Program {
-        let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"];
+        Program::spawn_at(place, arguments, "127.0.0.1:0")
+    }
+
+    pub fn spawn_at(place: &Place, arguments: &[&str], address: &str) -> Program {
+        let listen = ["--listen", address, "--admin", "127.0.0.1:0", "--log-format", "json"];
         let mut command = place.command(&[arguments, &listen].concat());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let said = Arc::new((Mutex::new(Said::default()), Condvar::new()));

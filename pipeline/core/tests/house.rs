@@ -50,8 +50,13 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ),
     // query/tables.rs plans a scan of one version of a table; query/error.rs tells its errors from DataFusion's;
     // query/changes.rs reads what each commit brought.
-    ("deltalake_core", &["lake/", "query/tables.rs", "query/error.rs", "query/changes.rs"], "the lake hides Delta"),
-    ("object_store", &["lake/", "query/changes.rs"], "the lake hides its storage"),
+    // query/workers/pinned.rs reads which files a version has, for machines that cannot read the log of the table themselves.
+    (
+        "deltalake_core",
+        &["lake/", "query/tables.rs", "query/error.rs", "query/changes.rs", "query/workers/pinned.rs"],
+        "the lake hides Delta",
+    ),
+    ("object_store", &["lake/", "query/changes.rs", "query/workers/"], "the lake hides its storage"),
     ("datafusion", &["query/", "notify/filter.rs"], "SQL is query's; a filter is one expression"),
     (
         "datafusion_postgres",
@@ -59,7 +64,9 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
         "PostgreSQL's protocol has one place; its catalog is part of the directory",
     ),
     ("arrow_flight", &["query/flight.rs", "query/flight/"], "Flight SQL has one place"),
-    ("tonic", &["query/flight.rs", "query/flight/"], "Flight SQL has one place"),
+    ("tonic", &["query/flight.rs", "query/flight/", "query/workers/"], "Flight SQL has one place, and workers one"),
+    ("datafusion_distributed", &["query/workers/"], "only here are there other machines"),
+    ("datafusion_proto", &["query/workers/"], "only here plans are sent"),
     ("rustyline", &["query/prompt.rs"], "one prompt"),
     ("prometheus_client", &["telemetry/"], "metrics are named in one file"),
     ("indicatif", &["telemetry/progress.rs"], "progress has one face"),

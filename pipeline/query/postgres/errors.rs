@@ -19,6 +19,7 @@ const TOO_MANY: &str = "54000";
 const BUSY: &str = "53300";
 const DATA: &str = "22000";
 const NOT_ALLOWED: &str = "28000";
+const LOST: &str = "57P02";
 const INTERNAL: &str = "XX000";
 
 /// An error as the client is told it.
@@ -52,6 +53,7 @@ pub(super) fn of_query(error: QueryError) -> PgWireError {
         let code = match bound {
             QueryError::TooManyRows { .. } => TOO_MANY,
             QueryError::Panicked => INTERNAL,
+            QueryError::WorkerLost => LOST,
             _ => CANCELED,
         };
         return info(code, bound.to_string());

@@ -1,0 +1,114 @@
+//! A part of a statement gives all of its rows, or an error.
+//!
+//! Where the engine panics (a nested loop that runs out of memory does in DataFusion 55.2), datafusion-distributed 4.0 takes the
+//! end of the task for the end of its rows, and the answer would be short of some without a word.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+};
+use futures::StreamExt;
+
+#[derive(Debug)]
+struct WholeExec {
+    input: Arc<dyn ExecutionPlan>,
+}
+
+/// Turns panics of a plan into errors. A repartition stays on top, where whoever sent the plan looks for it; it tells of panics
+/// itself.
+pub(super) fn whole(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    match plan.downcast_ref::<RepartitionExec>() {
+        Some(repartition) => {
+            let input = Arc::new(WholeExec { input: Arc::clone(repartition.input()) });
+            Arc::clone(&plan)
+                .replace_children(vec![input], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+        }
+        None => Ok(Arc::new(WholeExec { input: plan })),
+    }
+}
+
+impl DisplayAs for WholeExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl ExecutionPlan for WholeExec {
+    fn name(&self) -> &str {
+        "Whole"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
+        Ok(Arc::new(WholeExec { input }))
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let rows = AssertUnwindSafe(self.input.execute(partition, context)?).catch_unwind();
+        let rows = rows.map(|rows| rows.unwrap_or_else(|_| Err(exec_datafusion_err!("the engine failed on a worker"))));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::RecordBatch;
+    use datafusion::arrow::datatypes::{Schema, SchemaRef};
+    use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+    use futures::TryStreamExt;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Panicking(SchemaRef);
+
+    impl PartitionStream for Panicking {
+        fn schema(&self) -> &SchemaRef {
+            &self.0
+        }
+
+        fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+            let first = RecordBatch::new_empty(Arc::clone(&self.0));
+            let rows = futures::stream::iter([0, 1]).map(move |at| match at {
+                0 => Ok(first.clone()),
+                _ => panic!("as the engine does"),
+            });
+            Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.0), rows))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_not_the_end() {
+        let schema = Arc::new(Schema::empty());
+        let panicking = Arc::new(Panicking(Arc::clone(&schema)));
+        let plan = StreamingTableExec::try_new(schema, vec![panicking], None, [], false, None).expect("a plan");
+        let plan = whole(Arc::new(plan)).expect("a plan");
+        let rows = plan.execute(0, Arc::default()).expect("it runs");
+        let error = rows.try_collect::<Vec<_>>().await.expect_err("it panics");
+        assert!(error.to_string().contains("failed on a worker"), "{error}");
+    }
+}
