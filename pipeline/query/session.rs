@@ -12,7 +12,6 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
-use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -29,7 +28,7 @@ use super::library::STAGING;
 use super::removal;
 use super::setter::{Setter, Source};
 use super::tables::Tables;
-use super::workers::{Crew, LAKE, of_lake};
+use super::workers::{Crew, LAKE, Stores, of_lake};
 
 /// Memory of all queries of one session together. Sorts and aggregations beyond it go to disk; what cannot, fails.
 pub const MEMORY_BYTES_MAX: usize = 512 << 20;
@@ -216,7 +215,7 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
 /// `stores`: where files may be read; nothing: as the engine has it.
 pub(super) fn bounded_runtime(
     memory_bytes: usize,
-    stores: Option<Arc<dyn ObjectStoreRegistry>>,
+    stores: Option<Arc<dyn Stores>>,
 ) -> Result<Arc<RuntimeEnv>, DataFusionError> {
     let pool = TrackConsumersPool::new(FairSpillPool::new(memory_bytes), CONSUMERS_NAMED_MAX);
     let mut builder =

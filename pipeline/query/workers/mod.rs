@@ -16,6 +16,7 @@ mod serve;
 mod whole;
 
 pub(super) use crew::Crew;
+pub(super) use datafusion::execution::object_store::ObjectStoreRegistry as Stores;
 pub(super) use lake::{LAKE, of_lake};
 pub(super) use pinned::Pinned;
 pub(super) use planner::plan;
