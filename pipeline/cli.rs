@@ -69,7 +69,7 @@ enum Command {
     /// Turns files that others wrote into events
     Import(import::Import),
     /// Writes made-up events, by seed, with known truth
-    Simulate(simulate::Simulate),
+    Simulate(Box<simulate::Simulate>),
     /// How good the join's answers are, against the truth of a simulation
     Evaluate(evaluate::Evaluate),
     /// SQL over the lake, at a prompt or in one go

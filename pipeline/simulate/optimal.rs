@@ -254,7 +254,7 @@ impl Book {
         let of =
             line.iter().zip(&weights).map(|(shown, weight)| (shown.seen.visit, shown.seen.visitor, share(*weight)));
         let of: Vec<(u64, u64, f64)> = of.filter(|(_, _, probability)| *probability > LEAST).collect();
-        self.learn(call, of, &repeats, |rate| share(rate));
+        self.learn(call, of, &repeats, share);
         optimum
     }
 
