@@ -61,11 +61,11 @@ pub struct Simulate {
     #[arg(long)]
     share: bool,
     /// Relative numbers of calls during the visit, minutes, hours and days later
-    #[arg(long, value_name = "D,M,H,D", value_delimiter = ',', num_args = 4)]
-    dial: Option<Vec<f64>>,
+    #[arg(long, value_name = "D,M,H,D", value_parser = numbers::<4>)]
+    dial: Option<[f64; 4]>,
     /// Mean seconds of the last three of them
-    #[arg(long, value_name = "M,H,D", value_delimiter = ',', num_args = 3)]
-    dial_seconds: Option<Vec<f64>>,
+    #[arg(long, value_name = "M,H,D", value_parser = numbers::<3>)]
+    dial_seconds: Option<[f64; 3]>,
     /// Share of calls during a visit that come from a tap on the number
     #[arg(long, value_name = "SHARE")]
     clicks: Option<f64>,
@@ -104,6 +104,13 @@ pub struct Simulate {
     truth: Option<PathBuf>,
 }
 
+/// So many numbers with commas between.
+fn numbers<const N: usize>(text: &str) -> Result<[f64; N], String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+    let numbers = numbers.map_err(|error| format!("{error}: numbers with commas between, such as 0.5,2"))?;
+    numbers.try_into().map_err(|numbers: Vec<f64>| format!("{} numbers, but {N} are needed", numbers.len()))
+}
+
 /// Events where nothing else bounds the simulation.
 const EVENTS_DEFAULT: u64 = 100_000;
 
@@ -136,14 +143,12 @@ impl Simulate {
         if self.share {
             options.on_exhausted = OnExhausted::Share;
         }
-        if let Some([during, minutes, hours, days]) = self.dial.as_deref() {
-            options.delays.during_visit = *during;
-            for (delay, weight) in options.delays.later.iter_mut().zip([minutes, hours, days]) {
-                delay.weight = *weight;
-            }
+        if let Some([during, later @ ..]) = self.dial {
+            options.delays.during_visit = during;
+            options.delays.later.iter_mut().zip(later).for_each(|(delay, weight)| delay.weight = weight);
         }
-        for (delay, mean) in options.delays.later.iter_mut().zip(self.dial_seconds.iter().flatten()) {
-            delay.mean_seconds = *mean;
+        for (delay, mean) in options.delays.later.iter_mut().zip(self.dial_seconds.into_iter().flatten()) {
+            delay.mean_seconds = mean;
         }
         set(&mut options.implicit_session_share, self.without_session_id);
         set(&mut options.late_share, self.late);
@@ -179,5 +184,17 @@ impl Simulate {
         };
         eprintln!("{} events ({} calls), {} bytes", written.events, written.calls, written.bytes);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_with_commas_between() {
+        assert_eq!(numbers("0.5,0.25, 0.15,0.1"), Ok([0.5, 0.25, 0.15, 0.1]));
+        assert_eq!(numbers::<3>("1,2"), Err("2 numbers, but 3 are needed".to_owned()));
+        assert!(numbers::<2>("1,x").is_err_and(|told| told.contains("commas")));
     }
 }

@@ -22,7 +22,7 @@ fn number(row: &Value, name: &str) -> f64 {
 #[test]
 fn the_join_is_held_against_the_truth_and_explains_itself() {
     let place = Place::new();
-    let simulate = "simulate --seed 5 --visits 5000 --visits-per-day 10000 --utilisation 1 --calls 0.2 --telephones 100000 \
+    let simulate = "simulate --seed 5 --visits 5000 --visits-per-day 10000 --utilisation 1 --calls 0.2 --telephones 100000 --dial 0.5,0.25,0.15,0.1 --dial-seconds 300,9000,90000 \
                     --truth truth.ndjson --output events.ndjson";
     place.run(&simulate.split(' ').filter(|it| !it.is_empty()).collect::<Vec<_>>());
     let evaluate = ["evaluate", "--truth", "truth.ndjson", "--input", "events.ndjson", "--plot", "plot.svg"];

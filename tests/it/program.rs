@@ -321,16 +321,16 @@ pub struct Line {
 }
 
 impl Story {
-    /// Late, doubled, unusable events and visitors without session ids among them. It is over since hours, so that
-    /// ticks at the clock's time close all of it.
+    /// Late, doubled, unusable events and visitors without session ids among them. It begins with a day, so that it is the same
+    /// at all hours, and is over since a day, so that ticks at the clock's time close all of it.
     pub fn new(seed: u64, events: usize) -> Story {
         let place = Place::new();
-        let start = chrono::Utc::now() - chrono::Duration::hours(20);
+        let start = chrono::Utc::now() - chrono::Duration::days(2);
         let (seed, events) = (seed.to_string(), events.to_string());
         let accounts = ACCOUNTS.join(",");
         // Twelve hours, whatever their number.
         let visits = format!("{}", events.parse::<f64>().unwrap_or(1.0) / 9.0 / ACCOUNTS.len() as f64 * 2.0);
-        let start = start.format("%Y-%m-%dT%H:00:00Z").to_string();
+        let start = start.format("%Y-%m-%dT00:00:00Z").to_string();
         let told = place.run(&[
             "simulate",
             "--seed",
