@@ -303,7 +303,7 @@ public class Ask {
     subprocess.run(["javac", "Ask.java"], cwd=server.folder, check=True)
     url = f"jdbc:postgresql://127.0.0.1:{server.ports['postgres']}/acme?sslmode=disable"
     done = subprocess.run(["java", "-cp", f"{server.folder}:{jars[0]}", "Ask", url], cwd=server.folder, capture_output=True, text=True)
-    check("JDBC: tables, columns, prepared rows (binary from the fifth on), rows by ten", (done.stdout.strip(), done.stderr[-600:]), (f"12 true {calls} {calls}", ""))
+    check("JDBC: tables, columns, prepared rows (binary from the fifth on), rows by ten", (done.stdout.strip(), done.stderr[-600:]), (f"13 true {calls} {calls}", ""))
 
 
 def try_odbc(server, calls):
