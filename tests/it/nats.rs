@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::program::until_now;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct NatsServer {
@@ -76,6 +78,16 @@ impl NatsServer {
     /// It keeps its connections, and answers nothing until [`NatsServer::resume`].
     pub fn pause(&self) {
         self.signal("-STOP");
+        // `kill` returns before each of the server's threads has stopped, and one that runs on may answer once more.
+        let tasks = format!("/proc/{}/task", self.child.as_ref().expect("the server runs").id());
+        until_now("the server stands still", || {
+            let mut threads = std::fs::read_dir(&tasks).expect("its threads").flatten();
+            let stands = |task: std::fs::DirEntry| {
+                let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+                status.lines().any(|line| line.starts_with("State:\tT"))
+            };
+            threads.all(stands).then_some(())
+        });
     }
 
     pub fn resume(&self) {
