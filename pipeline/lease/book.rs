@@ -253,11 +253,12 @@ impl Book {
     }
 
     /// The grant of a line that is out, to be appended; nothing where it came out meanwhile that others hold it, and it is not
-    /// to be shared.
+    /// to be shared, or that the visitor does: a lease that is active is kept or ended, and never replaced.
     pub fn grant(&self, at: u32, wish: &Wish<'_>, lease_id: &str, shares: bool) -> Option<Change> {
         let entry = self.entry(at)?;
         let is_free = entry.last == Time::MIN || entry.last.plus(self.terms.cooldown) <= wish.now;
-        (is_free || shares).then(|| self.granted(entry, wish, lease_id))
+        let is_own = latest_of(&entry.told.holders, wish.visitor_id).is_some_and(|own| own.expires_at > wish.now);
+        (is_free || (shares && !is_own)).then(|| self.granted(entry, wish, lease_id))
     }
 
     /// A line that was out stands in its order again.

@@ -309,11 +309,14 @@ fn a_line_that_others_took_while_it_was_out_is_not_granted() {
         expires_at: at(30),
     };
     clerk.book.learn(&line(0), 0, Told { sequence: 1, holders: vec![holder], kept_until: None });
-    let wish = |minute| Wish { visitor_id: "bob", session_id: None, now: at(minute) };
+    let wish = |visitor_id, minute| Wish { visitor_id, session_id: None, now: at(minute) };
     for (minute, shares, granted) in [(1, false, false), (39, false, false), (40, false, true), (1, true, true)] {
-        let change = clerk.book.grant(out, &wish(minute), "his", shares);
+        let change = clerk.book.grant(out, &wish("bob", minute), "his", shares);
         assert_eq!(change.is_some(), granted, "minute {minute}, sharing {shares}");
     }
+    // Nor does whoever holds it get it a second time: their other request was answered by another desk.
+    assert_eq!(clerk.book.grant(out, &wish("ann", 29), "again", true), None);
+    assert!(clerk.book.grant(out, &wish("ann", 30), "again", true).is_some(), "the lease is over");
     clerk.book.put_back(out);
     assert_eq!(clerk.book.take_free(at(1)), None);
     assert_eq!(clerk.book.take_shared(at(1), 5), Some(out), "there are not so many");

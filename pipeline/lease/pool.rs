@@ -211,6 +211,12 @@ impl Pool {
     /// A line that is free, or what the settings say for when there is none.
     async fn lease(self: &Arc<Pool>, ask: &Ask<'_>) -> Result<Shown, LeaseError> {
         for tries in 0..TRIES {
+            // What was read since may tell that another collector leased to this visitor.
+            if tries > 0
+                && let Some(shown) = self.keep(ask).await?
+            {
+                return Ok(shown);
+            }
             let Some(taken) = self.take(ask, tries).await? else { return self.overflow(ask) };
             let shares = taken.how == How::Shared;
             let change = self.known().book.grant(taken.at, &wish(ask), &new_id(), shares);

@@ -1,0 +1,155 @@
+//! Who works on which partition, in a bucket of NATS' key-value store: `member.NAME` says that a process lives, `partition.N`
+//! whose the partition is. What is not renewed is gone after [`KEPT_FOR`]; so the partitions of a process that died are
+//! another's after about that time, and those of one that stops at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::kv::{Config, Operation, Store};
+use bytes::Bytes;
+use futures::TryStreamExt;
+
+use super::Link;
+use crate::log::share::{Keeper, Share, Step, step};
+
+const BUCKET: &str = "CALLWEAVE_OWNERS";
+/// How long an owner is one without a word.
+const KEPT_FOR: Duration = Duration::from_secs(10);
+/// How often it says so.
+const RENEWED_EVERY: Duration = Duration::from_secs(2);
+const MEMBER: &str = "member.";
+const PARTITION: &str = "partition.";
+
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+pub(super) fn share(link: Arc<Link>) -> Share {
+    Share::by(|keeper| Member { link, name: uuid::Uuid::new_v4().simple().to_string(), keeper, bucket: None }.run())
+}
+
+struct Member {
+    link: Arc<Link>,
+    name: String,
+    keeper: Keeper,
+    bucket: Option<Store>,
+}
+
+/// A partition's owner, and the revision that says so.
+struct Owner {
+    name: String,
+    revision: u64,
+}
+
+fn key_of(partition: u16) -> String {
+    format!("{PARTITION}{partition}")
+}
+
+impl Member {
+    async fn run(mut self) {
+        let mut rounds = tokio::time::interval(RENEWED_EVERY);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = rounds.tick() => {}
+                used = self.keeper.used.changed() => if used.is_err() { break },
+            }
+            // Whoever cannot reach the server reads nothing either. Its part stays its own until somebody else has it.
+            if let Err(error) = self.round().await {
+                tracing::warn!(%error, "which partitions are whose cannot be read or told now");
+            }
+        }
+        if let Err(error) = self.leave().await {
+            tracing::debug!(%error, "partitions were not given back; they are free in {KEPT_FOR:?}");
+        }
+    }
+
+    async fn round(&mut self) -> Result<(), Fault> {
+        let bucket = self.bucket().await?;
+        bucket.put(format!("{MEMBER}{}", self.name), Bytes::new()).await?;
+        let (living, mut owners) = look(&bucket).await?;
+        let names = owners.iter().map(|(partition, owner)| (*partition, owner.name.clone())).collect();
+        let Step { claim, give_up } = step(&self.name, &living, &names, self.link.partitions);
+        let used = self.keeper.used.borrow().clone();
+        let mut own = BTreeSet::new();
+        for partition in 0..self.link.partitions {
+            let owner = owners.remove(&partition);
+            let revision = owner.as_ref().filter(|owner| owner.name == self.name).map(|owner| owner.revision);
+            let had = match revision {
+                // It is given back once nobody works on it here.
+                Some(revision) if give_up.contains(&partition) && !used.contains(&partition) => {
+                    bucket.delete_expect_revision(key_of(partition), Some(revision)).await?;
+                    continue;
+                }
+                Some(revision) => bucket.update(key_of(partition), self.name.clone().into(), revision).await.is_ok(),
+                None if owner.is_none() && claim.contains(&partition) => {
+                    bucket.create(key_of(partition), self.name.clone().into()).await.is_ok()
+                }
+                None => continue,
+            };
+            // One that was not renewed was taken by another, or the round after this one reads it again.
+            if had && !give_up.contains(&partition) {
+                own.insert(partition);
+            }
+        }
+        self.keeper.tell.send_if_modified(|told| {
+            let changed = *told != own;
+            if changed {
+                tracing::info!(partitions = ?own, processes = living.len().max(1), "working on these partitions");
+                *told = own;
+            }
+            changed
+        });
+        Ok(())
+    }
+
+    async fn bucket(&mut self) -> Result<Store, Fault> {
+        if let Some(bucket) = &self.bucket {
+            return Ok(bucket.clone());
+        }
+        let bucket = match self.link.context.get_key_value(BUCKET).await {
+            Ok(bucket) => bucket,
+            Err(_) => {
+                let config = Config {
+                    bucket: BUCKET.to_owned(),
+                    description: "callweave: who works on which partition".to_owned(),
+                    history: 1,
+                    max_age: KEPT_FOR,
+                    num_replicas: self.link.replicas,
+                    ..Config::default()
+                };
+                self.link.context.create_key_value(config).await?
+            }
+        };
+        self.bucket = Some(bucket.clone());
+        Ok(bucket)
+    }
+
+    async fn leave(&mut self) -> Result<(), Fault> {
+        let bucket = self.bucket().await?;
+        bucket.delete(format!("{MEMBER}{}", self.name)).await?;
+        for (partition, owner) in look(&bucket).await?.1 {
+            if owner.name == self.name {
+                bucket.delete_expect_revision(key_of(partition), Some(owner.revision)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who lives, and whose each partition is.
+async fn look(bucket: &Store) -> Result<(BTreeSet<String>, BTreeMap<u16, Owner>), Fault> {
+    let (mut living, mut owners) = (BTreeSet::new(), BTreeMap::new());
+    let keys: Vec<String> = bucket.keys().await?.try_collect().await?;
+    for key in keys {
+        if let Some(name) = key.strip_prefix(MEMBER) {
+            living.insert(name.to_owned());
+        } else if let Some(Ok(partition)) = key.strip_prefix(PARTITION).map(str::parse)
+            && let Some(entry) = bucket.entry(key).await?
+            && entry.operation == Operation::Put
+            && let Ok(name) = String::from_utf8(entry.value.to_vec())
+        {
+            owners.insert(partition, Owner { name, revision: entry.revision });
+        }
+    }
+    Ok((living, owners))
+}
