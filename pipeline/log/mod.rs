@@ -24,8 +24,10 @@ pub mod embedded;
 pub mod frame;
 pub mod nats;
 pub mod settings;
+mod share;
 pub mod subjects;
 
+pub use share::Share;
 pub use subjects::{Family, Kind, Subject, partition_of};
 
 /// The log as the roles hold it.
@@ -204,6 +206,11 @@ pub trait Log: Send + Sync + 'static {
 
     /// The newest entry of exactly this subject, unless it was trimmed or has expired.
     async fn last_of_subject(&self, subject: &Subject) -> Result<Option<Entry>, ReadError>;
+
+    /// The partitions that this process works on; where others work on the same log, a part of them.
+    fn share(&self) -> Share {
+        Share::all(self.partitions())
+    }
 
     /// Forgets entries before `before`. They also stop counting as the last of their subject: who appends with
     /// `expect` must trim so late that what it compares with is of no use any more.

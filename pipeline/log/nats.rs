@@ -5,6 +5,7 @@
 //! files every two minutes, so that a power cut may lose what a killed server does not. `sync_interval: always`, or
 //! three replicas in different places, make it as strict as the embedded log.
 
+mod owners;
 mod publish;
 mod read;
 mod streams;
@@ -20,7 +21,7 @@ use futures::{StreamExt, stream};
 use tokio::sync::watch;
 
 use super::{
-    Append, AppendError, Appended, Entries, Entry, Family, Log, MAX_PARTITIONS, ReadError, Retention, Subject,
+    Append, AppendError, Appended, Entries, Entry, Family, Log, MAX_PARTITIONS, ReadError, Retention, Share, Subject,
     TrimError,
 };
 
@@ -169,6 +170,7 @@ struct Link {
     family: Family,
     partitions: u16,
     append_timeout: Duration,
+    replicas: usize,
 }
 
 impl Link {
@@ -210,8 +212,10 @@ impl NatsLog {
             .backpressure_on_inflight(true)
             .build(client.clone());
         let partitions = streams::provision(&context, &options).await?;
-        let (family, append_timeout) = (options.family, options.append_timeout);
-        Ok(NatsLog { link: Arc::new(Link { context, client, connected, faults, family, partitions, append_timeout }) })
+        let NatsOptions { family, append_timeout, replicas, .. } = options;
+        let replicas = replicas.unwrap_or(1);
+        let link = Link { context, client, connected, faults, family, partitions, append_timeout, replicas };
+        Ok(NatsLog { link: Arc::new(link) })
     }
 
     fn check(&self, partition: u16) -> Result<(), ReadError> {
@@ -325,6 +329,10 @@ impl Log for NatsLog {
     async fn last_of_subject(&self, subject: &Subject) -> Result<Option<Entry>, ReadError> {
         self.check(subject.partition())?;
         read::last_of_subject(&self.link, subject).await
+    }
+
+    fn share(&self) -> Share {
+        owners::share(self.link.clone())
     }
 
     async fn trim(&self, partition: u16, before: u64) -> Result<(), TrimError> {

@@ -1,6 +1,6 @@
-//! The live job: every partition of the log into the lake, for good.
+//! The live job: this process's share of the log's partitions into the lake, for good.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,15 +78,49 @@ pub struct Process {
 }
 
 impl Process {
-    /// Runs until `shutdown`. A fault (an unwritable lake, a log that is away, another owner) ends what is under way
-    /// and begins it again from the last snapshot: nothing that is not committed counts as done.
+    /// Runs until `shutdown`, on this process's share of the log. When the share changes, what is under way is ended as at a
+    /// graceful stop, and the new share is begun.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ProcessError> {
         // Reading what is known of the world's numbers takes its time the first time: no call is to wait for it.
         drop(tokio::task::spawn_blocking(|| Phone::parse("+12025550143").map(Phone::country)));
+        let mut share = self.log.share();
+        let done = loop {
+            let own = share.take();
+            let stop = shutdown.child_token();
+            let work = async {
+                match own.is_empty() {
+                    true => Ok(stop.cancelled().await),
+                    false => self.keep_at(&own, &stop).await,
+                }
+            };
+            tokio::pin!(work);
+            let done = tokio::select! {
+                done = &mut work => done,
+                () = share.changed() => {
+                    stop.cancel();
+                    work.await
+                }
+            };
+            let moved = stop.is_cancelled() && !shutdown.is_cancelled();
+            match done {
+                Ok(()) if moved => {}
+                Err(error) if moved && !error.is_final() => {
+                    tracing::warn!(%error, "what was under way is left to whoever has these partitions now");
+                }
+                done => break done,
+            }
+        };
+        share.leave().await;
+        done
+    }
+
+    /// Works on `own` until `shutdown`. A fault (an unwritable lake, a log that is away, another owner) ends what is under way
+    /// and begins it again from the last snapshot: nothing that is not committed counts as done.
+    async fn keep_at(&self, own: &BTreeSet<u16>, shutdown: &CancellationToken) -> Result<(), ProcessError> {
         let mut pause = PAUSE_FIRST;
         loop {
             let began = tokio::time::Instant::now();
-            match self.once(&shutdown).await {
+            match self.once(own, shutdown).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_final() || shutdown.is_cancelled() => return Err(error),
                 Err(error) => {
@@ -104,7 +138,7 @@ impl Process {
         }
     }
 
-    async fn once(&self, shutdown: &CancellationToken) -> Result<(), ProcessError> {
+    async fn once(&self, own: &BTreeSet<u16>, shutdown: &CancellationToken) -> Result<(), ProcessError> {
         let stop = shutdown.child_token();
         let _stop_on_return = stop.clone().drop_guard();
         let mut landers = JoinSet::new();
@@ -113,7 +147,7 @@ impl Process {
         for name in TableName::ALL {
             let table = self.lake.table(name);
             let mut held = BTreeMap::new();
-            for partition in 0..self.log.partitions() {
+            for &partition in own {
                 let mark = table.mark(&app_id(partition)).await?;
                 held.insert(partition, mark);
                 if let Some(mark) = mark {
@@ -132,7 +166,7 @@ impl Process {
         let mut pasts = Pasts::read(&self.moments, &self.log).await?;
         let mut tellers = JoinSet::new();
         let mut partitions = JoinSet::new();
-        for number in 0..self.log.partitions() {
+        for &number in own {
             let (teller, telling) = Teller::new(number, self.moments.clone(), pasts.of(number), self.metrics.clone());
             tellers.spawn(telling);
             let teller = Arc::new(teller);
