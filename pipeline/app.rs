@@ -263,6 +263,7 @@ async fn open_log(config: &Config, family: Family) -> Result<SharedLog, Failure>
         family,
         partitions,
         retention,
+        folder: Some(config.data.clone()),
         ..NatsOptions::new(nats.url.clone())
     };
     Ok(Arc::new(connect(options).await.map_err(Failure::failed)?))

@@ -84,6 +84,8 @@ pub struct NatsOptions {
     pub ack_timeout: Duration,
     /// How long an append is tried before it is [`AppendError::Unavailable`].
     pub append_timeout: Duration,
+    /// Where this process keeps its name as an owner of partitions; nowhere: it has another each time.
+    pub folder: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for NatsOptions {
@@ -121,6 +123,7 @@ impl NatsOptions {
             in_flight: 4096,
             ack_timeout: Duration::from_secs(3),
             append_timeout: Duration::from_secs(10),
+            folder: None,
         }
     }
 }
@@ -171,6 +174,7 @@ struct Link {
     partitions: u16,
     append_timeout: Duration,
     replicas: usize,
+    folder: Option<PathBuf>,
 }
 
 impl Link {
@@ -212,9 +216,9 @@ impl NatsLog {
             .backpressure_on_inflight(true)
             .build(client.clone());
         let partitions = streams::provision(&context, &options).await?;
-        let NatsOptions { family, append_timeout, replicas, .. } = options;
+        let NatsOptions { family, append_timeout, replicas, folder, .. } = options;
         let replicas = replicas.unwrap_or(1);
-        let link = Link { context, client, connected, faults, family, partitions, append_timeout, replicas };
+        let link = Link { context, client, connected, faults, family, partitions, append_timeout, replicas, folder };
         Ok(NatsLog { link: Arc::new(link) })
     }
 

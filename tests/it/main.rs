@@ -18,6 +18,7 @@ mod notify;
 mod notify_rates;
 mod program;
 mod providers;
+mod shares;
 mod up;
 mod up_faults;
 mod up_kill;

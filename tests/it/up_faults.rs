@@ -398,35 +398,3 @@ fn a_full_disk_loses_nothing() {
     place.ends_with(&story.expected, program);
     drop(disk);
 }
-
-/// Two that process the same partitions take turns at failing; neither loses or doubles a row.
-#[test]
-fn two_owners_of_the_same_partitions_double_nothing() {
-    let story = Story::new(26, 1200);
-    let requests = story.requests(20);
-    let server = NatsServer::start();
-    let url = server.url();
-    let place = Place::new();
-    let program = Program::start(&place, &["up", "--nats", &url, "--partitions", "2"]);
-    let (first, rest) = requests.split_at(requests.len() / 4);
-    send(&program, first);
-    let mut other = Program::start(&place, &["process", "--nats", &url]);
-    // One request after the other, so that both have something to commit, however late the second came to it.
-    let mut rest = rest.iter();
-    until("one of them is fenced", || {
-        if let Some(next) = rest.next() {
-            send(&program, std::slice::from_ref(next));
-        }
-        let both = [program.said(), other.said()].concat();
-        both.iter().any(|line| line.contains("processing stopped, beginning again")).then_some(())
-    });
-    send(&program, rest.as_slice());
-    place.reaches(&story.expected, &program);
-    other.kill();
-    place.reaches(&story.expected, &program);
-    drop(program);
-    // Whoever comes next finds it all done.
-    let program = Program::start(&place, &["up", "--nats", &url]);
-    place.reaches(&story.expected, &program);
-    place.ends_with(&story.expected, program);
-}

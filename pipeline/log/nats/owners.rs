@@ -1,14 +1,19 @@
 //! Who works on which partition, in a bucket of NATS' key-value store: `member.NAME` says that a process lives, `partition.N`
 //! whose the partition is. What is not renewed is gone after [`KEPT_FOR`]; so the partitions of a process that died are
-//! another's after about that time, and those of one that stops at once.
+//! another's after about that time, and those of one that stops at once. One that is started again in the same folder is
+//! the same, and goes on at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::kv::{Config, Operation, Store};
 use bytes::Bytes;
 use futures::TryStreamExt;
+use uuid::Uuid;
 
 use super::Link;
 use crate::log::share::{Keeper, Share, Step, step};
@@ -18,18 +23,53 @@ const BUCKET: &str = "CALLWEAVE_OWNERS";
 const KEPT_FOR: Duration = Duration::from_secs(10);
 /// How often it says so.
 const RENEWED_EVERY: Duration = Duration::from_secs(2);
+/// In a data folder.
+const NAME_FILE: &str = "process.name";
 const MEMBER: &str = "member.";
 const PARTITION: &str = "partition.";
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 pub(super) fn share(link: Arc<Link>) -> Share {
-    Share::by(|keeper| Member { link, name: uuid::Uuid::new_v4().simple().to_string(), keeper, bucket: None }.run())
+    let kept = link.folder.as_deref().and_then(|folder| match kept_name(folder) {
+        Ok(kept) => kept,
+        Err(error) => {
+            tracing::warn!(folder = %folder.display(), %error, "the name of this process cannot be kept");
+            None
+        }
+    });
+    let (name, lock) = kept.map_or_else(|| (new_name(), None), |(name, lock)| (name, Some(lock)));
+    Share::by(|keeper| Member { link, name, _lock: lock, keeper, bucket: None }.run())
+}
+
+fn new_name() -> String {
+    Uuid::new_v4().simple().to_string()
+}
+
+/// The name of the process that works in this folder: one that is started again has its partitions at once. Nothing where another
+/// is at work there.
+fn kept_name(folder: &Path) -> std::io::Result<Option<(String, File)>> {
+    std::fs::create_dir_all(folder)?;
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(folder.join(NAME_FILE))?;
+    if file.try_lock().is_err() {
+        return Ok(None);
+    }
+    let mut name = String::new();
+    file.read_to_string(&mut name)?;
+    if Uuid::parse_str(&name).is_err() {
+        name = new_name();
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(name.as_bytes())?;
+    }
+    Ok(Some((name, file)))
 }
 
 struct Member {
     link: Arc<Link>,
     name: String,
+    /// While it is held the name is this process's alone.
+    _lock: Option<File>,
     keeper: Keeper,
     bucket: Option<Store>,
 }
@@ -56,6 +96,7 @@ impl Member {
             // Whoever cannot reach the server reads nothing either. Its part stays its own until somebody else has it.
             if let Err(error) = self.round().await {
                 tracing::warn!(%error, "which partitions are whose cannot be read or told now");
+                self.bucket = None;
             }
         }
         if let Err(error) = self.leave().await {
@@ -152,4 +193,18 @@ async fn look(bucket: &Store) -> Result<(BTreeSet<String>, BTreeMap<u16, Owner>)
         }
     }
     Ok((living, owners))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_of_a_folder_has_its_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (name, lock) = kept_name(folder.path()).expect("a file").expect("nobody else is there");
+        assert!(kept_name(folder.path()).expect("a file").is_none());
+        drop(lock);
+        assert_eq!(kept_name(folder.path()).expect("a file").map(|(again, _)| again), Some(name));
+    }
 }
