@@ -6,8 +6,9 @@ pub const ROW_GROUP_ROWS_MAX: usize = 128 * 1024;
 pub const PENDING_BYTES_MAX: usize = 64 << 20;
 /// A file of this many encoded bytes is closed, and another begun.
 pub const FILE_BYTES_MAX: usize = 128 << 20;
-/// Days that a writer keeps files open for at once; one more closes the one that was written to longest ago.
-pub const OPEN_FILES_MAX: usize = 8;
+/// Days that a writer keeps files open for at once; one more closes the one that was written to longest ago. What waits in them is
+/// bounded together, so an open file is cheap; to close and open one for each correction of an older day is not.
+pub const OPEN_FILES_MAX: usize = 64;
 /// Encoded bytes that are uploaded as one part (S3 takes none below 5 MiB but the last).
 pub const PART_BYTES: usize = 8 << 20;
 /// Batches that wait between whoever makes rows and the encoder.

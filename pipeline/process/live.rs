@@ -88,10 +88,11 @@ impl Process {
             let own = share.take();
             let stop = shutdown.child_token();
             let work = async {
-                match own.is_empty() {
-                    true => Ok(stop.cancelled().await),
-                    false => self.keep_at(&own, &stop).await,
+                if own.is_empty() {
+                    stop.cancelled().await;
+                    return Ok(());
                 }
+                self.keep_at(&own, &stop).await
             };
             tokio::pin!(work);
             let done = tokio::select! {

@@ -331,16 +331,19 @@ impl Account {
         }
     }
 
-    /// Notes to whom a call is joined; the caller's other calls may follow from it.
+    /// Notes to whom a call is joined; the caller's later calls may follow from it. Earlier ones hear what it tells by itself
+    /// ([`Account::note_tells`]), so that nothing goes round in circles.
     pub fn note_joined(&mut self, ix: u32, joined: Joined) {
         let Some((phone, _)) = self.calls[ix].filed_caller else { return };
-        let Some((_, entry)) = self.entry(phone, ix) else { return };
+        let Some((place, entry)) = self.entry(phone, ix) else { return };
         if entry.joined == joined {
             return;
         }
         entry.joined = joined;
-        for call in self.calls_of_phone(phone) {
-            if call != ix && self.calls[call].line.is_some() {
+        let recent = self.caller(phone).map_or(&[][..], Caller::recent);
+        let later: SmallVec<[u32; 4]> = recent[place + 1..].iter().filter_map(|entry| entry.call).collect();
+        for call in later {
+            if self.calls[call].line.is_some() {
                 self.touch_call(call);
             }
         }

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::account::Account;
 use super::attribution::{Choice, Evidence, Judge, Rates, RestsOn, State, is_moments_before, talk_bin};
+use super::intern::Sym;
 use super::links::Link;
 use super::visitors::Said;
 use crate::event::{Direction, Outcome};
@@ -140,33 +141,25 @@ impl Account {
         let call = &self.calls[ix];
         let threshold = self.rules(call.start()).settings().attribution_threshold;
         choice.chosen = choice.chosen.filter(|at| choice.probabilities[*at] >= threshold.unwrap_or(0.0));
-        let source_of = |it: &Candidate| it.session.and_then(|session| self.source_of(session));
-        let mass = |source: &Arc<SourceRow>| -> f64 {
-            let of_it = candidates.iter().zip(&choice.probabilities);
-            of_it
-                .filter(|(it, _)| source_of(it) == Some(source))
-                .map(|(_, probability)| probability)
-                .sum::<f64>()
-                .min(1.0)
-        };
-        let source = match choice.chosen {
-            Some(at) => source_of(&candidates[at]).map(|source| (source.clone(), mass(source))),
-            // No session is likelier than none of them, but all that share a source may be.
-            None => {
-                let mut best: Option<(Arc<SourceRow>, f64)> = None;
-                let mut seen: Vec<&Arc<SourceRow>> = Vec::new();
-                for source in candidates.iter().filter_map(source_of) {
-                    if seen.contains(&source) {
-                        continue;
-                    }
-                    seen.push(source);
-                    let mass = mass(source);
-                    if mass > best.as_ref().map_or(choice.none, |(_, most)| *most) && mass >= threshold.unwrap_or(0.0) {
-                        best = Some((source.clone(), mass));
-                    }
-                }
-                best
+        // How likely the call came by each source, in the order in which candidates name them. One source is held once, so its
+        // number tells it.
+        let source_of = |it: &Candidate| Some(self.touch_of(it.session?)?.source);
+        let sources: Vec<Option<Sym>> = candidates.iter().map(source_of).collect();
+        let mut masses: SmallVec<[(Sym, f64); 16]> = SmallVec::new();
+        for (source, probability) in sources.iter().zip(&choice.probabilities) {
+            let Some(source) = *source else { continue };
+            match masses.iter_mut().find(|(held, _)| *held == source) {
+                Some((_, mass)) => *mass += probability,
+                None => masses.push((source, *probability)),
             }
+        }
+        let source = match choice.chosen {
+            Some(at) => sources[at].and_then(|of| masses.iter().find(|(source, _)| *source == of)).copied(),
+            // No session is likelier than none of them, but all that share a source may be.
+            None => masses.into_iter().fold(None, |best: Option<(Sym, f64)>, (source, mass)| {
+                let is_best = mass > best.map_or(choice.none, |(_, most)| most) && mass >= threshold.unwrap_or(0.0);
+                if is_best { Some((source, mass)) } else { best }
+            }),
         };
         let method = choice.chosen.map(|at| match choice.rests_on {
             Some(RestsOn::Click) => Method::Click,
@@ -178,8 +171,8 @@ impl Account {
         Decision {
             method,
             confidence: choice.chosen.map(|at| choice.probabilities[at]),
-            source_confidence: source.as_ref().map(|(_, mass)| *mass),
-            source: source.map(|(source, _)| source),
+            source_confidence: source.map(|(_, mass)| mass.min(1.0)),
+            source: source.map(|(source, _)| self.shared.sources.get(source).clone()),
             chosen: choice.chosen,
             candidates,
             choice: Some(choice),
@@ -211,10 +204,7 @@ impl Account {
         let place = Place { ix, start, links, spent: self.spent(ix, start) };
         let mut candidates = Vec::new();
         for group in held.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let candidate = self.candidate(&place, group);
-            if start.since(candidate.evidence.last_sign) as f64 <= window {
-                candidates.push(candidate);
-            }
+            candidates.extend(self.candidate(&place, group, window));
         }
         candidates
     }
@@ -249,18 +239,25 @@ impl Account {
         self.text_of(&self.calls[call].id) < self.text_of(&self.calls[other].id)
     }
 
-    /// One candidate of all leases of a session: the active one, else the latest, is its lease.
-    fn candidate(&self, place: &Place<'_>, group: &[(Option<u32>, u32, u32)]) -> Candidate {
+    /// One candidate of all leases of a session: the active one, else the latest, is its lease. Nothing where it was last seen
+    /// more than `window` microseconds before.
+    fn candidate(&self, place: &Place<'_>, group: &[(Option<u32>, u32, u32)], window: f64) -> Option<Candidate> {
         let (ix, start) = (place.ix, place.start);
         let (session, visitor, latest) = group[group.len() - 1];
-        let active = group.iter().rev().map(|(_, _, lease)| *lease).find(|&lease| self.leases[lease].is_active(start));
-        let lease = active.unwrap_or(latest);
-        let held = &self.leases[lease];
+        let active = || group.iter().rev().map(|(_, _, lease)| *lease).find(|&it| self.leases[it].is_active(start));
         let last_sign = match session {
             Some(session) => self.last_sign(session, start),
             None => self.loose_sign(visitor, start),
         };
-        let last_sign = last_sign.unwrap_or(held.granted_at);
+        let is_seen = |last: Time| start.since(last) as f64 <= window;
+        if last_sign.is_some_and(|last| !is_seen(last)) {
+            return None;
+        }
+        let lease = active().unwrap_or(latest);
+        let last_sign = last_sign.unwrap_or(self.leases[lease].granted_at);
+        if !is_seen(last_sign) {
+            return None;
+        }
         let (state, since) = self.state_of(lease, last_sign, start);
         let spent = session.and_then(|session| {
             let at = place.spent.binary_search_by_key(&session, |(session, _)| *session).ok()?;
@@ -280,7 +277,7 @@ impl Account {
             pages: session.map_or(0, |session| self.sessions[session].pages_by(start)),
             shown: last_sign.since(self.leases[group[0].2].granted_at),
         };
-        Candidate { session, visitor, lease, evidence }
+        Some(Candidate { session, visitor, lease, evidence })
     }
 
     /// What has become of a lease at `start`, and since when nothing was seen of its session.

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::kv::{Config, Operation, Store};
+use async_nats::jetstream::kv::{Operation, Store};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use uuid::Uuid;
@@ -39,7 +40,7 @@ pub(super) fn share(link: Arc<Link>) -> Share {
         }
     });
     let (name, lock) = kept.map_or_else(|| (new_name(), None), |(name, lock)| (name, Some(lock)));
-    Share::by(|keeper| Member { link, name, _lock: lock, keeper, bucket: None }.run())
+    Share::by(|keeper| Member { link, name, _lock: lock, keeper, bucket: None, knows: false }.run())
 }
 
 fn new_name() -> String {
@@ -72,6 +73,8 @@ struct Member {
     _lock: Option<File>,
     keeper: Keeper,
     bucket: Option<Store>,
+    /// A round has told what is whose.
+    knows: bool,
 }
 
 /// A partition's owner, and the revision that says so.
@@ -93,10 +96,15 @@ impl Member {
                 _ = rounds.tick() => {}
                 used = self.keeper.used.changed() => if used.is_err() { break },
             }
-            // Whoever cannot reach the server reads nothing either. Its part stays its own until somebody else has it.
+            // A part stays its owner's until somebody else has it. Where it was never known whose they are, all are worked on: that
+            // two do the same does no harm, and that nobody does would.
             if let Err(error) = self.round().await {
                 tracing::warn!(%error, "which partitions are whose cannot be read or told now");
                 self.bucket = None;
+                if !self.knows {
+                    let all = (0..self.link.partitions).collect();
+                    self.keeper.tell.send_if_modified(|told| std::mem::replace(told, all) != *told);
+                }
             }
         }
         if let Err(error) = self.leave().await {
@@ -132,6 +140,7 @@ impl Member {
                 own.insert(partition);
             }
         }
+        self.knows = true;
         self.keeper.tell.send_if_modified(|told| {
             let changed = *told != own;
             if changed {
@@ -147,18 +156,13 @@ impl Member {
         if let Some(bucket) = &self.bucket {
             return Ok(bucket.clone());
         }
-        let bucket = match self.link.context.get_key_value(BUCKET).await {
+        let context = &self.link.context;
+        let bucket = match context.get_key_value(BUCKET).await {
             Ok(bucket) => bucket,
             Err(_) => {
-                let config = Config {
-                    bucket: BUCKET.to_owned(),
-                    description: "callweave: who works on which partition".to_owned(),
-                    history: 1,
-                    max_age: KEPT_FOR,
-                    num_replicas: self.link.replicas,
-                    ..Config::default()
-                };
-                self.link.context.create_key_value(config).await?
+                // Two that make it at once make the same.
+                context.create_stream(bucket_config(self.link.replicas)).await?;
+                context.get_key_value(BUCKET).await?
             }
         };
         self.bucket = Some(bucket.clone());
@@ -174,6 +178,26 @@ impl Member {
             }
         }
         Ok(())
+    }
+}
+
+/// The stream behind the bucket, as the specification of NATS' key-value store (ADR-8) has it. The client's own way to make a bucket
+/// asks the server for its account first, and does not understand what servers before 2.10 answer.
+fn bucket_config(replicas: usize) -> Config {
+    Config {
+        name: format!("KV_{BUCKET}"),
+        description: Some("callweave: who works on which partition".to_owned()),
+        subjects: vec![format!("$KV.{BUCKET}.>")],
+        max_messages_per_subject: 1,
+        max_age: KEPT_FOR,
+        duplicate_window: KEPT_FOR,
+        discard: DiscardPolicy::New,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_direct: true,
+        storage: StorageType::File,
+        num_replicas: replicas,
+        ..Config::default()
     }
 }
 
