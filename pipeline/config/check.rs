@@ -251,7 +251,7 @@ fn nearest(name: &str, origin: &Origin) -> Option<String> {
     let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
     let near = |known: String| {
         // A member that was put into the wrong table, or into none. In the environment, `user` or `url` may be anybody's.
-        let moved = last(&known) == last(name) && !(is_variable && !name.contains(['.', '_']));
+        let moved = last(&known) == last(name) && (!is_variable || name.contains(['.', '_']));
         let distance = if moved { 0 } else { edits(name, &known) };
         let most = if is_variable { (known.len() / 4).max(1) } else { 1 + known.len() / 4 };
         (distance <= most).then_some((distance, known))
