@@ -134,7 +134,8 @@ fn clock() -> Time {
 
 pub fn check(flags: &Flags) -> Result<(), Failure> {
     let report = config::check(flags, &config::environment());
-    print!("{report}");
+    // A reader that goes away has had enough.
+    let _ = write!(std::io::stdout(), "{report}");
     if !report.is_right() {
         return Err(Failure::said("the configuration is wrong"));
     }

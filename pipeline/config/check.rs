@@ -94,15 +94,15 @@ pub fn load(flags: &Flags, variables: &[(String, String)]) -> Result<Config, Mis
 
 /// The same, told: what holds and what is wrong.
 pub fn check(flags: &Flags, variables: &[(String, String)]) -> Report {
-    let Read { config, wrong, entries, file } = read(flags, variables);
+    let Read { config, wrong, strange, entries, file } = read(flags, variables);
     let mut right = vec![match &file {
         Some(path) => format!("file {}", path.display()),
         None => "no file: variables, flags and defaults".to_owned(),
     }];
-    let mut doubtful = Vec::new();
+    let mut doubtful = strange;
     if wrong.is_empty() {
         right.extend(told(&config));
-        doubtful = doubts(&config, &entries);
+        doubtful.extend(doubts(&config, &entries));
     }
     Report { right, wrong, doubtful }
 }
@@ -136,6 +136,8 @@ fn doubts(config: &Config, entries: &Entries) -> Vec<Mistake> {
 struct Read {
     config: Config,
     wrong: Vec<Mistake>,
+    /// Variables that bear our prefix and name nothing like a member.
+    strange: Vec<Mistake>,
     entries: Entries,
     file: Option<PathBuf>,
 }
@@ -172,6 +174,7 @@ fn read(flags: &Flags, variables: &[(String, String)]) -> Read {
     entries::read_flags(flags, &mut entries);
 
     let mut config = Config::default();
+    let mut strange = Vec::new();
     for (name, entry) in &entries {
         let given = Given { value: &entry.value, origin: &entry.origin };
         match members::find(name) {
@@ -181,7 +184,11 @@ fn read(flags: &Flags, variables: &[(String, String)]) -> Read {
                 }
             }
             None if is_account_member(name) => {}
-            None => mistakes.push(unknown(name, &entry.origin)),
+            None => match (nearest(name, &entry.origin), &entry.origin) {
+                // Whoever starts the program keeps things there, too: a script that has its path in CALLWEAVE_BIN.
+                (None, Origin::Variable(_)) => strange.push(left_alone(name, &entry.origin)),
+                (nearest, origin) => mistakes.push(unknown(name, nearest, origin)),
+            },
         }
     }
     config.accounts = accounts::read(&entries, &mut mistakes);
@@ -193,7 +200,7 @@ fn read(flags: &Flags, variables: &[(String, String)]) -> Read {
         Origin::Variable(_) => (1, 0),
         Origin::Flag(_) | Origin::Default => (2, 0),
     });
-    Read { config, wrong: mistakes, entries, file }
+    Read { config, wrong: mistakes, strange, entries, file }
 }
 
 fn is_account_member(name: &str) -> bool {
@@ -238,23 +245,33 @@ fn together(config: &Config, entries: &Entries, mistakes: &mut Vec<Mistake>) {
     }
 }
 
-fn unknown(name: &str, origin: &Origin) -> Mistake {
-    let nearest = candidates(name)
-        .filter_map(|known| {
-            // A member that was put into the wrong table, or into none.
-            let moved = known.rsplit('.').next() == name.rsplit('.').next();
-            let distance = if moved { 0 } else { edits(name, &known) };
-            (distance <= 1 + known.len() / 4).then_some((distance, known))
-        })
-        .min();
+/// The member that was likely meant.
+fn nearest(name: &str, origin: &Origin) -> Option<String> {
+    let is_variable = matches!(origin, Origin::Variable(_));
+    let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
+    let near = |known: String| {
+        // A member that was put into the wrong table, or into none. In the environment, `user` or `url` may be anybody's.
+        let moved = last(&known) == last(name) && (!is_variable || name.contains(['.', '_']));
+        let distance = if moved { 0 } else { edits(name, &known) };
+        let most = if is_variable { (known.len() / 4).max(1) } else { 1 + known.len() / 4 };
+        (distance <= most).then_some((distance, known))
+    };
+    candidates(name).filter_map(near).min().map(|(_, known)| known)
+}
+
+fn unknown(name: &str, nearest: Option<String>, origin: &Origin) -> Mistake {
     let mend = match (nearest, origin) {
-        (Some((_, known)), Origin::Variable(_)) => {
+        (Some(known), Origin::Variable(_)) => {
             format!("did you mean {PREFIX}{}?", known.to_ascii_uppercase().replace('.', "__"))
         }
-        (Some((_, known)), _) => format!("did you mean {known}?"),
+        (Some(known), _) => format!("did you mean {known}?"),
         (None, _) => "take it out; docs/configuration.md has all members".to_owned(),
     };
     Mistake::new(origin.clone(), name, "there is no such member".to_owned(), &mend)
+}
+
+fn left_alone(name: &str, origin: &Origin) -> Mistake {
+    Mistake::new(origin.clone(), name, "there is no such member".to_owned(), "it is left alone")
 }
 
 /// Names that may have been meant: members in full, and within an account its own.

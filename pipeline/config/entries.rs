@@ -59,8 +59,17 @@ const DEFAULT_FILE: &str = "callweave.toml";
 /// Longer files are no configuration.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// Names that may stand for the first member of their table: `nats = "nats://…"`, `CALLWEAVE_NATS`, `--nats`.
-pub const SHORT: [(&str, &str); 3] = [("nats", "nats.url"), ("listen", "listen.collect"), ("log", "log.level")];
+/// Names of flags that may stand for their members: `nats = "nats://…"`, `CALLWEAVE_NATS`, `--nats`.
+pub const SHORT: [(&str, &str); 8] = [
+    ("nats", "nats.url"),
+    ("listen", "listen.collect"),
+    ("log", "log.level"),
+    ("log_format", "log.format"),
+    ("admin", "listen.admin"),
+    ("postgres", "listen.postgres"),
+    ("flight", "listen.flight"),
+    ("workers", "query.workers"),
+];
 
 /// The variables of this process that are ours.
 pub fn environment() -> Vec<(String, String)> {

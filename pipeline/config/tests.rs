@@ -209,6 +209,16 @@ fn mistakes_are_told_with_place_and_mending() {
             &[("CALLWEAVE_LIMITS__EVENTS", "-1")],
             &["variable CALLWEAVE_LIMITS__EVENTS: limits.events: \"-1\" is not a whole number; give 1 to 10000000"],
         ),
+        (
+            "",
+            &[("CALLWEAVE_BODY_BYTES", "1"), ("CALLWEAVE_LISTEN_ADMIN", "off")],
+            &[
+                "variable CALLWEAVE_BODY_BYTES: body_bytes: there is no such member; did you mean CALLWEAVE_LIMITS__BODY_BYTES?",
+                "variable CALLWEAVE_LISTEN_ADMIN: listen_admin: there is no such member; did you mean \
+                 CALLWEAVE_LISTEN__ADMIN?",
+            ],
+        ),
+        ("", &[("CALLWEAVE_BIN", "/x/callweave"), ("CALLWEAVE_URL", "x"), ("CALLWEAVE_PATH", "x")], &[]),
         ("", &[("CALLWEAVE_PORT_8090_TCP", "tcp://10.0.0.1:8090"), ("CALLWEAVE_TEST_NATS", "x"), ("HOME", "/")], &[]),
         ("", &[("CALLWEAVE_CONFIG", "nowhere.toml")], &[]),
     ];
@@ -248,6 +258,7 @@ fn a_later_layer_wins_and_the_rest_stays() {
         ("CALLWEAVE_PARTITIONS", "16"),
         ("CALLWEAVE_ACCOUNTS__BETA__KEYS", "first-key-of-beta,other-key-of-beta"),
         ("CALLWEAVE_RETENTION__LOG_BYTES", "0"),
+        ("CALLWEAVE_ADMIN", "127.0.0.1:9999"),
     ];
     let flags = Flags { partitions: Some("32".into()), listen: Some("localhost:0".into()), ..Flags::default() };
     let config = load_text(text, &pairs, flags).expect("a good configuration");
@@ -261,6 +272,7 @@ fn a_later_layer_wins_and_the_rest_stays() {
     assert_eq!(config.limits, Limits { body_bytes: 1 << 20, head: Duration::from_secs(5), ..Limits::default() });
     assert_eq!(config.retention.log_bytes, None);
     assert_eq!(config.listen.collect.to_string(), "127.0.0.1:0");
+    assert_eq!(config.listen.admin.to_string(), "127.0.0.1:9999");
     let acme = &config.accounts["acme"];
     assert_eq!(acme.keys.len(), 2);
     assert_eq!(acme.settings.as_ref().map(|settings| settings.target_seconds), Some(45.0));
@@ -302,10 +314,12 @@ fn what_is_hardly_meant_is_told_and_no_mistake() {
         settings = { pools = [{ name = "p", hold_minutes = 1440, cooldown_minutes = 60, on_exhausted = "share" }] }
     "#;
     std::fs::write(&file, text).expect("a scratch file");
-    let report = check(&Flags { config: Some(file), ..Flags::default() }, &[]);
+    let ours = variables(&[("CALLWEAVE_BIN", "/x/callweave")]);
+    let report = check(&Flags { config: Some(file), ..Flags::default() }, &ours);
     assert!(report.is_right(), "{report}");
     let report = report.to_string();
     for words in [
+        "variable CALLWEAVE_BIN: bin: there is no such member; it is left alone",
         "accounts.acme.settings: pools[0]: no number belongs to the pool \"p\"",
         "retention.log_days: is shorter than a number of pool \"p\" of account acme is held and rests, 1500 minutes: it \
          would go to another visitor too early; give 2 days or more",

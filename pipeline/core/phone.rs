@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use phonenumber::{Type, metadata::DATABASE};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// An E.164 number, as the integer of its digits: `+14155550123` is `14155550123`.
@@ -14,6 +15,20 @@ pub enum Party {
     Number(Phone),
     Anonymous,
 }
+
+/// The kinds of numbers that a telephone can have.
+const KINDS: [Type; 10] = [
+    Type::FixedLine,
+    Type::Mobile,
+    Type::TollFree,
+    Type::PremiumRate,
+    Type::SharedCost,
+    Type::Voip,
+    Type::PersonalNumber,
+    Type::Pager,
+    Type::Uan,
+    Type::Voicemail,
+];
 
 pub const ANONYMOUS: &str = "anonymous";
 
@@ -33,8 +48,30 @@ impl Phone {
     /// ISO 3166-1 alpha-2 code of the country that the number belongs to, by libphonenumber's metadata; nothing for
     /// numbers of no country (satellite, international freephone) and for those that cannot exist.
     pub fn country(self) -> Option<String> {
-        let number = phonenumber::parse(None, self.to_string()).ok()?;
-        number.country().id().map(|id| id.as_ref().to_owned())
+        let number = phonenumber::parse(None, self.to_string()).ok();
+        let told = number.and_then(|number| number.country().id());
+        told.map(|id| id.as_ref().to_owned()).or_else(|| self.country_as_written())
+    }
+
+    /// The library tells countries that share a code apart by the number without its first zeros, and leaves a first digit
+    /// out that is dialled within the country alone; but in Italy the zero is part of the number, and a Russian one may begin with 8.
+    fn country_as_written(self) -> Option<String> {
+        let digits = self.0.to_string();
+        let (regions, national) = (1..=3).find_map(|length| {
+            let (code, national) = digits.split_at_checked(length)?;
+            Some((DATABASE.region(&code.parse::<u16>().ok()?)?, national))
+        })?;
+        let is_of = |region: &&str| {
+            // Numbers of no country are those of region 001.
+            let Some(about) = DATABASE.by_id(*region).filter(|about| about.id() != "001") else { return false };
+            match about.leading_digits() {
+                Some(leading) => leading.find(national).is_some_and(|found| found.start() == 0),
+                None => {
+                    KINDS.iter().filter_map(|kind| about.descriptors().get(*kind)).any(|kind| kind.is_match(national))
+                }
+            }
+        };
+        regions.into_iter().find(is_of).map(str::to_owned)
     }
 }
 
@@ -146,5 +183,32 @@ impl schemars::JsonSchema for Party {
     }
     fn inline_schema() -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_tell_their_country() {
+        for (number, expected) in [
+            ("+14155550199", Some("US")),
+            ("+16135550123", Some("CA")),
+            ("+442079460000", Some("GB")),
+            ("+79161234567", Some("RU")),
+            ("+78001234567", Some("RU")),
+            ("+77011234567", Some("KZ")),
+            ("+393123456789", Some("IT")),
+            // Their zero is dialled from abroad, too.
+            ("+390236618300", Some("IT")),
+            ("+390669812345", Some("VA")),
+            ("+80012345678", None),
+            ("+10000000", None),
+            ("+2100000000", None),
+        ] {
+            let phone = Phone::parse(number).unwrap();
+            assert_eq!(phone.country().as_deref(), expected, "{number}");
+        }
     }
 }

@@ -50,6 +50,8 @@ pub enum Erase {
     Visitor,
     /// Names the person's phone: rows are found by it, and it becomes `anonymous`.
     Phone,
+    /// JSON that may tell the person's phone: rows are found by it, and it goes.
+    Telling,
     /// Names a call: rows of calls that were the person's are found by it. It stays.
     Call,
 }

@@ -84,6 +84,7 @@ pub async fn erase(lake: &Lake, erasures: &[Erasure]) -> Result<(), MaintainErro
         account: it.account.to_string(),
         visitor_id: it.visitor_id.as_deref().map(str::to_owned),
         phone: it.phone,
+        until: it.until,
     };
     let people: Vec<Person> = erasures.iter().map(person).collect();
     let mut attempt = 0;

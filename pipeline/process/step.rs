@@ -13,7 +13,7 @@ use callweave_core::source::{Surveyor, Visit};
 use callweave_core::time::Time;
 
 use crate::lake::batch::{DayBatch, rows_to_batches};
-use crate::lake::table::{EventRow, PageViewRow, RejectedRow, Row, TableName};
+use crate::lake::table::{EventRow, PageViewRow, RejectedRow, Row, TableName, TagRow};
 
 /// Rows, table by table and day by day.
 pub type Batches = Vec<(TableName, DayBatch)>;
@@ -139,12 +139,22 @@ pub fn effect_rows(effects: &mut Effects, batches: &mut Batches) -> Result<(), A
     add(&effects.leases, batches)?;
     add(&effects.candidates, batches)?;
     add(&effects.moments, batches)?;
+    let tags: Vec<TagRow<'_>> = effects.tags.iter().filter_map(tag_row).collect();
+    add(&tags, batches)?;
     effects.sessions.clear();
     effects.leases.clear();
     effects.candidates.clear();
     effects.moments.clear();
+    effects.tags.clear();
     let calls: Vec<CallRow> = effects.calls.drain(..).map(Arc::unwrap_or_clone).collect();
     add(&calls, batches)
+}
+
+fn tag_row<'a>(event: &'a Event<'a>) -> Option<TagRow<'a>> {
+    match &event.body {
+        Body::CallTag(data) => Some(EventRow { event, data }),
+        _ => None,
+    }
 }
 
 fn add<R: Row>(rows: &[R], batches: &mut Batches) -> Result<(), ArrowError> {

@@ -411,7 +411,7 @@ mod tests {
                 match column.erase {
                     Erase::Phone => assert_eq!(hide, Some(Hide::Pseudonym), "{name:?}"),
                     Erase::Null if SHOWN.contains(&name) => assert_eq!(hide, None, "{name:?}"),
-                    Erase::Null => assert_eq!(hide, Some(Hide::Empty), "{name:?}"),
+                    Erase::Null | Erase::Telling => assert_eq!(hide, Some(Hide::Empty), "{name:?}"),
                     _ => {}
                 }
             }

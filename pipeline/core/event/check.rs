@@ -36,6 +36,8 @@ pub(super) fn event(event: &Event<'_>, bytes: usize) -> Checked {
     account(&event.account)?;
     id("source", &event.source)?;
     id("id", &event.id)?;
+    // First, since it is also what stands in for an absent `recordedtime`.
+    possible("time", event.time)?;
     possible("recordedtime", event.recorded)?;
     happened("time", event.time, event.recorded)?;
     body(event, bytes)

@@ -14,7 +14,7 @@ use super::seen::Seen;
 use super::session::Session;
 use super::timers::Timers;
 use super::visitors::Visitor;
-use super::{Effects, Erasure, Mode, Sizes, Verdict};
+use super::{Effects, Mode, Sizes, Verdict};
 use crate::event::{Body, Event, PoolExhausted};
 use crate::id::Key;
 use crate::moment::{Beside, Moment, MomentKind};
@@ -105,13 +105,14 @@ impl Account {
                 self.said_of_call(event, &tag.call_id, MomentKind::CallTagged, beside, mode, out);
             }
             Body::Transcript(it) => {
+                self.hear(it);
                 let beside = || Beside::of_transcript(it);
                 self.said_of_call(event, &it.call_id, MomentKind::CallTranscribed, beside, mode, out);
             }
             Body::Deal(deal) => self.deal(event, deal, mode, out),
             Body::CallNote(_) | Body::AdCost(_) => {}
             Body::AccountSettings(settings) => self.settings(at, settings),
-            Body::Erase(erase) => self.erase(erase, out),
+            Body::Erase(erase) => self.erase(at, erase, mode, out),
         }
         self.advance(event.time.min(event.recorded), mode, out);
         self.add_visits(&mut out.moments[told..]);
@@ -227,21 +228,6 @@ impl Account {
     fn pool_exhausted(&mut self, event: &Event<'_>, told: &PoolExhausted<'_>, out: &mut Effects) {
         let moment = Moment::new(MomentKind::PoolExhausted, &self.name, event.time, &told.pool, &event.id);
         out.moments.push(Moment { pool: Some(told.pool.as_str().into()), ..moment });
-    }
-
-    /// Forgets a person: their sessions, leases and calls leave the state, and no row of them is written again.
-    fn erase(&mut self, erase: &crate::event::Erase<'_>, out: &mut Effects) {
-        if let Some(visitor) = erase.visitor_id.as_ref().and_then(|id| self.find_visitor(id)) {
-            self.forget_visitor(visitor);
-        }
-        if let Some(phone) = erase.phone {
-            self.forget_caller(phone);
-        }
-        out.erasures.push(Erasure {
-            account: self.name.clone(),
-            visitor_id: erase.visitor_id.as_deref().map(Str::from),
-            phone: erase.phone,
-        });
     }
 
     pub fn add_sizes(&self, sizes: &mut Sizes) {

@@ -6,6 +6,7 @@ use super::account::Account;
 use super::links::Person;
 use super::name::Name;
 use super::session::Written;
+use super::tags::Tagging;
 use super::timers::Due;
 use super::{Effects, Mode};
 use crate::event::{Call, CallRecord, CallStatus, Direction, Event, HangupBy, Outcome, Text};
@@ -80,6 +81,7 @@ pub(super) struct CallState {
     pub likely: Vec<(u32, u16)>,
     /// Whose it is by itself, as its caller's calls before it heard.
     pub tells: Option<(Person, u16)>,
+    pub tagging: Option<Box<Tagging>>,
     /// What was last written of its candidates, by hash; 0: nothing.
     pub candidates_written: u64,
     pub decided: bool,
@@ -135,6 +137,7 @@ impl CallState {
             candidates: Vec::new(),
             likely: Vec::new(),
             tells: None,
+            tagging: None,
             candidates_written: 0,
             decided: false,
             moments: Moments::default(),
@@ -215,6 +218,12 @@ impl CallState {
 
     pub fn total_seconds(&self) -> Option<f64> {
         Some(seconds_between(self.start(), self.ended_at()?))
+    }
+
+    /// A session is no more.
+    pub fn let_go(&mut self, session: u32) {
+        self.candidates.retain(|held| *held != session);
+        self.likely.retain(|(held, _)| *held != session);
     }
 
     fn progress(&mut self, at: Time, call: &Call<'_>) {

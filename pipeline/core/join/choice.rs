@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::account::Account;
-use super::attribution::{Choice, Evidence, Judge, Rates, RestsOn, State, is_moments_before, talk_bin};
+use super::attribution::{Choice, Click, Evidence, Judge, Rates, RestsOn, State, is_moments_before, talk_bin};
 use super::intern::Sym;
 use super::links::Link;
 use super::visitors::Said;
@@ -259,6 +259,14 @@ impl Account {
             return None;
         }
         let (state, since) = self.state_of(lease, last_sign, start);
+        let shown = |last_sign: Time| last_sign.since(self.leases[group[0].2].granted_at);
+        let clicks = session.map_or_else(SmallVec::new, |session| self.clicks(ix, session, visitor, start));
+        let clicked = clicks.iter().max().map(|&at| {
+            let quiet = session.and_then(|session| self.last_sign_but(session, start, &clicks));
+            let quiet = quiet.unwrap_or(self.leases[lease].granted_at);
+            let (state, since) = self.state_of(lease, quiet, start);
+            Click { since: start.since(at), without: (state, start.since(since), shown(quiet)) }
+        });
         let spent = session.and_then(|session| {
             let at = place.spent.binary_search_by_key(&session, |(session, _)| *session).ok()?;
             Some(place.spent[at].1)
@@ -267,7 +275,7 @@ impl Account {
             last_sign,
             state,
             delay: start.since(since),
-            clicked: self.clicked(ix, session, visitor, start),
+            clicked,
             asked: self.asked(ix, visitor, start),
             link: self.link(place.links, visitor, start),
             again: 0.0,
@@ -275,7 +283,7 @@ impl Account {
             moved: session.is_some_and(|session| self.has_moved(session, lease, start)),
             same_country: self.same_country(ix, session),
             pages: session.map_or(0, |session| self.sessions[session].pages_by(start)),
-            shown: last_sign.since(self.leases[group[0].2].granted_at),
+            shown: shown(last_sign),
         };
         Some(Candidate { session, visitor, lease, evidence })
     }
@@ -312,20 +320,16 @@ impl Account {
         loose.filter_map(|lease| lease.last_told(start)).max()
     }
 
-    /// How long before the call the visitor clicked on its number, if that was moments before, in that session.
-    fn clicked(&self, ix: u32, session: Option<u32>, visitor: u32, start: Time) -> Option<i64> {
-        let rest = self.visitors[visitor].rest.as_ref()?;
+    /// When the session clicked on the call's number, moments before it.
+    fn clicks(&self, ix: u32, session: u32, visitor: u32, start: Time) -> SmallVec<[Time; 4]> {
         let number = self.calls[ix].tracking_number().number();
-        let in_session = |said: &Said| match (session, said.given) {
-            (Some(session), Some(given)) => session == given,
-            (Some(session), None) => self.made_session_at(visitor, said.at) == Some(session),
-            (None, _) => false,
+        let in_session = |said: &&Said| match said.given {
+            Some(given) => session == given,
+            None => self.made_session_at(visitor, said.at) == Some(session),
         };
-        let clicks = rest.clicks.iter().rev();
-        let said = clicks
-            .filter(|said| Some(said.phone) == number && is_moments_before(said.at, start) && in_session(said))
-            .max_by_key(|said| said.at)?;
-        Some(start.since(said.at))
+        let said = self.visitors[visitor].rest.as_ref().map_or(&[][..], |rest| &rest.clicks);
+        let moments_before = said.iter().filter(|it| Some(it.phone) == number && is_moments_before(it.at, start));
+        moments_before.filter(in_session).map(|said| said.at).collect()
     }
 
     /// How long before the call the visitor asked to be called at the caller's number; less than nothing if later.

@@ -208,7 +208,7 @@ impl Account {
         }
     }
 
-    fn decide_call(&mut self, ix: u32, due: Time, mode: Mode, out: &mut Effects) {
+    pub fn decide_call(&mut self, ix: u32, due: Time, mode: Mode, out: &mut Effects) {
         // Calls are due in order of time, so what was learned by then is the same however far the watermark has jumped.
         self.learner.pass(due);
         self.calls[ix].due.set_open(false);
@@ -216,7 +216,7 @@ impl Account {
         let told = out.moments.len();
         let decision = self.emit_call(ix, mode, out);
         if !first {
-            return;
+            return self.tag_by_rules(ix, mode, out);
         }
         // That the row is final is news, even where the row itself is none.
         if out.moments.len() == told {
@@ -224,6 +224,7 @@ impl Account {
             self.tell_attributed(row, out);
         }
         out.moments[told..].iter_mut().for_each(|moment| moment.beside = None);
+        self.tag_by_rules(ix, mode, out);
         self.learn(ix, &decision, due);
     }
 

@@ -246,7 +246,10 @@ impl Account {
             tracking_number: call.tracking_number(),
             extension: call.extension.get().cloned(),
             destination: call.destination.get().cloned(),
-            agent: call.agent.get().cloned(),
+            agent: call.agent.get().map(|agent| {
+                let name = rules.settings().agents.get(&**agent);
+                name.map_or_else(|| agent.clone(), |name| name.as_str().into())
+            }),
             outcome: call.outcome(rules.settings().greeting_seconds),
             cause: call.cause.get().cloned(),
             hangup_by: call.hangup_by.get().copied(),

@@ -70,7 +70,7 @@ impl Account {
             delay_seconds: Some(seconds(evidence.delay)),
             lease_active: Some(evidence.is_active()),
             released: Some(evidence.state == State::Released),
-            clicked_seconds: evidence.clicked.map(seconds),
+            clicked_seconds: evidence.clicked.map(|click| seconds(click.since)),
             asked: Some(evidence.asked.is_some()),
             known_caller: Some(evidence.link),
             called_already: Some(evidence.spent),

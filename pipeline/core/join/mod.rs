@@ -4,8 +4,9 @@
 //! - [`visits`] and [`made`] make sessions of what visitors do, [`leases`] keeps who held which number when;
 //! - [`calls`] puts calls together, [`choice`] gathers candidates and [`attribution`] chooses among them, [`lessons`] are what it
 //!   learns from calls; [`callers`] counts a caller's calls, [`links`] tell whose telephone theirs is, [`spam`] whether it is a robot's;
+//!   [`tags`] gives calls the tags of the account's rules;
 //! - [`decide`] holds the timers: when something is decided, corrected, and forgotten;
-//! - [`client`] keeps what pages told for exports;
+//! - [`client`] keeps what pages told for exports; [`erase`] forgets people;
 //! - [`emit`] makes rows, and writes one only if it differs from what was written before.
 //!
 //! The state holds millions of things, and is packed: [`arena`] names things by small numbers, [`index`] finds them, [`intern`] names
@@ -21,6 +22,7 @@ mod choice;
 mod client;
 mod decide;
 mod emit;
+mod erase;
 mod explain;
 mod few;
 mod index;
@@ -34,6 +36,7 @@ mod seen;
 mod session;
 mod snapshot;
 mod spam;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -72,6 +75,8 @@ pub struct Erasure {
     pub account: Str,
     pub visitor_id: Option<Str>,
     pub phone: Option<Phone>,
+    /// Rows of what happened until then are theirs; later ones are somebody's of whom nothing is known any more.
+    pub until: Time,
 }
 
 /// What one or more events lead to, in order.
@@ -83,6 +88,8 @@ pub struct Effects {
     /// Behind each row of a call: who it could be.
     pub candidates: Vec<CandidateRow>,
     pub moments: Vec<Moment>,
+    /// Events `call_tag`, made by the account's rules.
+    pub tags: Vec<Event<'static>>,
     pub erasures: Vec<Erasure>,
 }
 
@@ -93,7 +100,7 @@ impl Effects {
 
     pub fn len(&self) -> usize {
         let joined = self.sessions.len() + self.leases.len() + self.calls.len() + self.candidates.len();
-        joined + self.moments.len() + self.erasures.len()
+        joined + self.moments.len() + self.tags.len() + self.erasures.len()
     }
 
     pub fn clear(&mut self) {
@@ -102,6 +109,7 @@ impl Effects {
         self.calls.clear();
         self.candidates.clear();
         self.moments.clear();
+        self.tags.clear();
         self.erasures.clear();
     }
 }

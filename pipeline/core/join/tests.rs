@@ -152,3 +152,130 @@ fn a_decided_call_is_told_once() {
     story.tick(START.plus(90 * MICROS_PER_MINUTE));
     assert_eq!(attributed(&story), 2, "a correction");
 }
+
+/// Without the click, nothing was seen of its session for so long that another is likelier; the click is no sign of life then.
+#[test]
+fn a_click_decides_where_another_was_seen_later() {
+    let mut story = Story::new(Mode::Bounded);
+    let page = |n: u32| format!(r#"{{"visitor_id":"v{n}","session_id":"s{n}","url":"https://example.com/"}}"#);
+    let lease = |n: u32| {
+        format!(
+            r#"{{"lease_id":"l{n}","pool":"p","number":"+14155550100","visitor_id":"v{n}","session_id":"s{n}","expires_at":"2026-12-24T00:00:00Z"}}"#
+        )
+    };
+    for (minutes, n) in [(0, 1), (8, 2)] {
+        story.apply(minutes, "page_view", &page(n));
+        story.apply(minutes, "lease_granted", &lease(n));
+    }
+    let click = r#"{"visitor_id":"v1","session_id":"s1","name":"click_to_call","number":"+14155550100"}"#;
+    story.apply(9, "web_event", click);
+    let call = r#"{"call_id":"c1","status":"started","direction":"inbound","from":"+14155550199","to":"+14155550100"}"#;
+    story.apply(9, "call", call);
+    let mut out = Effects::default();
+    story.join.settle(&mut out);
+    let told: Vec<_> = out.calls.iter().map(|it| (it.session_id.as_deref(), it.attribution_method)).collect();
+    assert_eq!(told, [(Some("s1"), crate::row::Method::Click)]);
+}
+
+/// A bounded job has not written a call yet that is not decided; the call happened all the same. Who calls later is new.
+#[test]
+fn calls_of_somebody_forgotten_stay() {
+    for (erase, caller) in [(r#"{"phone":"+14155550199"}"#, "+14155550199"), (r#"{"visitor_id":"v1"}"#, "+14155550188")]
+    {
+        let mut story = Story::new(Mode::Bounded);
+        let call = |id: &str, status: &str| {
+            format!(
+                r#"{{"call_id":"{id}","status":"{status}","direction":"inbound","from":"{caller}","to":"+14155550100"}}"#
+            )
+        };
+        story.apply(0, "page_view", r#"{"visitor_id":"v1","session_id":"s1","url":"https://example.com/"}"#);
+        let lease = r#"{"lease_id":"l1","pool":"p","number":"+14155550100","visitor_id":"v1","session_id":"s1","expires_at":"2026-12-24T00:00:00Z"}"#;
+        story.apply(0, "lease_granted", lease);
+        story.apply(1, "call", &call("c1", "started"));
+        story.apply(2, "call", &call("c1", "ended"));
+        story.apply(2, "erase", erase);
+        let until = format!("until: {:?}", START.plus(2 * MICROS_PER_MINUTE));
+        assert!(story.told.contains(r#"call_id: "c1""#) && story.told.contains(&until), "{}", story.told);
+        story.apply(10, "call", &call("c2", "started"));
+        story.apply(11, "call", &call("c2", "ended"));
+        let mut out = Effects::default();
+        story.join.settle(&mut out);
+        let told: Vec<_> = out.calls.iter().map(|it| (&*it.call_id, it.kinds.is_unique)).collect();
+        let is_new = erase.contains("phone");
+        assert_eq!(told, [("c2", is_new)], "{erase}");
+    }
+}
+
+/// Each category once, as soon as a rule's conditions hold, by the settings in force at the call's start.
+#[test]
+fn rules_tag_calls() {
+    let told = |mode: Mode| {
+        let mut story = Story::new(mode);
+        let call = |id: &str, status: &str| {
+            format!(
+                r#"{{"call_id":"{id}","status":"{status}","direction":"inbound","from":"+14155550199","to":"+14155550100"}}"#
+            )
+        };
+        story.apply(
+            0,
+            "account_settings",
+            r#"{"tag_rules":[{"category":"lost","outcome":"missed"},{"category":"long","min_talk_seconds":60},
+                {"category":"price","transcript_contains":"How MUCH"},{"category":"lost","outcome":"missed"}]}"#,
+        );
+        story.apply(1, "call", &call("c1", "started"));
+        story.apply(3, "call", &call("c1", "ended"));
+        story.apply(4, "call", &call("c2", "answered"));
+        story.apply(6, "call", &call("c2", "ended"));
+        let segment = |text: &str| format!(r#"{{"speaker":"caller","start_seconds":0,"text":"{text}"}}"#);
+        let transcript = |id: &str, text: &str| format!(r#"{{"call_id":"{id}","segments":[{}]}}"#, segment(text));
+        story.apply(20, "transcript", &transcript("c2", "So how much is it?"));
+        story.apply(21, "transcript", &transcript("c1", "Hello"));
+        story.apply(22, "transcript", &transcript("c2", "how much, how much"));
+        let bytes = story.join.snapshot().unwrap();
+        story.join = Join::restore(&bytes).unwrap();
+        story.tick(START.plus(60 * MICROS_PER_MINUTE));
+        let mut out = Effects::default();
+        story.join.settle(&mut out);
+        story.tell(&out);
+        let tags: Vec<&str> = story.told.split(r#"source: "callweave/tag_rules", id: "#).skip(1).collect();
+        let mut ids: Vec<String> = tags.iter().filter_map(|it| it.split('"').nth(1)).map(str::to_owned).collect();
+        ids.sort();
+        (ids, story.told.matches("kind: CallTagged").count())
+    };
+    for mode in [Mode::Live, Mode::Bounded] {
+        let (ids, _) = told(mode);
+        assert_eq!(ids, ["c1:lost", "c2:long", "c2:price"], "{mode:?}");
+    }
+    // And three that transcripts are told by are none of these.
+    assert_eq!(told(Mode::Live).1, 3);
+}
+
+/// A call that was hardly the forgotten visitor's is still itself.
+#[test]
+fn erasing_a_mere_candidate_leaves_the_call() {
+    let mut story = Story::new(Mode::Bounded);
+    for (minutes, n) in [(0, 1), (60, 2)] {
+        let page = format!(r#"{{"visitor_id":"v{n}","session_id":"s{n}","url":"https://example.com/"}}"#);
+        story.apply(minutes, "page_view", &page);
+        let lease = format!(
+            r#"{{"lease_id":"l{n}","pool":"p","number":"+14155550100","visitor_id":"v{n}","session_id":"s{n}","expires_at":"2026-12-24T00:00:00Z"}}"#
+        );
+        story.apply(minutes, "lease_granted", &lease);
+    }
+    let call = r#"{"call_id":"c1","status":"STATUS","direction":"inbound","from":"+14155550199","to":"+14155550100"}"#;
+    story.apply(61, "call", &call.replace("STATUS", "started"));
+    story.apply(62, "call", &call.replace("STATUS", "ended"));
+    story.apply(63, "erase", r#"{"visitor_id":"v1"}"#);
+    story.apply(64, "call", &call.replace("STATUS", "answered"));
+    let mut out = Effects::default();
+    story.join.settle(&mut out);
+    story.tell(&out);
+    let last = story.told.rsplit(" CallRow {").next().unwrap();
+    let start = format!("started_at: {:?}", START.plus(61 * MICROS_PER_MINUTE));
+    assert!(
+        last.contains("revision: 2") && last.contains(&start) && last.contains(r#"session_id: Some("s2")"#),
+        "{last}"
+    );
+    story.apply(65, "erase", r#"{"visitor_id":"v2"}"#);
+    assert_eq!(story.join.sizes().calls, 0, "it was theirs");
+}

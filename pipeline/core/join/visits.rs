@@ -195,9 +195,19 @@ impl Account {
 
     /// The last sign of life at `at` or before, its leases' too.
     pub fn last_sign(&self, ix: u32, at: Time) -> Option<Time> {
-        let session = &self.sessions[ix];
-        let of_leases = session.leases().into_iter().filter_map(|lease| self.leases[lease].last_told(at)).max();
-        session.last_sign(at).max(of_leases)
+        self.sessions[ix].last_sign(at).max(self.last_sign_of_leases(ix, at))
+    }
+
+    /// The same, if the session had not clicked then.
+    pub fn last_sign_but(&self, ix: u32, at: Time, clicks: &[Time]) -> Option<Time> {
+        let is_click = |entry: &Entry| matches!(entry.what, What::Web) && clicks.contains(&entry.at);
+        let own = self.sessions[ix].entries().take_while(|entry| entry.at <= at).filter(|entry| !is_click(entry));
+        own.last().map(|entry| entry.at).max(self.last_sign_of_leases(ix, at))
+    }
+
+    fn last_sign_of_leases(&self, ix: u32, at: Time) -> Option<Time> {
+        let leases = self.sessions[ix].leases();
+        leases.into_iter().filter_map(|lease| self.leases[lease].last_told(at)).max()
     }
 
     /// A sign of life of a session at `at`. `reshaped`: its start or its first page view is another than before.

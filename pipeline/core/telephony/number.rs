@@ -70,8 +70,7 @@ impl<'r> Book<'r> {
     pub fn new(rules: &'r Rules) -> Book<'r> {
         let mut countries: Vec<(country::Id, usize)> = Vec::new();
         for number in rules.settings().numbers.iter().take(REGION_NUMBERS_MAX) {
-            let parsed = phonenumber::parse(None, number.number.to_string()).ok();
-            let Some(id) = parsed.and_then(|it| it.country().id()) else { continue };
+            let Some(id) = number.number.country().and_then(|it| it.parse().ok()) else { continue };
             match countries.iter_mut().find(|(held, _)| *held == id) {
                 Some((_, count)) => *count += 1,
                 None => countries.push((id, 1)),

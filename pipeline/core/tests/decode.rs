@@ -88,6 +88,10 @@ fn bad_envelopes_are_refused_in_words() {
     ] {
         check(text(&with(good.clone(), member, value)).as_bytes(), None, (Some("acme"), member, words));
     }
+    // An event without `recordedtime` is told of its own member.
+    let mut event = with(good.clone(), "time", json!("1970-01-01T00:00:00Z"));
+    event.as_object_mut().expect("an object").remove("recordedtime");
+    check(text(&event).as_bytes(), None, (Some("acme"), "time", "is before 2000"));
     for account in ["", "a b", "ä", "a/b", &"a".repeat(65)] {
         let event = with(good.clone(), "account", json!(account));
         check(text(&event).as_bytes(), None, (None, "account", "is not an account's name"));

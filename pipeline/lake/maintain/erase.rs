@@ -1,11 +1,15 @@
 //! A person is forgotten: their rows stay, so that counts do, but say no more who they were.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use callweave_core::phone::{ANONYMOUS, Phone};
-use deltalake_core::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use callweave_core::time::Time;
+use deltalake_core::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use deltalake_core::arrow::compute::nullif;
+use deltalake_core::arrow::datatypes::TimestampMicrosecondType;
 use deltalake_core::arrow::error::ArrowError;
 use deltalake_core::protocol::DeltaOperation;
 
@@ -23,13 +27,19 @@ pub struct Person {
     pub account: String,
     pub visitor_id: Option<String>,
     pub phone: Option<Phone>,
+    /// Rows of what happened until then are theirs.
+    pub until: Time,
 }
 
-/// What rows of people are found by. Entries are (account, name).
+/// By (account, name): rows of what happened until then.
+type Until = HashMap<(String, String), Time>;
+
+/// What rows of people are found by.
 #[derive(Debug, Default)]
 struct Traces {
-    visitors: HashSet<(String, String)>,
-    phones: HashSet<(String, String)>,
+    visitors: Until,
+    phones: Until,
+    /// Of their calls everything is theirs, whenever it was told. (account, name).
     calls: HashSet<(String, String)>,
     /// What visitors are called from now on; drawn anew each time, and kept nowhere else.
     nobody: String,
@@ -44,14 +54,18 @@ impl Lake {
     /// [`crate::lake::limits::FILE_RETENTION_DAYS`]. Returns how many files it changed.
     pub async fn erase(&self, people: &[Person]) -> Result<usize, MaintainError> {
         let mut traces = Traces { nobody: format!("{ERASED}{}", uuid::Uuid::new_v4()), ..Traces::default() };
+        let note = |traces: &mut Until, person: &Person, name: String| {
+            let until = traces.entry((person.account.clone(), name)).or_insert(person.until);
+            *until = person.until.max(*until);
+        };
         for person in people {
             if let Some(visitor) = &person.visitor_id {
-                traces.visitors.insert((person.account.clone(), visitor.clone()));
+                note(&mut traces.visitors, person, visitor.clone());
             }
             if let Some(phone) = person.phone {
                 let mut text = String::new();
                 show_phone(phone, &mut text);
-                traces.phones.insert((person.account.clone(), text));
+                note(&mut traces.phones, person, text);
             }
         }
         let calls = self.table(TableName::Calls);
@@ -108,22 +122,54 @@ fn strings<'b>(batch: &'b RecordBatch, name: &str) -> Option<&'b StringArray> {
 /// Which rows are of one of the people; nothing if none is.
 fn hits(definition: &Definition, batch: &RecordBatch, traces: &Traces) -> Option<BooleanArray> {
     let accounts = strings(batch, "account")?;
+    // The second column is when it happened.
+    let times = batch.column_by_name(definition.columns.get(1)?.name)?.as_primitive_opt::<TimestampMicrosecondType>();
+    let rows = Rows { accounts, times };
     let mut hits = vec![false; batch.num_rows()];
     for column in &definition.columns {
-        let names = match column.erase {
-            Erase::Visitor => &traces.visitors,
-            Erase::Phone => &traces.phones,
-            Erase::Call => &traces.calls,
-            Erase::Keep | Erase::Null | Erase::Query => continue,
+        let Some(values) = strings(batch, column.name) else { continue };
+        let is_hit = |row: usize, value: &str| match column.erase {
+            Erase::Visitor => rows.is_of(row, value, &traces.visitors),
+            Erase::Phone => rows.is_of(row, value, &traces.phones),
+            Erase::Call => traces.calls.contains(&(accounts.value(row).to_owned(), value.to_owned())),
+            Erase::Telling => phones_in(value).any(|phone| rows.is_of(row, phone, &traces.phones)),
+            Erase::Keep | Erase::Null | Erase::Query => false,
         };
-        let Some(values) = strings(batch, column.name).filter(|_| !names.is_empty()) else { continue };
+        let idle = match column.erase {
+            Erase::Visitor => traces.visitors.is_empty(),
+            Erase::Phone | Erase::Telling => traces.phones.is_empty(),
+            Erase::Call => traces.calls.is_empty(),
+            Erase::Keep | Erase::Null | Erase::Query => true,
+        };
+        if idle {
+            continue;
+        }
         for (row, hit) in hits.iter_mut().enumerate() {
-            if values.is_valid(row) && accounts.is_valid(row) {
-                *hit |= names.contains(&(accounts.value(row).to_owned(), values.value(row).to_owned()));
-            }
+            *hit |= values.is_valid(row) && accounts.is_valid(row) && is_hit(row, values.value(row));
         }
     }
     hits.contains(&true).then(|| hits.into())
+}
+
+struct Rows<'b> {
+    accounts: &'b StringArray,
+    times: Option<&'b TimestampMicrosecondArray>,
+}
+
+impl Rows<'_> {
+    /// Whether a row that names somebody is of before they were forgotten.
+    fn is_of(&self, row: usize, name: &str, people: &Until) -> bool {
+        let until = people.get(&(self.accounts.value(row).to_owned(), name.to_owned()));
+        let at = self.times.filter(|times| times.is_valid(row)).map(|times| Time(times.value(row)));
+        until.is_some_and(|until| at.is_none_or(|at| at <= *until))
+    }
+}
+
+/// Texts of JSON that are a plus and digits.
+fn phones_in(json: &str) -> impl Iterator<Item = &str> {
+    json.split('"').filter(|text| {
+        text.strip_prefix('+').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+    })
 }
 
 /// The batch with `hits` redacted.
@@ -139,7 +185,7 @@ fn redact(
         let erase = definition.columns.iter().find(|known| known.name == field.name());
         let replaced = match erase.map_or(Erase::Keep, |known| known.erase) {
             Erase::Keep | Erase::Call => Arc::clone(column),
-            Erase::Null => nullif(column, hits)?,
+            Erase::Null | Erase::Telling => nullif(column, hits)?,
             Erase::Query => replace(column, hits, |text| text.split(['?', '#']).next().unwrap_or_default()),
             Erase::Visitor => replace(column, hits, |text| if text.starts_with(ERASED) { text } else { nobody }),
             Erase::Phone => replace(column, hits, |_| ANONYMOUS),

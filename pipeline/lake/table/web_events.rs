@@ -41,7 +41,7 @@ impl Row for WebEventRow<'_> {
                 text.map(|text| to.push_str(&text)).is_some()
             })
             .unique()
-            .erase(Erase::Null),
+            .erase(Erase::Telling),
             Column::<Self>::time("recorded_time", "When the collector took the event in.", |r| Some(r.event.recorded)),
         ]
     }

@@ -1,11 +1,11 @@
 //! Maintenance neither loses nor doubles a row.
 
-use callweave::lake::table::{NoteRow, PageViewRow};
+use callweave::lake::table::{NoteRow, PageViewRow, WebEventRow};
 use callweave::lake::{MaintainError, Person, Retention};
-use callweave_core::event::{CallNote, Direction, PageView};
+use callweave_core::event::{CallNote, Direction, PageView, WebEvent};
 use callweave_core::phone::{Party, Phone};
 use callweave_core::row::{CallRow, Kinds, Method};
-use callweave_core::time::MICROS_PER_DAY;
+use callweave_core::time::{MICROS_PER_DAY, MICROS_PER_HOUR};
 
 use super::rows::{event, visit};
 use super::*;
@@ -178,7 +178,9 @@ async fn a_forgotten_person_leaves_counts_only() -> Outcome {
     let event = event("acme", "1".into(), DAY);
     let rows = made.each_ref().map(|view| PageViewRow { event: &event, view, visit: &visit, ip: Some("192.0.2.1") });
     views.commit(&views.write(rows_to_batches(&rows)?).await?, &[]).await?;
-    let rows = [call("c1", 14_155_550_123, "v1"), call("c2", 14_155_550_199, "v2")];
+    // Of the same name, but after the erasure.
+    let later = CallRow { started_at: DAY.plus(MICROS_PER_HOUR), ..call("c3", 14_155_550_123, "v1") };
+    let rows = [call("c1", 14_155_550_123, "v1"), call("c2", 14_155_550_199, "v2"), later];
     calls.commit(&calls.write(rows_to_batches(&rows)?).await?, &[]).await?;
     let made = ["c1", "c2"].map(|call_id| CallNote {
         call_id: call_id.into(),
@@ -189,7 +191,21 @@ async fn a_forgotten_person_leaves_counts_only() -> Outcome {
     let rows = made.each_ref().map(|data| NoteRow { event: &event, data });
     notes.commit(&notes.write(rows_to_batches(&rows)?).await?, &[]).await?;
 
-    let person = [Person { account: "acme".into(), visitor_id: Some("v1".into()), phone: None }];
+    let events = lake.table(TableName::WebEvents);
+    let wish = |phone: &str| WebEvent {
+        visitor_id: "v3".into(),
+        name: "callback_request".into(),
+        properties: serde_json::json!({ "phone": phone }).as_object().cloned(),
+        ..WebEvent::default()
+    };
+    let made = ["+14155550777", "+141555507777"].map(wish);
+    let rows = made.each_ref().map(|data| WebEventRow { event: &event, data });
+    events.commit(&events.write(rows_to_batches(&rows)?).await?, &[]).await?;
+
+    let until = DAY.plus(MICROS_PER_HOUR - 1);
+    let person = Person { account: "acme".into(), visitor_id: Some("v1".into()), phone: None, until };
+    let wisher = Person { visitor_id: None, phone: Some(Phone(14_155_550_777)), ..person.clone() };
+    let person = [person];
     assert_eq!(lake.erase(&person).await?, 3);
     assert_eq!(lake.erase(&person).await?, 0, "nothing is left to do");
     let text =
@@ -199,10 +215,19 @@ async fn a_forgotten_person_leaves_counts_only() -> Outcome {
     let text = sql(calls, "select call_id, caller, talk_seconds, recording_url is null as gone from calls").await?;
     assert!(text.contains("| c1      | anonymous    | 31.5         | true  |"), "{text}");
     assert!(text.contains("| c2      | +14155550199 | 31.5         | false |"), "{text}");
+    assert!(text.contains("| c3      | +14155550123 | 31.5         | false |"), "{text}");
     let text = sql(notes, "select call_id, status, comment from notes order by 1").await?;
     assert!(
         text.contains("| c1      | open   |                |")
             && text.contains("| c2      | open   | call back Jane |"),
+        "{text}"
+    );
+
+    assert_eq!(lake.erase(&[wisher]).await?, 1);
+    let text = sql(events, "select left(visitor_id, 7) as visitor, properties from web_events order by 1").await?;
+    assert!(
+        text.contains("| erased- |                           |")
+            && text.contains("| v3      | {\"phone\":\"+141555507777\"} |"),
         "{text}"
     );
     Ok(())

@@ -29,8 +29,8 @@ pub(super) struct Evidence {
     pub state: State,
     /// Microseconds since the last sign of life, or since the lease was given back.
     pub delay: i64,
-    /// Since the last click on this number, if that was moments before.
-    pub clicked: Option<i64>,
+    /// The last click on this number, if that was moments before.
+    pub clicked: Option<Click>,
     /// Since the visitor asked to be called at this caller's number; less than nothing if that came later.
     pub asked: Option<i64>,
     /// How likely the caller's telephone is this visitor's, by other calls.
@@ -47,6 +47,15 @@ pub(super) struct Evidence {
     pub pages: u32,
     /// Microseconds from the grant to the last sign of life.
     pub shown: i64,
+}
+
+/// A click on the number that was called moments later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Click {
+    /// Microseconds since then.
+    pub since: i64,
+    /// What would be known of the session had it not clicked: `state`, `delay` and `shown`.
+    pub without: (State, i64, i64),
 }
 
 /// What is known of the call, and what its candidates are judged by.
@@ -141,8 +150,9 @@ impl Judge<'_> {
     fn weights(&self, it: &Evidence, with: With) -> (f64, f64) {
         let rates = self.rates;
         let mut first = match it.clicked {
-            Some(since) if with.click => rates.unit * bins::CLICKS[bins::click(seconds(since))],
-            _ => base(rates, it.state, it.delay, it.pages, it.shown),
+            Some(click) if with.click => rates.unit * bins::CLICKS[bins::click(seconds(click.since))],
+            Some(Click { without: (state, delay, shown), .. }) => base(rates, state, delay, it.pages, shown),
+            None => base(rates, it.state, it.delay, it.pages, it.shown),
         };
         if it.moved {
             first *= MOVED;

@@ -49,7 +49,11 @@ fn chooses_before_anything_was_learned() {
     use State::{Held, Lapsed, Released};
     let rates = Rates::default();
     let plain = judge(&rates);
-    let clicked = |seconds: i64, it: Evidence| Evidence { clicked: Some(seconds * MICROS_PER_SECOND), ..it };
+    // Last seen by a click, and by something else before.
+    let clicked = |seconds: i64, before: Evidence| {
+        let (since, without) = (seconds * MICROS_PER_SECOND, (before.state, before.delay, before.shown));
+        Evidence { delay: since, clicked: Some(Click { since, without }), ..before }
+    };
     let known = |it: Evidence| Evidence { link: 0.9, again: 0.9, ..it };
     check(&plain, &[seen(Held, 10)], Some(0), None, 0.9..1.0);
     check(&plain, &[seen(Lapsed, 8 * 3600)], Some(0), None, 0.1..0.7);
@@ -58,6 +62,7 @@ fn chooses_before_anything_was_learned() {
     check(&plain, &[seen(Lapsed, 600), seen(Lapsed, 7200)], Some(0), None, 0.6..1.0);
     check(&plain, &[seen(Held, 10), clicked(3, seen(Held, 30))], Some(1), Some(RestsOn::Click), 0.9..1.0);
     check(&plain, &[clicked(3, seen(Held, 10)), seen(Held, 30)], Some(0), None, 0.9..1.0);
+    check(&plain, &[clicked(3, seen(Held, 400)), seen(Held, 30)], Some(0), Some(RestsOn::Click), 0.9..1.0);
     check(&plain, &[seen(Lapsed, 70 * 3600), seen(Lapsed, 71 * 3600)], None, None, 0.5..1.0);
     check(&again(&rates), &[seen(Held, 60), known(seen(Lapsed, 3600))], Some(1), Some(RestsOn::Caller), 0.5..1.0);
     // Nobody hangs up so soon who looked for whom they called.

@@ -91,6 +91,13 @@ impl<'a> Call<'a> {
         self.text("extension")
     }
 
+    /// By name, where the settings have one for the number or extension that was told.
+    fn agent(&self) -> Value {
+        let Some(told) = self.text("agent") else { return Value::Null };
+        let name = self.settings.member("agents").and_then(|agents| agents.get(told));
+        name.cloned().unwrap_or_else(|| json!(told))
+    }
+
     fn total_seconds(&self) -> Option<f64> {
         self.ended_at().map(|end| span(self.start, end))
     }
@@ -145,7 +152,7 @@ impl<'a> Call<'a> {
             ("tracking_number", json!(self.tracking_number())),
             ("extension", told("extension")),
             ("destination", told("destination")),
-            ("agent", told("agent")),
+            ("agent", self.agent()),
             ("outcome", self.outcome().map_or(Value::Null, |outcome| json!(outcome))),
             ("cause", told("cause")),
             ("hangup_by", told("hangup_by")),

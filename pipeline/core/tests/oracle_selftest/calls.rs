@@ -45,6 +45,16 @@ fn a_record_tells_the_times_and_the_latest_event_the_members() {
 }
 
 #[test]
+fn an_agent_has_the_name_that_the_settings_have() {
+    for (told, name) in [("12", "Ada"), ("+14155559999", "Ben"), ("Cem", "Cem")] {
+        let story = Story::default()
+            .settings("09:00:00", json!({"agents": {"12": "Ada", "+14155559999": "Ben"}}))
+            .talk("10:00:00", "c", 60.0, json!({"agent": told}));
+        check_call(&story, "c", json!({"agent": name}));
+    }
+}
+
+#[test]
 fn outcomes() {
     let caller = json!({"hangup_by": "caller"});
     type Steps = &'static [(&'static str, &'static str)];

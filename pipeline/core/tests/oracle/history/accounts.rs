@@ -89,6 +89,9 @@ impl Maker<'_> {
         if self.chance(0.3) {
             settings["spam_numbers"] = json!([self.pick(&["+4915155500001", "+49151555000*", "+1*"])]);
         }
+        if self.chance(0.5) {
+            settings["agents"] = json!({"12": self.pick(&["Ben", "Eve"]), "+14155559999": "Ann"});
+        }
         settings
     }
 

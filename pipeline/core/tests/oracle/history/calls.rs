@@ -150,7 +150,7 @@ impl Maker<'_> {
     fn extras(&mut self, data: &mut Value) {
         let tag = self.rng.random_range(0..100);
         let extras = [
-            (0.2, "agent", json!(format!("agent-{tag}"))),
+            (0.2, "agent", json!(self.pick(&["12", "+14155559999", "Ada"]))),
             (0.2, "destination", json!(format!("sip:{tag}@pbx.example"))),
             (0.1, "cause", json!(format!("cause-{tag}"))),
             (0.3, "hangup_by", json!(self.pick(&["caller", "caller", "agent", "system"]))),

@@ -1,0 +1,100 @@
+//! Tags that an account's `tag_rules` give to calls once they are decided.
+
+use serde::{Deserialize, Serialize};
+
+use super::account::Account;
+use super::intern::hash_of;
+use super::{Effects, Mode};
+use crate::event::{Body, CallTag, Event, TagOrigin, Transcript};
+use crate::moment::{Beside, Moment, MomentKind};
+use crate::row::CallRow;
+use crate::settings::TagRule;
+
+/// What few calls have.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Tagging {
+    /// Words of rules that were said, by hash.
+    said: Vec<u64>,
+    /// Categories that were given, by hash: each once, whatever the row says later.
+    given: Vec<u64>,
+}
+
+impl Tagging {
+    fn has_said(&self, words: &str) -> bool {
+        self.said.contains(&hash_of(&words.to_lowercase()))
+    }
+}
+
+/// What such a tag's event is said to come from.
+const SOURCE: &str = "callweave/tag_rules";
+
+impl Account {
+    /// Notes which words of the rules were said: the transcript itself is not kept.
+    pub fn hear(&mut self, transcript: &Transcript<'_>) {
+        let Some(ix) = self.find_call(&transcript.call_id) else { return };
+        let rules = self.rules(self.calls[ix].start()).clone();
+        let wanted = rules.settings().tag_rules.iter().filter_map(|rule| rule.transcript_contains.as_deref());
+        let wanted: Vec<String> = wanted.map(str::to_lowercase).collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let said: Vec<String> = transcript.segments.iter().map(|segment| segment.text.to_lowercase()).collect();
+        for words in wanted.iter().filter(|words| said.iter().any(|text| text.contains(words.as_str()))) {
+            let said = &mut self.calls[ix].tagging.get_or_insert_default().said;
+            if !said.contains(&hash_of(words)) {
+                said.push(hash_of(words));
+                self.touch_call(ix);
+            }
+        }
+    }
+
+    /// The tags of rules that a decided call's row meets now and did not before.
+    pub fn tag_by_rules(&mut self, ix: u32, mode: Mode, out: &mut Effects) {
+        let rules = self.rules(self.calls[ix].start()).clone();
+        if rules.settings().tag_rules.is_empty() {
+            return;
+        }
+        let row = self.current_row(ix);
+        for rule in &rules.settings().tag_rules {
+            let call = &mut self.calls[ix];
+            let category = hash_of(&rule.category);
+            let is_new = call.tagging.as_ref().is_none_or(|tagging| !tagging.given.contains(&category));
+            if !is_new || !meets(rule, &row, call.tagging.as_deref()) {
+                continue;
+            }
+            call.tagging.get_or_insert_default().given.push(category);
+            let tag = CallTag {
+                call_id: row.call_id.to_string().into(),
+                category: rule.category.clone().into(),
+                value: None,
+                currency: None,
+                origin: TagOrigin::Rule,
+                by: None,
+            };
+            let at = row.ended_at.unwrap_or(row.started_at);
+            let id = format!("{}:{}", row.call_id, rule.category);
+            let mut moment = Moment::new(MomentKind::CallTagged, &self.name, at, &row.call_id, &rule.category);
+            moment.beside = (mode == Mode::Live).then(|| Box::new(Beside::of_tag(&tag)));
+            let told = (mode == Mode::Live).then(|| row.clone());
+            out.moments.push(moment.of_call(Some(row.call_id.clone()), told));
+            out.tags.push(Event {
+                account: self.name.to_string().into(),
+                source: SOURCE.into(),
+                id: id.into(),
+                time: at,
+                recorded: at,
+                body: Body::CallTag(tag),
+            });
+        }
+    }
+}
+
+/// Whether all conditions hold; an absent one does.
+fn meets(rule: &TagRule, row: &CallRow, tagging: Option<&Tagging>) -> bool {
+    let holds = |wanted: &Option<String>, is: &dyn Fn(&str) -> bool| wanted.as_deref().is_none_or(is);
+    holds(&rule.outcome, &|outcome| row.outcome.is_some_and(|told| told.name() == outcome))
+        && rule.tracking_number.is_none_or(|number| row.tracking_number.number() == Some(number))
+        && holds(&rule.source, &|source| row.source.as_ref().is_some_and(|told| *told.source == *source))
+        && rule.min_talk_seconds.is_none_or(|seconds| row.talk_seconds >= seconds)
+        && holds(&rule.transcript_contains, &|words| tagging.is_some_and(|tagging| tagging.has_said(words)))
+}
