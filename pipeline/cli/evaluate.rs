@@ -53,7 +53,9 @@ impl Evaluate {
         let mut out = io::stdout().lock();
         let told = show::write_table(&groups, &mut out)
             .and_then(|()| writeln!(out))
-            .and_then(|()| show::write_reliability(&everything, &mut out));
+            .and_then(|()| show::write_reliability(&everything, &mut out))
+            .and_then(|()| writeln!(out))
+            .and_then(|()| show::write_convergence(&everything, &mut out));
         told.map_err(Failure::failed)?;
         if let Some(path) = &self.plot {
             let failed = |error: io::Error| Failure::said(format!("{}: {error}", path.display()));

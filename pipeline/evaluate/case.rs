@@ -90,6 +90,8 @@ impl Default for Answer {
 pub struct Case {
     pub truth: Truth,
     pub answer: Answer,
+    /// How many calls of this run before it were certain: see [`Given::is_certain`].
+    pub certain_before: usize,
 }
 
 /// One way to answer, and how it did on one call.
@@ -101,6 +103,16 @@ pub struct Given {
     pub probability: f64,
     /// Of the right answer.
     pub of_truth: f64,
+}
+
+/// What is at least as likely is certain.
+const CERTAIN: f64 = 0.9;
+
+impl Given {
+    /// Whether the answer, be it a session or none of them, is all but sure by its own account.
+    pub fn is_certain(&self) -> bool {
+        self.probability >= CERTAIN
+    }
 }
 
 impl Case {

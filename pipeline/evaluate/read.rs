@@ -83,15 +83,18 @@ fn take(effects: &mut Effects, answers: &mut Answers) {
     effects.clear();
 }
 
-/// Calls to leased numbers, each with its answer.
+/// Calls to leased numbers in the order in which they were told, each with its answer.
 pub fn cases(truth: impl BufRead, mut answers: Answers) -> Result<Vec<Case>, ReadError> {
     let mut cases = Vec::new();
+    let mut certain_before = 0;
     for (at, line) in truth.lines().enumerate() {
         let line = line.map_err(ReadError::Truth)?;
         let truth: Truth = serde_json::from_str(&line).map_err(|source| ReadError::Line { line: at + 1, source })?;
         if truth.is_candidate.is_some() {
             let answer = answers.remove(&(truth.account.clone(), truth.call_id.clone())).unwrap_or_default();
-            cases.push(Case { truth, answer });
+            let case = Case { truth, answer, certain_before };
+            certain_before += usize::from(case.model().is_certain());
+            cases.push(case);
         }
     }
     if cases.is_empty() { Err(ReadError::NoCases) } else { Ok(cases) }

@@ -57,6 +57,36 @@ pub fn write_table(groups: &[Group<'_>], out: &mut dyn Write) -> io::Result<()> 
     Ok(())
 }
 
+/// Certain calls a window, and the last window, which has all that come later.
+const WINDOW: usize = 250;
+const WINDOWS: usize = 9;
+
+/// How soon learning is done: by how many calls were certain before.
+pub fn write_convergence(cases: &[&Case], out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "| certain calls before | calls | accuracy | of the optimum | said | right | calibration error |")?;
+    writeln!(out, "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
+    for window in 0..WINDOWS {
+        let is_of = |case: &&&Case| (case.certain_before / WINDOW).min(WINDOWS - 1) == window;
+        let of: Vec<&Case> = cases.iter().filter(is_of).copied().collect();
+        let (model, optimal) = (score(of.iter().map(|case| case.model())), score(of.iter().map(|case| case.optimal())));
+        let named = of.iter().map(|case| case.model()).filter(|given| given.named);
+        let said = named.map(|given| given.probability).sum::<f64>() / model.named.max(1) as f64;
+        writeln!(
+            out,
+            "| {}{} | {} | {:.4} | {:.4} | {:.4} | {:.4} | {:.4} |",
+            window * WINDOW,
+            if window + 1 == WINDOWS { " and more".to_owned() } else { format!(" to {}", (window + 1) * WINDOW - 1) },
+            model.calls,
+            model.accuracy(),
+            model.accuracy() / optimal.accuracy(),
+            said,
+            model.precision(),
+            model.ece_15,
+        )?;
+    }
+    Ok(())
+}
+
 /// What was said against what was true, of all calls together.
 pub fn write_reliability(cases: &[&Case], out: &mut dyn Write) -> io::Result<()> {
     let model = score(cases.iter().map(|case| case.model()));
