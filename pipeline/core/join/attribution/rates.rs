@@ -109,7 +109,7 @@ impl Default for Rates {
             near: (0..STATES * NEAR).map(|at| bins::prior_near(at) as f32).collect(),
             far: far(&bins::TAILS_SUPPOSED),
             tails: bins::TAILS_SUPPOSED.to_vec(),
-            pages: (0..PAGES).map(|at| bins::prior_pages(at) as f32).collect(),
+            pages: bins::BY_PAGES.map(|factor| factor as f32).to_vec(),
             cells: vec![1.0; CELLS],
             countries: vec![1.2, 0.4],
             talks: talks(&Default::default()),
@@ -143,9 +143,8 @@ fn far(tails: &[f64]) -> Vec<f32> {
     (0..FAR).map(of).collect()
 }
 
-/// Calls that each supposed distribution of talk is worth. Few: it is what tells strays from calls that come days later, and
-/// strays are rare.
-const WORTH_OF_TALKS: f64 = 5.0;
+/// Calls that each supposed distribution of talk is worth.
+const WORTH_OF_TALKS: f64 = 20.0;
 
 fn talks(counts: &[[f32; TALK]; 2]) -> [f32; TALK] {
     let share = |of: usize, at: usize| {
