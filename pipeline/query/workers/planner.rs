@@ -132,9 +132,11 @@ async fn divide(
     state: &SessionState,
 ) -> Result<Divided, DataFusionError> {
     let (share, machines) = (crew.share, up.len());
-    let config = state
-        .config()
-        .clone()
+    let mut config = state.config().clone();
+    // A side of a join that is collected whole is one machine's work: every join is divided by its keys.
+    config.options_mut().optimizer.hash_join_single_partition_threshold = 0;
+    config.options_mut().optimizer.hash_join_single_partition_threshold_rows = 0;
+    let config = config
         .with_extension(Arc::new(Plainly))
         .with_distributed_worker_resolver(These(up))
         .with_distributed_max_tasks_per_stage(machines)?
