@@ -21,6 +21,10 @@ use crate::log::{Entry, ReadError, Subject};
 const PULL_MESSAGES: usize = 5000;
 /// … and so many bytes, or two of the largest messages: this is what a reader may hold in memory.
 const PULL_BYTES: usize = 16 << 20;
+/// Servers before this leave a pull that is bounded in bytes without an answer now and then, for as long as it lives: they are
+/// asked for few messages instead, each of a frame's size at most.
+const PULLS_BOUNDED_SINCE: (i64, i64) = (2, 10);
+const PULL_MESSAGES_UNBOUNDED: usize = 256;
 /// A pull that finds nothing ends after this.
 const PULL_EXPIRES: Duration = Duration::from_secs(2);
 /// One that lives longer was not ended by the server: consumer or connection are gone.
@@ -139,7 +143,7 @@ struct Source {
     /// The consumer's number of the next message.
     next: u64,
     pull: Batch,
-    pull_bytes: usize,
+    pull_bytes: Option<usize>,
     begun: Instant,
 }
 
@@ -222,7 +226,9 @@ impl Reader {
         let stream = self.link.stream(self.partition);
         let consumer = self.link.context.create_consumer_on_stream(config, stream).await;
         let consumer = consumer.map_err(|error| Trouble::new(&error))?;
-        let pull_bytes = PULL_BYTES.max(2 * self.link.client.max_payload());
+        let (major, minor) = PULLS_BOUNDED_SINCE;
+        let is_bounded = self.link.client.is_server_compatible(major, minor, 0);
+        let pull_bytes = is_bounded.then(|| PULL_BYTES.max(2 * self.link.client.max_payload()));
         let pull = pull(&consumer, pull_bytes).await;
         let pull = pull.map_err(|reason| Trouble { reason, gone: false })?;
         Ok(Ok(Source { consumer, next: 1, pull, pull_bytes, begun: Instant::now() }))
@@ -314,13 +320,12 @@ impl Source {
     }
 }
 
-async fn pull(consumer: &Consumer<Config>, bytes: usize) -> Result<Batch, String> {
-    consumer
-        .batch()
-        .max_messages(PULL_MESSAGES)
-        .max_bytes(bytes)
-        .expires(PULL_EXPIRES)
-        .messages()
-        .await
-        .map_err(|error| error.to_string())
+/// `bytes`: nothing for a server that may leave a pull without an answer if it is bounded in bytes.
+async fn pull(consumer: &Consumer<Config>, bytes: Option<usize>) -> Result<Batch, String> {
+    let pull = consumer.batch().expires(PULL_EXPIRES);
+    let pull = match bytes {
+        Some(bytes) => pull.max_messages(PULL_MESSAGES).max_bytes(bytes),
+        None => pull.max_messages(PULL_MESSAGES_UNBOUNDED),
+    };
+    pull.messages().await.map_err(|error| error.to_string())
 }
