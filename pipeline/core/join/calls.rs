@@ -79,6 +79,8 @@ pub(super) struct CallState {
     pub candidates: Vec<u32>,
     /// Those of them that are likely its own, in thousandths.
     pub likely: Vec<(u32, u16)>,
+    /// The session that its row names, and how many pages of it.
+    pub named: Option<(u32, u32)>,
     /// Whose it is by itself, as its caller's calls before it heard.
     pub tells: Option<(Person, u16)>,
     pub tagging: Option<Box<Tagging>>,
@@ -136,6 +138,7 @@ impl CallState {
             filed_caller: None,
             candidates: Vec::new(),
             likely: Vec::new(),
+            named: None,
             tells: None,
             tagging: None,
             candidates_written: 0,
@@ -224,6 +227,7 @@ impl CallState {
     pub fn let_go(&mut self, session: u32) {
         self.candidates.retain(|held| *held != session);
         self.likely.retain(|(held, _)| *held != session);
+        self.named = self.named.filter(|(held, _)| *held != session);
     }
 
     fn progress(&mut self, at: Time, call: &Call<'_>) {

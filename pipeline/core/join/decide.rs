@@ -135,6 +135,7 @@ impl Account {
             }
             self.sessions[ix].due.set_open(false);
             self.emit_session(ix, out);
+            self.pages_counted(ix);
         }
         let at = self.session_forgotten_at(ix);
         if self.may_forget(self.sessions[ix].due, at) && self.sessions[ix].calls().is_empty() {
@@ -230,6 +231,14 @@ impl Account {
 
     /// Decides all that is open, whatever the watermark. Calls go by start, since one may follow from another.
     pub fn settle(&mut self, mode: Mode, out: &mut Effects) {
+        let sessions: Vec<u32> = self.sessions.iter().filter(|(_, it)| it.due.is_open()).map(|(ix, _)| ix).collect();
+        for ix in sessions {
+            self.sessions[ix].due.set_open(false);
+            self.emit_session(ix, out);
+            self.pages_counted(ix);
+            let at = self.session_forgotten_at(ix);
+            self.timers.set(&mut self.sessions[ix].due, at, Thing::Session(ix));
+        }
         loop {
             let mut calls: Vec<u32> = self.calls.iter().filter(|(_, it)| it.due.is_open()).map(|(ix, _)| ix).collect();
             if calls.is_empty() {
@@ -240,13 +249,6 @@ impl Account {
                 self.decide_call(ix, self.watermark, mode, out);
                 self.timers.set(&mut self.calls[ix].due, self.watermark.plus(LATE_GRACE), Thing::Call(ix));
             }
-        }
-        let sessions: Vec<u32> = self.sessions.iter().filter(|(_, it)| it.due.is_open()).map(|(ix, _)| ix).collect();
-        for ix in sessions {
-            self.sessions[ix].due.set_open(false);
-            self.emit_session(ix, out);
-            let at = self.session_forgotten_at(ix);
-            self.timers.set(&mut self.sessions[ix].due, at, Thing::Session(ix));
         }
         let leases: Vec<u32> = self.leases.iter().filter(|(_, it)| it.due.is_open()).map(|(ix, _)| ix).collect();
         for ix in leases {

@@ -9,7 +9,7 @@ use super::account::Account;
 use super::calls::seconds_between;
 use super::choice::Decision;
 use super::intern::{Sym, Touch};
-use super::session::{Session, Written};
+use super::session::Written;
 use super::{Effects, Mode};
 use crate::moment::{Moment, MomentKind};
 use crate::row::{CallRow, LeaseRow, Method, SessionRow, SourceRow, Str};
@@ -178,6 +178,7 @@ impl Account {
         let decision = self.decide(ix);
         let session = decision.chosen.and_then(|at| decision.candidates[at].session);
         let mut row = self.call_row(ix, &decision);
+        self.calls[ix].named = session.zip(row.session_pages);
         self.set_candidates(ix, decision.candidates.iter().filter_map(|it| it.session).collect());
         self.set_likely(ix, decision.likely());
         self.note_joined(ix, self.joined(&decision));
@@ -281,7 +282,11 @@ impl Account {
             place: seen.place,
             visit_number: session.map(|(ix, _)| self.visit_number(ix)),
             session_started_at: session.map(|(_, it)| it.started_at()),
-            session_pages: session.map(|(_, it)| Session::pages_count(it)),
+            session_pages: session.map(|(at, it)| match call.named {
+                // Until the session is over, what was told of it stays: see [`Account::pages_counted`].
+                Some((named, told)) if named == at && it.due.is_open() => told,
+                _ => it.pages_count(),
+            }),
             seconds_to_call: session.map(|(_, it)| seconds_between(it.started_at(), start)),
             first_source: session.and_then(|(_, it)| self.first_source(it.visitor)),
             kinds: self.kinds(ix),

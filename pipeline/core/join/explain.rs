@@ -5,20 +5,21 @@ use super::account::Account;
 use super::attribution::{Choice, State, seconds};
 use super::choice::{Candidate, Decision};
 use super::emit::row_hash;
-use super::links::thousandths;
 use crate::limits::CANDIDATES_WRITTEN;
 use crate::row::{CallRow, CandidateRow};
 
-/// Less likely ones are not remembered as having called, in thousandths.
-const LIKELY: u16 = 10;
+/// How likely sessions have called is remembered by twentieths, in thousandths: each change decides later calls on the number anew,
+/// which finer ones are not worth.
+const LIKELY: u16 = 50;
 
 impl Decision {
     /// Sessions that likely made this call, in thousandths.
     pub fn likely(&self) -> Vec<(u32, u16)> {
         let Some(choice) = &self.choice else { return Vec::new() };
         let all = self.candidates.iter().zip(&choice.probabilities);
-        let likely = all.filter_map(|(it, probability)| Some((it.session?, thousandths(*probability))));
-        likely.filter(|(_, likely)| *likely >= LIKELY).collect()
+        let steps = |probability: f64| (probability * 1_000.0 / f64::from(LIKELY)).round() as u16;
+        let likely = all.filter_map(|(it, probability)| Some((it.session?, LIKELY * steps(*probability))));
+        likely.filter(|(_, likely)| *likely > 0).collect()
     }
 }
 

@@ -31,7 +31,6 @@ impl Account {
         } else {
             let first = self.put_own(last, own);
             self.session_seen(last, at, first);
-            self.pages_changed(last);
         }
     }
 

@@ -27,9 +27,9 @@ use crate::settings::{Rules, Settings};
 use crate::time::Time;
 
 const MAGIC: &[u8; 7] = b"CWSTATE";
-/// 5: tags of rules. 4: what was learned, links of callers with weights. 3: what pages told of their visitors. 2: packed sessions and
+/// 6: the session that a call's row names. 5: tags of rules. 4: what was learned, links of callers with weights. 3: what pages told of their visitors. 2: packed sessions and
 /// leases, shared values by number, timers left out.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 const HEADER: usize = MAGIC.len() + 1 + 16;
 
 #[derive(Debug, thiserror::Error)]

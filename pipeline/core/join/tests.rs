@@ -131,6 +131,38 @@ fn letting_go_what_nobody_names_changes_nothing() {
     assert_eq!(told, tell(true));
 }
 
+/// A call's row tells how many pages its session has had, once that is known, and not after each of them.
+#[test]
+fn pages_after_a_call_correct_it_once() {
+    for (mode, tick) in [(Mode::Live, true), (Mode::Live, false), (Mode::Bounded, true), (Mode::Bounded, false)] {
+        let mut story = Story::new(mode);
+        let given =
+            |page: i64| format!(r#"{{"visitor_id":"v-1","session_id":"s-1","url":"https://example.com/{page}"}}"#);
+        let call =
+            r#"{"call_id":"c-1","status":"STATUS","direction":"inbound","from":"+14155550199","to":"+14155550123"}"#;
+        story.apply(0, "page_view", &given(0));
+        story.apply(
+            0,
+            "lease_granted",
+            r#"{"lease_id":"l-1","pool":"main","number":"+14155550123","visitor_id":"v-1","session_id":"s-1","expires_at":"2026-12-24T00:00:00Z"}"#,
+        );
+        story.apply(1, "call", &call.replace("STATUS", "started"));
+        story.apply(2, "call", &call.replace("STATUS", "ended"));
+        for page in 1..8 {
+            story.apply(5 * page, "page_view", &given(page));
+        }
+        if tick {
+            story.tick(START.plus(MICROS_PER_DAY));
+        }
+        let mut out = Effects::default();
+        story.join.settle(&mut out);
+        story.tell(&out);
+        let told = |pages: u32| story.told.matches(&format!("session_pages: Some({pages})")).count();
+        assert_eq!((1..8).map(told).filter(|rows| *rows > 0).count(), 1, "{mode:?} {tick}: only the first row");
+        assert!(told(8) > 0, "{mode:?} {tick}: {}", story.told);
+    }
+}
+
 /// That a row is final is told once, whether or not it changed since the call was over; what corrects it is told again.
 #[test]
 fn a_decided_call_is_told_once() {

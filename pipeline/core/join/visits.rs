@@ -1,6 +1,8 @@
 //! What visitors do, and the sessions that it makes. A session is either given (the browser named it) or made
 //! ([`super::made`]), from a visitor's run of events that name none.
 
+use smallvec::SmallVec;
+
 use super::account::Account;
 use super::intern::{Campaign, Sym, Touch, hash_of};
 use super::links::person_named;
@@ -40,7 +42,6 @@ impl Account {
                 let (is_first, let_go) = session.add_page(at, url, touch);
                 self.shared.let_go(let_go);
                 self.session_seen(ix, at, is_first || at < started_at);
-                self.pages_changed(ix);
             }
             None => {
                 let touch = visit.map(|visit| self.touch(view, visit));
@@ -224,9 +225,15 @@ impl Account {
         self.touch_session(ix);
     }
 
-    /// Rows of calls that name this session tell its number of pages.
-    pub fn pages_changed(&mut self, ix: u32) {
-        self.touch_calls_of(ix);
+    /// Rows of calls that name this session tell its number of pages: those that told another one are decided anew. Done once it is
+    /// over, since a row for each page would help nobody.
+    pub fn pages_counted(&mut self, ix: u32) {
+        let pages = self.sessions[ix].pages_count();
+        let is_other = |call: &&u32| self.calls[**call].named.is_some_and(|(of, told)| of == ix && told != pages);
+        let calls: SmallVec<[u32; 2]> = self.sessions[ix].calls().iter().filter(is_other).copied().collect();
+        for call in calls {
+            self.touch_call(call);
+        }
     }
 
     /// Decides the calls anew for which the session is a candidate.

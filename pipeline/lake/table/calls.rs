@@ -118,7 +118,11 @@ fn what_kind_it_is() -> Vec<Call> {
     vec![
         Call::int("visit_number", "The session's place among its visitor's.", |r| r.visit_number.and_then(count)),
         Call::time("session_started_at", "The session's first event.", |r| r.session_started_at),
-        Call::int("session_pages", "The session's page views.", |r| r.session_pages.and_then(count)),
+        Call::int(
+            "session_pages",
+            "The session's page views; those after the call are added once the session is over.",
+            |r| r.session_pages.and_then(count),
+        ),
         Call::double("seconds_to_call", "From the session's start to the call's.", |r| r.seconds_to_call),
         Call::text("first_channel", "The channel of the visitor's first visit.", |r| {
             r.first_source.as_ref().map(|source| source.channel.name())
