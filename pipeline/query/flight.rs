@@ -42,7 +42,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::error::QueryError;
 use super::format::{plain_batch, plain_schema};
-use super::logins::{Logins, Reader, basic};
+use super::logins::{Logins, NoEntry, Reader, basic};
 use super::session::Scene;
 use kept::Kept;
 
@@ -110,8 +110,10 @@ impl Flight {
             return self.logins.find(&token.user, Some(&token.account)).await.ok_or_else(over);
         }
         let (user, password) = basic(value).ok_or_else(none)?;
-        let wrong = || Status::unauthenticated("the user or the password is wrong");
-        self.logins.enter(&user, None, &password).await.ok_or_else(wrong)
+        self.logins.enter(&user, &password).await.map_err(|why| match why {
+            NoEntry::Wrong => Status::unauthenticated(why.to_string()),
+            NoEntry::Wait(_) => Status::resource_exhausted(why.to_string()),
+        })
     }
 
     /// Plans one statement in a scene of its own.

@@ -25,7 +25,7 @@ use utoipa::{OpenApi, ToSchema};
 use super::error::QueryError;
 use super::format::{Encoder, Format, plain_schema};
 use super::guard::QUERY_BYTES_MAX;
-use super::logins::{Logins, Reader, basic, lock};
+use super::logins::{Logins, NoEntry, Reader, basic, lock};
 use super::session::Answer;
 use crate::problem::Problem;
 
@@ -118,6 +118,7 @@ async fn openapi() -> Response {
         (status = 413, description = "The text is too long.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is of another kind.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be computed, or the login's bounds are met.", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many passwords of this login were wrong; `Retry-After` says when to ask again.", body = Problem, content_type = "application/problem+json"),
         (status = 500, description = "Something broke.", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "All places of the login are taken.", body = Problem, content_type = "application/problem+json")
     ),
@@ -245,7 +246,7 @@ fn question(headers: &HeaderMap, body: &[u8]) -> Result<Question, Refused> {
 pub(super) async fn login(logins: &Logins, headers: &HeaderMap) -> Result<Arc<Reader>, Refused> {
     let value = headers.get(header::AUTHORIZATION).ok_or(Refused::NoLogin)?;
     let (user, password) = value.to_str().ok().and_then(basic).ok_or(Refused::NoLogin)?;
-    logins.enter(&user, None, &password).await.ok_or(Refused::WrongLogin)
+    Ok(logins.enter(&user, &password).await?)
 }
 
 /// An answer as bytes, part by part.
@@ -346,7 +347,7 @@ fn columns(schema: &SchemaRef) -> Vec<serde_json::Value> {
 #[derive(Debug)]
 pub(super) enum Refused {
     NoLogin,
-    WrongLogin,
+    NoEntry(NoEntry),
     Format(String),
     Kind(String),
     Member(String),
@@ -358,6 +359,12 @@ pub(super) enum Refused {
 impl From<QueryRejection> for Refused {
     fn from(error: QueryRejection) -> Refused {
         Refused::Member(error.body_text())
+    }
+}
+
+impl From<NoEntry> for Refused {
+    fn from(why: NoEntry) -> Refused {
+        Refused::NoEntry(why)
     }
 }
 
@@ -374,7 +381,8 @@ impl Refused {
             Refused::NoLogin => {
                 (Is::UNAUTHORIZED, "no-login", "log in with `Authorization: Basic`, as USER@ACCOUNT or USER".to_owned())
             }
-            Refused::WrongLogin => (Is::UNAUTHORIZED, "wrong-login", "the user or the password is wrong".to_owned()),
+            Refused::NoEntry(why @ NoEntry::Wrong) => (Is::UNAUTHORIZED, "wrong-login", why.to_string()),
+            Refused::NoEntry(why @ NoEntry::Wait(_)) => (Is::TOO_MANY_REQUESTS, "wrong-logins", why.to_string()),
             Refused::Format(name) => {
                 let all: Vec<&str> = MEDIA_TYPES.iter().map(|(_, name)| *name).collect();
                 (Is::NOT_ACCEPTABLE, "format", format!("there is no format {name:?}; accept one of {}", all.join(", ")))
@@ -414,11 +422,18 @@ fn of_query(error: &QueryError) -> (StatusCode, &'static str) {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
+        let wait = match &self {
+            Refused::NoEntry(NoEntry::Wait(wait)) => Some(wait.as_secs() + 1),
+            _ => None,
+        };
         let (status, name, detail) = self.told();
         let mut response = Problem::new(status, name, detail).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let realm = HeaderValue::from_static("Basic realm=\"callweave\", charset=\"UTF-8\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+        }
+        if let Some(seconds) = wait {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -1,13 +1,14 @@
 //! Who may ask, by the settings in force: those of the configuration, and those that the log was told last.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use callweave_core::settings::{Login, Role};
 use callweave_core::time::Time;
+use ring::hmac;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -16,12 +17,15 @@ use super::access::{Access, MaskKey};
 use super::bounds::Bounds;
 use super::error::QueryError;
 use super::session::QuerySession;
+use super::tries::Tries;
 use crate::config::{Account, Verifier};
 use crate::log::SharedLog;
 use crate::log::settings::{InLog, latest};
 
 /// For so long what the log said counts as new.
 const FRESH_FOR: Duration = Duration::from_secs(2);
+/// 4,096 rounds take some milliseconds of a core.
+const HASHED_AT_ONCE: usize = 2;
 /// A log that does not answer within this time leaves what was known.
 const READ_TIME: Duration = Duration::from_secs(1);
 
@@ -32,6 +36,18 @@ pub struct Logins {
     lake: QuerySession,
     mask: MaskKey,
     accounts: HashMap<Arc<str>, Known>,
+    tries: Tries,
+    /// Passwords that are looked at at once: that is slow for good reason, and everything else goes on beside it.
+    hashing: Semaphore,
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoEntry {
+    #[error("the user or the password is wrong")]
+    Wrong,
+    #[error("too many passwords of this login were wrong: ask again in {} seconds", .0.as_secs() + 1)]
+    Wait(Duration),
 }
 
 struct Known {
@@ -55,6 +71,9 @@ pub struct Reader {
     pub verifier: Verifier,
     pub(super) session: QuerySession,
     places: Arc<Semaphore>,
+    /// What the right password is known by once it was given: who asks at each request is not hashed each time.
+    proven: OnceLock<hmac::Tag>,
+    key: hmac::Key,
 }
 
 impl Logins {
@@ -66,7 +85,8 @@ impl Logins {
         lake: QuerySession,
         mask: MaskKey,
     ) -> Logins {
-        let mut logins = Logins { log, clock, lake, mask, accounts: HashMap::new() };
+        let hashing = Semaphore::new(HASHED_AT_ONCE);
+        let mut logins = Logins { log, clock, lake, mask, accounts: HashMap::new(), tries: Tries::default(), hashing };
         for account in accounts {
             let name: Arc<str> = account.name.as_str().into();
             let known = Known {
@@ -103,14 +123,48 @@ impl Logins {
     }
 
     /// Somebody by name and password; as slow for a name that nobody has.
-    pub async fn enter(&self, user: &str, database: Option<&str>, password: &str) -> Option<Arc<Reader>> {
-        let found = self.find(user, database).await;
+    ///
+    /// # Errors
+    /// Either is wrong, or too many passwords were wrong shortly before.
+    pub async fn enter(&self, user: &str, password: &str) -> Result<Arc<Reader>, NoEntry> {
+        let found = self.find(user, None).await;
+        if let Some(reader) = found.as_ref().filter(|reader| reader.has_proven(password)) {
+            return Ok(Arc::clone(reader));
+        }
+        let _place = self.hashing.acquire().await;
+        let name = Logins::name(found.as_deref(), user);
+        self.may_try(&name)?;
         let verifier = match &found {
             Some(reader) => reader.verifier.clone(),
             None => Verifier::of_nobody(user, user.as_bytes()),
         };
-        let fits = verifier.fits(password);
-        found.filter(|_| fits)
+        let tried = password.to_owned();
+        let fits = tokio::task::spawn_blocking(move || verifier.fits(&tried)).await.unwrap_or(false);
+        match found.filter(|_| fits) {
+            Some(reader) => {
+                reader.proven.get_or_init(|| hmac::sign(&reader.key, password.as_bytes()));
+                Ok(reader)
+            }
+            None => {
+                self.was_wrong(&name);
+                Err(NoEntry::Wrong)
+            }
+        }
+    }
+
+    /// What wrong passwords are counted by.
+    pub(super) fn name(found: Option<&Reader>, user: &str) -> String {
+        found.map_or_else(|| user.to_owned(), |reader| format!("{}@{}", reader.login.name, reader.account))
+    }
+
+    /// # Errors
+    /// Too many passwords of this [`Logins::name`] were wrong.
+    pub(super) fn may_try(&self, name: &str) -> Result<(), NoEntry> {
+        self.tries.wait(name, std::time::Instant::now()).map_or(Ok(()), |wait| Err(NoEntry::Wait(wait)))
+    }
+
+    pub(super) fn was_wrong(&self, name: &str) {
+        self.tries.wrong(name, std::time::Instant::now());
     }
 
     async fn of(&self, account: &str, name: &str) -> Option<Arc<Reader>> {
@@ -176,11 +230,18 @@ impl Logins {
             verifier,
             session: self.lake.for_access(access, (login.memory_mib as usize) << 20)?,
             places: Arc::new(Semaphore::new(login.concurrent as usize)),
+            proven: OnceLock::new(),
+            key: hmac::Key::new(hmac::HMAC_SHA256, uuid::Uuid::new_v4().as_bytes()),
         })
     }
 }
 
 impl Reader {
+    fn has_proven(&self, password: &str) -> bool {
+        let proven = self.proven.get();
+        proven.is_some_and(|tag| hmac::verify(&self.key, password.as_bytes(), tag.as_ref()).is_ok())
+    }
+
     /// How long one query may take.
     pub fn time(&self) -> Duration {
         Duration::from_secs(self.login.seconds.into())

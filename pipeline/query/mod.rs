@@ -28,6 +28,7 @@ pub mod session;
 mod setter;
 mod tables;
 mod traffic;
+mod tries;
 mod workers;
 
 pub use error::{QueryError, SqlError};

@@ -40,6 +40,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::error::QueryError;
 use super::logins::{Logins, lock};
 use crate::config::{ITERATIONS, Verifier};
 use service::Service;
@@ -148,18 +149,21 @@ struct Connection {
     service: Arc<Service>,
     current: Arc<Current>,
     pid: Arc<Mutex<Option<i32>>>,
+    /// Whose password was asked for.
+    tried: Arc<Mutex<Option<String>>>,
 }
 
 impl Connection {
     fn new(server: &Arc<Postgres>) -> Connection {
         let current = Arc::new(Current::default());
         let service = Service::new(Arc::clone(server), Arc::clone(&current));
-        Connection { server: Arc::clone(server), service: Arc::new(service), current, pid: Arc::default() }
+        let (pid, tried) = Default::default();
+        Connection { server: Arc::clone(server), service: Arc::new(service), current, pid, tried }
     }
 
     async fn run(self, stream: TcpStream, peer: SocketAddr, cut: CancellationToken) {
-        let (running, pid) = (Arc::clone(&self.server.running), Arc::clone(&self.pid));
-        let tls = self.server.tls.clone();
+        let (server, pid, tried) = (Arc::clone(&self.server), Arc::clone(&self.pid), Arc::clone(&self.tried));
+        let tls = server.tls.clone();
         tokio::select! {
             () = cut.cancelled() => {}
             ended = process_socket(stream, tls, Arc::new(self)) => {
@@ -168,8 +172,13 @@ impl Connection {
                 }
             }
         }
-        if let Some(pid) = *lock(&pid) {
-            lock(&running.0).remove(&pid);
+        match (*lock(&pid), lock(&tried).take()) {
+            (Some(pid), _) => {
+                lock(&server.running.0).remove(&pid);
+            }
+            // A number to cancel by is given to who has proven the password.
+            (None, Some(name)) => server.logins.was_wrong(&name),
+            (None, None) => {}
         }
     }
 }
@@ -184,7 +193,8 @@ impl PgWireServerHandlers for Connection {
     }
 
     fn startup_handler(&self) -> Arc<impl StartupHandler> {
-        let mut scram = ScramAuth::new(Arc::new(Passwords(Arc::clone(&self.server))));
+        let mut scram =
+            ScramAuth::new(Arc::new(Passwords { server: Arc::clone(&self.server), tried: Arc::clone(&self.tried) }));
         scram.set_iterations(ITERATIONS as usize);
         let mut parameters = DefaultServerParameterProvider::default();
         parameters.server_version = SERVER_VERSION.to_owned();
@@ -235,7 +245,10 @@ impl CancelHandler for Cancel {
 }
 
 /// The verifiers of the logins.
-struct Passwords(Arc<Postgres>);
+struct Passwords {
+    server: Arc<Postgres>,
+    tried: Arc<Mutex<Option<String>>>,
+}
 
 impl fmt::Debug for Passwords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -248,9 +261,13 @@ impl AuthSource for Passwords {
     /// Of a name that nobody has it gives something that no password fits, so that names cannot be found out.
     async fn get_password(&self, login: &LoginInfo) -> PgWireResult<Password> {
         let user = login.user().unwrap_or_default();
-        let verifier = match self.0.logins.find(user, login.database()).await {
+        let found = self.server.logins.find(user, login.database()).await;
+        let name = Logins::name(found.as_deref(), user);
+        self.server.logins.may_try(&name).map_err(|why| QueryError::Login(why.to_string()))?;
+        *lock(&self.tried) = Some(name);
+        let verifier = match found {
             Some(reader) => reader.verifier.clone(),
-            None => Verifier::of_nobody(user, self.0.nobody.as_bytes()),
+            None => Verifier::of_nobody(user, self.server.nobody.as_bytes()),
         };
         Ok(Password::new(Some(verifier.salt), verifier.hash.to_vec()))
     }

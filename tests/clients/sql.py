@@ -399,6 +399,24 @@ def try_http(server, calls):
     check("http: the document", {"/v1/sql", "/v1/calls"} <= set(json.loads(body)["paths"]), True)
 
 
+def try_guessing(server, calls):
+    """The last to be tried: whose password was guessed at does not get in for a minute."""
+    ask = {"user": "anna", "body": {"sql": "select 1"}}
+    check("guessing: the right password before", http_ask(server, **ask)[0], 200)
+    wrong = [http_ask(server, **ask, password=f"guess {at}")[0] for at in range(12)]
+    check("guessing: ten are looked at", (wrong[0], wrong.index(429) <= 10, set(wrong[wrong.index(429):])), (401, True, {429}))
+    status, headers, body = http_ask(server, **ask, password="one guess more")
+    check("guessing: how long to wait", (status, problem(body), 0 < int(headers.get("retry-after", 0)) <= 61), (429, "wrong-logins", True))
+    check("guessing: who was let in before goes on", http_ask(server, **ask)[0], 200)
+    check_fails("guessing: nor over PostgreSQL's protocol, though it is right", "too many passwords", lambda: psycopg.connect(server.dsn("anna")))
+    check_fails("guessing: nor over Flight SQL", "too many passwords", lambda: flight(server, "anna", "another guess").cursor().execute("select 1"))
+    check("guessing: others do not wait", http_ask(server, "mona", {"sql": "select 1"})[0], 200)
+    for at in range(12):
+        with contextlib.suppress(psycopg.Error):
+            psycopg.connect(server.dsn("bert").replace("password of bert", f"guess {at}")).close()
+    check_fails("guessing: counted over PostgreSQL's protocol, too", "too many passwords", lambda: psycopg.connect(server.dsn("bert")))
+
+
 def try_openapi(server, calls):
     """What the document says is what the server does, whatever is asked. Which text is SQL, and which place is still good, no
     schema can tell: so that all that fits the schema is accepted is not asked for."""
@@ -541,7 +559,7 @@ def main():
         server = Server(binary, folder)
         calls = server.sql("select count(*) as n from calls where account = 'acme'")[0]["n"]
         try:
-            for attempt in (try_psql, try_psycopg, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_openapi, try_to_break_out, try_calls_after):
+            for attempt in (try_psql, try_psycopg, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_openapi, try_to_break_out, try_calls_after, try_guessing):
                 try:
                     attempt(server, calls)
                 except Exception as error:  # one client must not hide what the others find

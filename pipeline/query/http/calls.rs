@@ -64,6 +64,7 @@ pub(super) struct Wish {
         (status = 406, description = "There is no such format.", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "The place is too long ago: begin without `after`.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The login's bounds are met.", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many passwords of this login were wrong; `Retry-After` says when to ask again.", body = Problem, content_type = "application/problem+json"),
         (status = 500, description = "Something broke.", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "All places of the login are taken.", body = Problem, content_type = "application/problem+json")
     ),
