@@ -1,11 +1,13 @@
 //! A caller's calls, counted in order of their start: the kinds of call.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::account::Account;
 use super::intern::hash_of;
-use super::links::{Joined, Link};
+use super::links::{Joined, Link, Person};
 use super::spam::SPREAD_WITHIN;
 use crate::event::{Direction, Outcome};
 use crate::limits::{CALLER_MEMORY, CALLS_PER_SPREAD, VISITORS_PER_CALLER};
@@ -13,13 +15,19 @@ use crate::phone::Phone;
 use crate::row::Kinds;
 use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Time};
 
+/// A caller is remembered for a year: what is kept of calls that are no longer held is flat, so that it is small.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Caller {
-    pub phone: Phone,
-    /// As of the calls that are no longer held.
-    base: Count,
-    /// To whom calls were joined that are no longer held; further ones are in `rest`.
-    joined_before: Option<Link>,
+    /// The number's complement, which is never nothing: so that no caller takes no more room.
+    phone: NonZeroU64,
+    /// [`Count`] as of those calls.
+    cycle_ends: Time,
+    calls: u32,
+    last_hour: u32,
+    last_line: u32,
+    /// [`Link`] of them as of `last_hour`; further ones are in `rest`.
+    weight: f32,
+    person: Option<Person>,
     rest: Option<Box<Rest>>,
 }
 
@@ -87,18 +95,50 @@ impl Count {
 }
 
 impl Caller {
+    fn new(phone: Phone) -> Caller {
+        let Count { cycle_ends, calls, last_hour, last_line } = Count::NOTHING;
+        let phone = NonZeroU64::new(!phone.0).unwrap_or(NonZeroU64::MIN);
+        Caller { phone, cycle_ends, calls, last_hour, last_line, weight: 0.0, person: None, rest: None }
+    }
+
+    pub fn phone(&self) -> Phone {
+        Phone(!self.phone.get())
+    }
+
+    /// As of the calls that are no longer held.
+    fn base(&self) -> Count {
+        let Caller { cycle_ends, calls, last_hour, last_line, .. } = *self;
+        Count { cycle_ends, calls, last_hour, last_line }
+    }
+
+    fn set_base(&mut self, base: Count) {
+        let first = self.first_link();
+        (self.cycle_ends, self.calls) = (base.cycle_ends, base.calls);
+        (self.last_hour, self.last_line) = (base.last_hour, base.last_line);
+        self.set_first_link(first);
+    }
+
+    fn first_link(&self) -> Option<Link> {
+        self.person.map(|person| Link { person, weight: self.weight, hour: self.last_hour })
+    }
+
+    fn set_first_link(&mut self, link: Option<Link>) {
+        self.person = link.map(|link| link.person);
+        self.weight = link.map_or(0.0, |link| link.weight_at(self.last_hour));
+    }
+
     pub fn recent(&self) -> &[Entry] {
         self.rest.as_ref().map_or(&[], |rest| &rest.recent)
     }
 
     pub fn joined_before(&self) -> impl Iterator<Item = Link> {
         let further = self.rest.as_ref().map_or(&[][..], |rest| &rest.joined_before);
-        self.joined_before.into_iter().chain(further.iter().copied())
+        self.first_link().into_iter().chain(further.iter().copied())
     }
 
     /// Calls before the one at this place among the recent ones.
     pub fn calls_before(&self, place: usize) -> u32 {
-        place.checked_sub(1).map_or(self.base.calls, |before| self.recent()[before].after.calls)
+        place.checked_sub(1).map_or(self.calls, |before| self.recent()[before].after.calls)
     }
 
     /// When the call before the one at this place started, and the hash of the number that it came to. Of those that are no
@@ -106,9 +146,7 @@ impl Caller {
     pub fn call_before(&self, place: usize) -> Option<(Time, u32)> {
         match place.checked_sub(1) {
             Some(before) => Some((self.recent()[before].start, self.recent()[before].line)),
-            None if self.base.calls > 0 => {
-                Some((Time(i64::from(self.base.last_hour) * MICROS_PER_HOUR), self.base.last_line))
-            }
+            None if self.calls > 0 => Some((Time(i64::from(self.last_hour) * MICROS_PER_HOUR), self.last_line)),
             None => None,
         }
     }
@@ -128,7 +166,7 @@ impl Caller {
         if all.len() > VISITORS_PER_CALLER {
             all.remove(0);
         }
-        self.joined_before = all.first().copied();
+        self.set_first_link(all.first().copied());
         if all.len() > 1 || self.rest.is_some() {
             self.rest.get_or_insert_default().joined_before = all.into_iter().skip(1).collect();
         }
@@ -152,7 +190,7 @@ pub(super) fn line_hash(number: Phone) -> u32 {
 
 impl Account {
     fn find_caller(&self, phone: Phone) -> Option<u32> {
-        self.caller_numbers.find(hash_of(&phone), |ix| self.callers[ix].phone == phone)
+        self.caller_numbers.find(hash_of(&phone), |ix| self.callers[ix].phone() == phone)
     }
 
     fn caller(&self, phone: Phone) -> Option<&Caller> {
@@ -165,9 +203,9 @@ impl Account {
 
     fn caller_or_new(&mut self, phone: Phone) -> &mut Caller {
         let ix = self.find_caller(phone).unwrap_or_else(|| {
-            let ix = self.callers.insert(Caller { phone, base: Count::NOTHING, joined_before: None, rest: None });
+            let ix = self.callers.insert(Caller::new(phone));
             let callers = &self.callers;
-            self.caller_numbers.list(hash_of(&phone), ix, |ix| hash_of(&callers[ix].phone));
+            self.caller_numbers.list(hash_of(&phone), ix, |ix| hash_of(&callers[ix].phone()));
             ix
         });
         &mut self.callers[ix]
@@ -257,10 +295,11 @@ impl Account {
     /// Counts from `from` on, and decides the calls anew whose kinds changed.
     fn recount(&mut self, phone: Phone, from: usize) {
         let Some(caller) = self.caller_mut(phone) else { return };
+        let base = caller.base();
         let Some(rest) = caller.rest.as_mut() else { return };
         let mut count = match from.checked_sub(1) {
             Some(before) => rest.recent[before].after,
-            None => caller.base,
+            None => base,
         };
         let mut changed: SmallVec<[u32; 4]> = SmallVec::new();
         for at in from..rest.recent.len() {
@@ -303,7 +342,7 @@ impl Account {
         if let Some(rest) = caller.rest.as_mut() {
             rest.recent.remove(place);
         }
-        if caller.base == Count::NOTHING && caller.recent().is_empty() {
+        if caller.base() == Count::NOTHING && caller.recent().is_empty() {
             self.remove_caller(phone);
         } else {
             self.recount(phone, place);
@@ -321,7 +360,7 @@ impl Account {
         let gone = rest.recent.iter().take_while(|entry| entry.call.is_none()).count();
         let gone: Vec<Entry> = rest.recent.drain(..gone).collect();
         for entry in gone {
-            caller.base = entry.after;
+            caller.set_base(entry.after);
             for (person, likely) in entry.joined.into_iter().take(VISITORS_PER_CALLER) {
                 caller.was_joined(Link::of(person, likely, entry.start));
             }
@@ -362,8 +401,8 @@ impl Account {
         let oldest = self.watermark.minus(CALLER_MEMORY).0 / MICROS_PER_HOUR;
         let numbers = &mut self.caller_numbers;
         self.callers.retain(
-            |_, caller| !caller.recent().is_empty() || i64::from(caller.base.last_hour) >= oldest,
-            |ix, caller| numbers.unlist(hash_of(&caller.phone), ix),
+            |_, caller| !caller.recent().is_empty() || i64::from(caller.last_hour) >= oldest,
+            |ix, caller| numbers.unlist(hash_of(&caller.phone()), ix),
         );
     }
 }
@@ -390,6 +429,27 @@ mod tests {
             assert_eq!(letters, *expected, "call {at}");
             assert_eq!(kinds.caller_calls, Some(at as u32 + 1));
         }
+    }
+
+    #[test]
+    fn is_small() {
+        assert_eq!(size_of::<Option<Caller>>(), 48);
+    }
+
+    /// As of the hour of the last call, whether that was theirs or not.
+    #[test]
+    fn links_of_calls_no_longer_held_fade() {
+        let mut caller = Caller::new(Phone(14155550123));
+        let person = Person::MIN;
+        let at = |days: i64| Time(days * MICROS_PER_DAY);
+        let count = |days: i64| Count::NOTHING.next(at(days), 7, false, 0).1;
+        caller.set_base(count(180));
+        caller.was_joined(Link::of(person, 800, at(180)));
+        let sure = |caller: &Caller, days: i64| caller.joined_before().next().map(|link| link.sure(at(days)));
+        assert!(sure(&caller, 360).is_some_and(|sure| (sure - 0.4).abs() < 1e-6));
+        caller.set_base(count(360));
+        assert!(sure(&caller, 540).is_some_and(|sure| (sure - 0.2).abs() < 1e-6));
+        assert_eq!(caller.call_before(0), Some((at(360), 7)));
     }
 
     #[test]

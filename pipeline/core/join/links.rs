@@ -65,7 +65,7 @@ impl Link {
         Link { weight: self.weight_at(hour) + other.weight_at(hour), hour, ..self }
     }
 
-    fn weight_at(self, hour: u32) -> f32 {
+    pub fn weight_at(self, hour: u32) -> f32 {
         let hours = f64::from(hour) - f64::from(self.hour);
         (f64::from(self.weight) * (-hours.max(0.0) * MICROS_PER_HOUR as f64 / HALF_LIFE).exp2()) as f32
     }

@@ -197,7 +197,7 @@ impl StoredAccount {
             listed(&self.sessions, |it| it.given.as_ref().filter(|_| !it.taken_back).and_then(of_name));
         account.lease_ids = listed(&self.leases, |it| of_name(&it.id));
         account.call_ids = listed(&self.calls, |it| of_name(&it.id));
-        account.caller_numbers = listed(&self.callers, |it| Some(hash_of(&it.phone)));
+        account.caller_numbers = listed(&self.callers, |it| Some(hash_of(&it.phone())));
         account.line_numbers = listed(&self.lines, |it| Some(hash_of(&it.number)));
         account.visitors = self.visitors;
         account.sessions = self.sessions;
