@@ -18,7 +18,7 @@ use datafusion::arrow::compute::{cast, filter_record_batch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError, Result, ScalarValue, Statistics, plan_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType, col, lit};
@@ -190,11 +190,24 @@ impl TableProvider for Barrier {
         let mine = col(ACCOUNT).eq(lit(&*self.access.account));
         let hints: Vec<Expr> =
             filters.iter().filter(|filter| self.is_harmless(filter)).cloned().chain([mine]).collect();
-        let stored = self.stored.scan(state, Some(&read), &hints, None).await?;
+        let stored = in_parts(self.stored.scan(state, Some(&read), &hints, None).await?, state)?;
         let hides = wanted.iter().map(|column| self.hides(schema.field(*column).name())).collect();
         let shown = Arc::new(schema.project(&wanted)?);
         Ok(Arc::new(BarrierExec::new(Arc::clone(&self.table), stored, Arc::clone(&self.access), account, hides, shown)))
     }
+}
+
+/// Reads files in as many parts as the engine works in. It does so by itself where it sees files, but not behind the barrier.
+fn in_parts(plan: Arc<dyn ExecutionPlan>, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+    let (parts, options) = (state.config().target_partitions(), state.config_options());
+    if !options.optimizer.repartition_file_scans {
+        return Ok(plan);
+    }
+    let split = |plan: Arc<dyn ExecutionPlan>| match plan.children().is_empty() {
+        true => Ok(plan.repartitioned(parts, options)?.map_or_else(|| Transformed::no(plan), Transformed::yes)),
+        false => Ok(Transformed::no(plan)),
+    };
+    Ok(plan.transform_up(split)?.data)
 }
 
 #[derive(Debug)]
@@ -386,6 +399,11 @@ impl Seer {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::arrow::array::StringArray;
+    use datafusion::datasource::MemTable;
+    use datafusion::physical_plan::ExecutionPlanProperties;
+    use datafusion::prelude::{SessionConfig, SessionContext};
+
     use super::*;
     use crate::lake::column::Erase;
     use crate::lake::table::TableName;
@@ -401,6 +419,22 @@ mod tests {
         ("page_views", "user_agent"),
         ("page_views", "title"),
     ];
+
+    #[tokio::test]
+    async fn files_behind_the_barrier_are_read_in_parts() -> Result<()> {
+        let accounts = |of: &str| Arc::new(StringArray::from(vec![of; 8192])) as ArrayRef;
+        let batches = ["acme", "beta", "acme", "acme"].map(|of| RecordBatch::try_from_iter([(ACCOUNT, accounts(of))]));
+        let batches = batches.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let stored = Arc::new(MemTable::try_new(batches[0].schema(), vec![batches])?);
+        let access = Arc::new(Access { account: "acme".into(), mask: None });
+        let barrier = Barrier::new("calls", stored, access).map_err(|error| DataFusionError::External(error.into()))?;
+        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
+        let plan = barrier.scan(&context.state(), None, &[], None).await?;
+        assert_eq!(plan.output_partitioning().partition_count(), 2);
+        let rows = datafusion::physical_plan::collect(plan, context.task_ctx()).await?;
+        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 3 * 8192);
+        Ok(())
+    }
 
     #[test]
     fn what_names_people_is_hidden() {

@@ -9,7 +9,7 @@
 -- over a call's rows: weight_position gives
 -- 40 % to the first and the last and 20 % to those between, weight_time_decay halves with every 7 days before the
 -- call. A visit without a source counts as direct. Where all are direct, the last one is the last that is not.
--- is_first and is_last cost less than position, which has to sort.
+-- What is not asked for is not reckoned: is_first and is_last cost less than all weights.
 WITH touched AS (
     SELECT
         c.account,
@@ -44,8 +44,8 @@ WITH touched AS (
         coalesce(s.source, '(direct)') = '(direct)' AS is_direct,
         (date_part('epoch', c.started_at) - date_part('epoch', s.started_at)) / 86400.0 AS days_before_call,
         power(2.0, (date_part('epoch', s.started_at) - date_part('epoch', c.started_at)) / 604800.0) AS decay,
-        -- Sorts by start, then by id: microseconds have 16 digits from 2001 to 2286.
-        concat(CAST(CAST(round(date_part('epoch', s.started_at) * 1000000) AS BIGINT) AS VARCHAR), ' ', s.session_id) AS place
+        -- Sorts by start, then by the number of the visit: microseconds take 51 bits until 2041, 52 until 2112.
+        CAST(round(date_part('epoch', s.started_at) * 1000000) AS BIGINT) * 2048 + s.visit_number % 2048 AS place
     FROM public.calls AS c
     INNER JOIN public.sessions AS s
         ON
@@ -56,32 +56,17 @@ WITH touched AS (
     WHERE coalesce(c.spam_score, 0.0) < 0.5
 ),
 
-whole AS (
-    SELECT
-        t.account,
-        t.date,
-        t.call_id,
-        count(*) AS places,
-        min(t.place) AS first_place,
-        max(t.place) AS last_place,
-        coalesce(max(CASE WHEN NOT t.is_direct THEN t.place END), max(t.place)) AS last_known_place,
-        max(t.days_before_call) AS days_from_first,
-        sum(t.decay) AS decay_total
-    FROM touched AS t
-    GROUP BY t.account, t.date, t.call_id
-),
-
 weighed AS (
     SELECT
         t.*,
-        w.places,
-        w.days_from_first,
-        t.place = w.first_place AS is_first,
-        t.place = w.last_place AS is_last,
-        t.place = w.last_known_place AS is_last_known,
-        t.decay / w.decay_total AS decay_share
+        count(*) OVER call AS places,
+        max(t.days_before_call) OVER call AS days_from_first,
+        t.place = min(t.place) OVER call AS is_first,
+        t.place = max(t.place) OVER call AS is_last,
+        t.place = coalesce(max(CASE WHEN NOT t.is_direct THEN t.place END) OVER call, max(t.place) OVER call) AS is_last_known,
+        t.decay / sum(t.decay) OVER call AS decay_share
     FROM touched AS t
-    INNER JOIN whole AS w ON w.account = t.account AND w.date = t.date AND w.call_id = t.call_id
+    WINDOW call AS (PARTITION BY t.account, t.date, t.call_id)
 )
 
 SELECT

@@ -33,41 +33,52 @@ WITH visits AS (
 
 ordered AS (
     SELECT
-        journey,
+        coalesce(lag(channel) OVER journey_of, '(start)') AS before,
         channel,
         ends_in,
-        lag(channel) OVER (PARTITION BY journey ORDER BY place) AS before,
-        lead(channel) OVER (PARTITION BY journey ORDER BY place) AS after
+        lead(channel) OVER journey_of IS NULL AS is_last
     FROM visits
+    WINDOW journey_of AS (PARTITION BY journey ORDER BY place)
 ),
 
-moves AS (
-    SELECT coalesce(before, '(start)') AS from_state, channel AS to_state FROM ordered
-    UNION ALL
-    SELECT channel AS from_state, ends_in AS to_state FROM ordered WHERE after IS NULL
+places AS (
+    SELECT before, channel, ends_in, is_last, CAST(count(*) AS DOUBLE) AS visits
+    FROM ordered
+    GROUP BY before, channel, ends_in, is_last
 ),
 
+-- Each visit is a move to its channel, and the last one of a journey another to the journey's end.
 counted AS (
-    SELECT from_state, to_state, CAST(count(*) AS DOUBLE) AS moves FROM moves GROUP BY from_state, to_state
+    SELECT
+        CASE WHEN m.part = 1 THEN p.before ELSE p.channel END AS from_state,
+        CASE WHEN m.part = 1 THEN p.channel ELSE p.ends_in END AS to_state,
+        sum(p.visits) AS moves
+    FROM places AS p
+    CROSS JOIN (VALUES (1), (2)) AS m (part)
+    WHERE m.part = 1 OR p.is_last
+    GROUP BY from_state, to_state
 ),
 
 effects AS (
-    SELECT unnest(e.effects) AS effect
+    SELECT
+        unnest(e.effects) AS effect,
+        e.calls
     FROM (
-        SELECT removal_effects(array_agg(named_struct('from', c.from_state, 'to', c.to_state, 'times', c.moves))) AS effects
+        SELECT
+            removal_effects(array_agg(named_struct('from', c.from_state, 'to', c.to_state, 'times', c.moves))) AS effects,
+            sum(CASE WHEN c.to_state = '(call)' THEN c.moves ELSE 0 END) AS calls
         FROM counted AS c
     ) AS e
 ),
 
 named AS (
-    SELECT effect['state'] AS channel, effect['removal'] AS lost FROM effects
+    SELECT effect['state'] AS channel, effect['removal'] AS lost, calls FROM effects
 )
 
 SELECT
     n.channel,
     round(n.lost, 4) AS removal,
     round(n.lost / nullif(sum(n.lost) OVER (), 0), 4) AS weight,
-    round(n.lost / nullif(sum(n.lost) OVER (), 0) * c.calls, 2) AS credited
+    round(n.lost / nullif(sum(n.lost) OVER (), 0) * n.calls, 2) AS credited
 FROM named AS n
-CROSS JOIN (SELECT count(DISTINCT journey) AS calls FROM visits WHERE ends_in = '(call)') AS c
 ORDER BY weight DESC, n.channel
