@@ -30,6 +30,9 @@ const FAR_EDGES: [f64; FAR + 1] = [
     2_592_000.0,
     7_776_000.0,
 ];
+/// Ages of the last sign of life, in seconds, at which pages count differently: a page that has told nothing for long may have been
+/// closed, and then it hardly matters how many there were before.
+const AGES: [f64; AGE_BINS + 1] = [0.0, 50.0, 150.0, NEAR_SECONDS];
 /// Seconds since a click on the number.
 const CLICK_EDGES: [f64; CLICK + 1] = [0.0, 2.0, 5.0, 10.0, 20.0, 60.0, 301.0];
 
@@ -43,7 +46,10 @@ pub const TALK: usize = 10;
 /// Kinds of [`State`].
 pub const STATES: usize = 3;
 /// Pages seen so far, of candidates that are near: 1, 2, 3, 4 and 5, 6 to 8, 9 to 12, more.
-pub const PAGES: usize = 7;
+const PAGE_BINS: usize = 7;
+/// These, of each age of the last sign of life.
+pub const PAGES: usize = PAGE_BINS * AGE_BINS;
+const AGE_BINS: usize = 3;
 /// Pages and how long the number was shown, together, of those that are far: 1, 2 and 3, 4 to 7, more; and 15 s, 1 min, 5 min, longer.
 pub const CELLS: usize = 16;
 /// The caller's country is the session's, or another one.
@@ -87,8 +93,9 @@ pub fn talk(seconds: f64) -> usize {
     bin(&TALK_EDGES, seconds)
 }
 
-pub fn pages(pages: u32) -> usize {
-    match pages {
+/// The place of the pages so far among `PAGES`, so long after the last sign of life.
+pub fn pages(pages: u32, delay: f64) -> usize {
+    let pages = match pages {
         0 | 1 => 0,
         2 => 1,
         3 => 2,
@@ -96,7 +103,8 @@ pub fn pages(pages: u32) -> usize {
         6..=8 => 4,
         9..=12 => 5,
         _ => 6,
-    }
+    };
+    bin(&AGES, delay) * PAGE_BINS + pages
 }
 
 pub fn cell(pages: u32, shown: f64) -> usize {
@@ -133,7 +141,14 @@ pub const AGAIN: (f64, f64) = (0.15, 130_000.0);
 /// Of clicks, how many a second lead to a call so long after them.
 pub const CLICKS: [f64; CLICK] = [0.05, 0.1, 0.04, 0.01, 1e-3, 1e-4];
 /// How much rarer a session with more pages calls from the page that it looks at.
-pub const BY_PAGES: [f64; PAGES] = [1.6, 1.3, 1.1, 0.9, 0.7, 0.5, 0.4];
+const BY_PAGES: [f64; PAGE_BINS] = [1.6, 1.3, 1.1, 0.9, 0.7, 0.5, 0.4];
+/// To which power, at each age.
+const BY_AGE: [f64; AGE_BINS] = [1.0, 0.5, 0.0];
+
+/// The factor of pages that is supposed.
+pub fn prior_pages(at: usize) -> f64 {
+    BY_PAGES[at % PAGE_BINS].powf(BY_AGE[at / PAGE_BINS])
+}
 
 /// Calls a second so long after a session's last sign of life, before anything is known.
 fn prior(delay: f64, open: f64) -> f64 {
@@ -192,6 +207,7 @@ mod tests {
         }
         assert_eq!((far(0.0), far(1800.0), far(2700.0), far(f64::MAX)), (0, 0, 1, FAR - 1));
         assert_eq!((click(0.0), click(300.0)), (0, CLICK - 1));
+        assert_eq!((pages(0, 0.0), pages(1, 49.9), pages(2, 50.0), pages(99, 1e9)), (0, 0, PAGE_BINS + 1, PAGES - 1));
         assert_eq!((cell(0, 0.0), cell(100, 1e12)), (0, CELLS - 1));
         assert_eq!(far_width(0, 2000.0), 200.0);
         assert_eq!(far_width(5, 2000.0), 0.0);
@@ -199,7 +215,7 @@ mod tests {
 
     #[test]
     fn edges_rise() {
-        for edges in [&NEAR_EDGES[..], &FAR_EDGES, &CLICK_EDGES] {
+        for edges in [&NEAR_EDGES[..], &FAR_EDGES, &CLICK_EDGES, &AGES] {
             assert!(edges.windows(2).all(|pair| pair[0] < pair[1]));
         }
         assert_eq!(NEAR_EDGES[NEAR], FAR_EDGES[0]);

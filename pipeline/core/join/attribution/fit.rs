@@ -33,7 +33,10 @@ const NO_TALK: u8 = u8::MAX;
 
 impl Lesson {
     pub fn new(pool: u8, talk: Option<usize>, seen: &Seen) -> Lesson {
-        let chance = |it: &Chance| (bins::near(it.state, seconds(it.delay)) as u8, bins::pages(it.pages) as u8);
+        let chance = |it: &Chance| {
+            let delay = seconds(it.delay);
+            (bins::near(it.state, delay) as u8, bins::pages(it.pages, delay) as u8)
+        };
         Lesson {
             pool,
             talk: talk.map_or(NO_TALK, |bin| bin as u8),

@@ -125,15 +125,15 @@ struct With {
 const ALL: With = With { click: true, caller: true, spent: true };
 
 /// The more pages a visit has had, the rarer it calls from the one it looks at.
-fn by_pages(rates: &Rates, state: State, pages: u32) -> f64 {
-    if state == State::Held { f64::from(rates.pages[bins::pages(pages)]) } else { 1.0 }
+fn by_pages(rates: &Rates, state: State, delay: f64, pages: u32) -> f64 {
+    if state == State::Held { f64::from(rates.pages[bins::pages(pages, delay)]) } else { 1.0 }
 }
 
 /// The rate at which one of whom nothing else is known calls so long after the last sign of life.
 fn base(rates: &Rates, state: State, delay: i64, pages: u32, shown: i64) -> f64 {
     let delay = seconds(delay);
     if delay < NEAR_SECONDS {
-        f64::from(rates.near[bins::near(state, delay)]) * by_pages(rates, state, pages)
+        f64::from(rates.near[bins::near(state, delay)]) * by_pages(rates, state, delay, pages)
     } else {
         f64::from(rates.far[bins::far(delay)]) * f64::from(rates.cells[bins::cell(pages, seconds(shown))])
     }
@@ -268,7 +268,7 @@ pub(super) fn lesson(
             let delay = seconds(it.delay);
             if delay < NEAR_SECONDS {
                 let spent = (it.spent * 100.0).round().clamp(0.0, 100.0) as u8;
-                lesson.near(bins::near(it.state, delay), bins::pages(it.pages), spent);
+                lesson.near(bins::near(it.state, delay), bins::pages(it.pages, delay), spent);
             } else {
                 lesson.far(bins::far(delay));
             }

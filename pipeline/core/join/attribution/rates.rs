@@ -109,7 +109,7 @@ impl Default for Rates {
             near: (0..STATES * NEAR).map(|at| bins::prior_near(at) as f32).collect(),
             far: far(&bins::TAILS_SUPPOSED),
             tails: bins::TAILS_SUPPOSED.to_vec(),
-            pages: bins::BY_PAGES.map(|factor| factor as f32).to_vec(),
+            pages: (0..PAGES).map(|at| bins::prior_pages(at) as f32).collect(),
             cells: vec![1.0; CELLS],
             countries: vec![1.2, 0.4],
             talks: talks(&Default::default()),
