@@ -40,9 +40,11 @@ pub struct Count {
 
 /// Calls that each supposed rate is worth, of an account, and of a pool whose account's rates are known.
 const WORTH: f64 = 1.0;
-const WORTH_OF_ACCOUNT: f64 = 20.0;
+const WORTH_OF_ACCOUNT: f64 = 100.0;
 /// Calls that the smooth curve of delays is worth in a near bin whose lease has ended.
 const WORTH_OF_CURVE: f64 = 20.0;
+/// Calls that its neighbours' rates are worth in a near bin whose lease is active.
+const WORTH_OF_NEIGHBOURS: f64 = 20.0;
 /// Calls that a factor of 1 is worth.
 const WORTH_OF_FACTOR: f64 = 50.0;
 /// Rates stay within this factor of what was supposed, so that nothing that is learned can run away.
@@ -144,7 +146,7 @@ fn far(tails: &[f64]) -> Vec<f32> {
 }
 
 /// Calls that each supposed distribution of talk is worth.
-const WORTH_OF_TALKS: f64 = 20.0;
+const WORTH_OF_TALKS: f64 = 50.0;
 
 fn talks(counts: &[[f32; TALK]; 2]) -> [f32; TALK] {
     let share = |of: usize, at: usize| {
@@ -165,14 +167,15 @@ fn again(counts: Again) -> (f64, f64) {
     (share.clamp(1e-3, 0.9), mean.clamp(AGAIN_SECONDS.0, AGAIN_SECONDS.1))
 }
 
-/// Turns of the fit below; it hardly moves after fewer.
-const TURNS: usize = 30;
+/// Turns of the fit below, which begins at what is supposed each time: tails are alike, and what calls hardly tell is not to be
+/// read out of them.
+const TURNS: usize = 3;
 /// Which of the longer tails a call is of can hardly be told by when it comes: what is supposed of them is worth this share of
 /// all calls, but for how many they are together. It pulls at each turn of the fit, so little is much.
 const WORTH_OF_SHAPE: f64 = 0.01;
-/// Strays too are hard to tell from long tails: so many of all calls are supposed, which is worth so many.
-const STRAYS: f64 = 0.05;
-const WORTH_OF_STRAYS: f64 = 0.001;
+/// Strays too are hard to tell from long tails: so many of all calls are supposed of an account, which is worth so many.
+const STRAYS: f64 = 0.1;
+const WORTH_OF_STRAYS: f64 = 0.01;
 
 /// A bin that tails are fitted to: calls, chances, and the density of each tail in it.
 struct Bin {
@@ -221,6 +224,19 @@ fn tails(tally: &Tally, supposed: &[f64], scale: f64, of_account: bool) -> Vec<f
     tails
 }
 
+/// The rates of near bins whose lease is active, each drawn towards the mean of its neighbours': what falls out of line is mostly
+/// chance.
+fn align(near: &mut [f32], counts: &[Count]) {
+    let raw: [f32; NEAR] = std::array::from_fn(|at| near[at]);
+    for at in 0..NEAR {
+        let (before, after) = (at.checked_sub(1), Some(at + 1).filter(|after| *after < NEAR));
+        let (before, after) = (before.or(after).unwrap_or(at), after.or(before).unwrap_or(at));
+        let around = (f64::from(raw[before]) * f64::from(raw[after])).sqrt();
+        let Count { calls, chances } = counts[at];
+        near[at] = rate(f64::from(calls), f64::from(chances), around, WORTH_OF_NEIGHBOURS) as f32;
+    }
+}
+
 /// The rates of near bins whose lease has ended, drawn towards the curve that the tails make.
 fn smooth(near: &mut [f32], counts: &[Count], tails: &[f64]) {
     for (at, (near, count)) in near.iter_mut().zip(counts).enumerate().skip(NEAR) {
@@ -244,10 +260,21 @@ impl Rates {
             counts.iter().zip(rates).map(|(count, rate)| f64::from(count.chances) * f64::from(*rate)).sum()
         };
         let expected = chances(&near_counts, &supposed.near) + chances(&tally.far, &supposed.far);
-        // How many more calls there are than was supposed: that is the scale, and nothing else.
-        let scale = if expected > 0.0 && tally.calls > 0.0 { (1.0 - STRAYS) * tally.calls / expected } else { 1.0 };
-        let strays =
-            if tally.points > 0.0 && tally.calls > 0.0 { STRAYS * tally.calls / tally.points } else { bins::STRAY };
+        // How many more calls there are than was supposed: that is the scale, and nothing else. Strays are supposed to be a share of
+        // an account's calls, and of a pool's as many as the account has.
+        let (found, expected) = if of_account {
+            ((1.0 - STRAYS) * tally.calls, expected)
+        } else {
+            (tally.calls, expected + supposed.stray * tally.points)
+        };
+        let scale = if expected > 0.0 && tally.calls > 0.0 { found / expected } else { 1.0 };
+        let strays = if !of_account {
+            supposed.stray * scale
+        } else if tally.points > 0.0 && tally.calls > 0.0 {
+            STRAYS * tally.calls / tally.points
+        } else {
+            bins::STRAY
+        };
         let worth = if of_account { WORTH } else { WORTH_OF_ACCOUNT };
         let rates = |counts: &[Count], supposed: &[f32]| -> Vec<f32> {
             let of = |(count, supposed): (&Count, &f32)| {
@@ -259,6 +286,7 @@ impl Rates {
         let far = far(&tails);
         let mut near = rates(&near_counts, &supposed.near);
         if of_account {
+            align(&mut near, &near_counts);
             smooth(&mut near, &near_counts, &tails);
         }
         let mut page_counts = tally.pages.clone();

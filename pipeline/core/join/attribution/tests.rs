@@ -98,3 +98,31 @@ fn the_fit_finds_the_rates() {
     assert!((0.2..0.35).contains(&strays), "{strays}");
     assert!((5.5..8.5).contains(&held), "{held}");
 }
+
+/// A pool with few calls has as many strays as its account, in proportion to its calls.
+#[test]
+fn a_pool_has_its_accounts_strays() {
+    let lessons: Vec<Lesson> = (0..1_000usize)
+        .map(|n| {
+            // Somebody is on the page at one point in two; of calls when nobody is, all are strays.
+            let mut seen = Seen { points: 1.0, ..Seen::default() };
+            if n % 2 == 0 {
+                let chance = || Chance { state: State::Held, delay: 10 * MICROS_PER_SECOND, pages: 2 };
+                seen.near.extend((0..crate::limits::POINTS_PER_CALL).map(|_| chance()));
+            }
+            let mut lesson = Lesson::new(0, None, &seen);
+            if n % 10 < 6 {
+                lesson.near(bins::near(State::Held, 10.0), 1, 0);
+            }
+            lesson
+        })
+        .collect();
+    let fitted = |lessons: &[Lesson], supposed: &Rates, of_account| {
+        fit::fit(lessons.iter(), &Tally::default(), supposed, supposed, of_account)
+    };
+    let account = fitted(&lessons, &Rates::default(), true);
+    let pool = fitted(&lessons[..40], &account, false);
+    // Two of five calls are strays when nobody is there, and as many come while somebody is.
+    assert!((0.5..0.85).contains(&account.stray), "{}", account.stray);
+    assert!((pool.stray / account.stray - 1.0).abs() < 0.2, "{} {}", pool.stray, account.stray);
+}
