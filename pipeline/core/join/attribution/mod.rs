@@ -103,6 +103,8 @@ const ASKED: (f64, f64) = (1e-3, 1e-6);
 const HOUR: i64 = 3_600 * MICROS_PER_SECOND;
 /// How much is left of other rates for a call to somebody who asked for it.
 const NOT_ASKED: f64 = 0.01;
+/// Lesser shares are taken for this one when it comes to how sure rates are.
+const LEAST_SHARE: f64 = 1e-9;
 
 /// For planning pools: shares and mean delays in seconds, during the visit, within hours, within days.
 const DELAYS: [(f64, f64); 3] = [(0.5, 300.0), (0.3, 7_200.0), (0.2, 86_400.0)];
@@ -191,8 +193,13 @@ impl Judge<'_> {
     }
 
     fn posterior(&self, evidence: &[Evidence], with: With) -> Choice {
-        let weights: Vec<(f64, f64)> = evidence.iter().map(|it| self.weights(it, with)).collect();
-        let (strays, again) = self.none(with);
+        let mut weights: Vec<(f64, f64)> = evidence.iter().map(|it| self.weights(it, with)).collect();
+        let (mut strays, again) = self.none(with);
+        let all = strays + weights.iter().map(|(first, _)| first).sum::<f64>();
+        let flatten = self.rates.sureness() - 1.0;
+        for rate in weights.iter_mut().map(|(first, _)| first).chain([&mut strays]) {
+            *rate *= (*rate / all).max(LEAST_SHARE).powf(flatten);
+        }
         let all = strays + again + weights.iter().map(|(first, again)| first + again).sum::<f64>();
         let probabilities: Vec<f64> = weights.iter().map(|(first, again)| (first + again) / all).collect();
         let none = (strays + again) / all;

@@ -100,6 +100,8 @@ pub struct Rates {
     pub talks: [f32; TALK],
     /// Of callers, how many call again, and after how many seconds on average.
     pub again: (f64, f64),
+    /// Of so many calls of the account were they learned.
+    pub calls: f64,
 }
 
 impl Default for Rates {
@@ -116,6 +118,7 @@ impl Default for Rates {
             countries: vec![1.2, 0.4],
             talks: talks(&Default::default()),
             again: bins::AGAIN,
+            calls: 0.0,
         }
     }
 }
@@ -245,7 +248,16 @@ fn smooth(near: &mut [f32], counts: &[Count], tails: &[f64]) {
     }
 }
 
+/// Calls that what is supposed is worth, as a ground for being sure.
+const WORTH_OF_SUPPOSED: f64 = 50.0;
+
 impl Rates {
+    /// To which power a rate's share of all rates is taken. Rates are estimates, and may be off by more the fewer calls they come of:
+    /// over all that they may be, shares are more alike on average than at the estimate, by an error that falls with the square root.
+    pub fn sureness(&self) -> f64 {
+        1.0 - 0.5 / (self.calls + WORTH_OF_SUPPOSED).sqrt()
+    }
+
     pub fn talk(&self, bin: Option<usize>) -> f64 {
         bin.map_or(1.0, |bin| f64::from(self.talks[bin]))
     }
@@ -305,6 +317,7 @@ impl Rates {
             // Of few calls of a pool, these would be too little to learn from.
             talks: if of_account { talks(&tally.talks) } else { supposed.talks },
             again: if of_account { again(tally.again) } else { supposed.again },
+            calls: if of_account { tally.calls } else { supposed.calls },
         }
     }
 }

@@ -99,6 +99,28 @@ fn the_fit_finds_the_rates() {
     assert!((5.5..8.5).contains(&held), "{held}");
 }
 
+/// What comes of few calls is less sure, and nothing changes which is likelier.
+#[test]
+fn few_calls_make_less_sure() {
+    let evidence = [seen(State::Held, 10), seen(State::Held, 100), seen(State::Lapsed, 7200)];
+    let of = |calls: f64| {
+        let rates = Rates { calls, ..Rates::default() };
+        judge(&rates).choose(&evidence).probabilities
+    };
+    let by_calls = [0.0, 100.0, 5_000.0, 1e9].map(of);
+    for pair in by_calls.windows(2) {
+        assert!(pair[0][0] < pair[1][0] && pair[0][2] > pair[1][2], "{pair:?}");
+    }
+    for of in &by_calls {
+        assert!(of[0] > of[1] && of[1] > of[2], "{of:?}");
+    }
+    let plain = f64::from(Rates::default().near[bins::near(State::Held, 10.0)]);
+    let other = f64::from(Rates::default().near[bins::near(State::Held, 100.0)]);
+    let pages = |delay| f64::from(Rates::default().pages[bins::pages(2, delay)]);
+    let expected = plain * pages(10.0) / (other * pages(100.0));
+    assert!((by_calls[3][0] / by_calls[3][1] / expected - 1.0).abs() < 1e-3, "{by_calls:?}");
+}
+
 /// A pool with few calls has as many strays as its account, in proportion to its calls.
 #[test]
 fn a_pool_has_its_accounts_strays() {
@@ -125,4 +147,5 @@ fn a_pool_has_its_accounts_strays() {
     // Two of five calls are strays when nobody is there, and as many come while somebody is.
     assert!((0.5..0.85).contains(&account.stray), "{}", account.stray);
     assert!((pool.stray / account.stray - 1.0).abs() < 0.2, "{} {}", pool.stray, account.stray);
+    assert_eq!((account.calls, pool.calls), (1_000.0, 1_000.0));
 }
