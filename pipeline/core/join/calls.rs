@@ -381,12 +381,32 @@ impl Account {
         if line == call.line {
             return;
         }
+        // Later calls there count it no more, and those where it is filed now do, even if its own answer stays.
+        let counts = !self.calls[ix].likely.is_empty();
+        if counts {
+            self.touch_calls_after(ix);
+        }
         self.unfile_line(ix);
         if let Some((number, start)) = line {
             let line = self.line(number);
             self.lines[line].add_call(start, ix);
         }
         self.calls[ix].line = line;
+        if counts {
+            self.touch_calls_after(ix);
+        }
+    }
+
+    /// Decides the calls anew that came to the number at the same time or later.
+    fn touch_calls_after(&mut self, ix: u32) {
+        let Some((number, start)) = self.calls[ix].line else { return };
+        let Some(line) = self.find_line(number) else { return };
+        let calls = self.lines[line].calls();
+        let later = calls.partition_point(|(at, _)| *at < start);
+        let later: Vec<u32> = calls[later..].iter().map(|(_, call)| *call).filter(|call| *call != ix).collect();
+        for call in later {
+            self.touch_call(call);
+        }
     }
 
     fn unfile_line(&mut self, ix: u32) {
@@ -423,14 +443,7 @@ impl Account {
             return;
         }
         self.calls[ix].likely = likely;
-        let Some((number, start)) = self.calls[ix].line else { return };
-        let Some(line) = self.find_line(number) else { return };
-        let calls = self.lines[line].calls();
-        let later = calls.partition_point(|(at, _)| *at < start);
-        let later: Vec<u32> = calls[later..].iter().map(|(_, call)| *call).filter(|call| *call != ix).collect();
-        for call in later {
-            self.touch_call(call);
-        }
+        self.touch_calls_after(ix);
     }
 
     /// Notes for which calls each session is a candidate.
