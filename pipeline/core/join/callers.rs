@@ -10,7 +10,7 @@ use super::intern::hash_of;
 use super::links::{Joined, Link, Person};
 use super::spam::SPREAD_WITHIN;
 use crate::event::{Direction, Outcome};
-use crate::limits::{CALLER_MEMORY, CALLS_PER_SPREAD, VISITORS_PER_CALLER};
+use crate::limits::{CALLER_MEMORY, CALLS_PER_SPREAD, LATER_CALLS_HEARD, VISITORS_PER_CALLER};
 use crate::phone::Phone;
 use crate::row::Kinds;
 use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Time};
@@ -266,6 +266,7 @@ impl Account {
             };
             self.caller_or_new(phone).rest.get_or_insert_default().recent.insert(place, entry);
             self.recount(phone, place);
+            self.touch_those_that_hear(phone, place, place + 1, ix);
         } else if let Some((phone, _)) = filed
             && let Some((place, entry)) = self.entry(phone, ix)
             && (entry.qualified, entry.cycle, entry.line) != (qualified, cycle, line)
@@ -346,6 +347,23 @@ impl Account {
             self.remove_caller(phone);
         } else {
             self.recount(phone, place);
+            self.touch_those_that_hear(phone, place, place, ix);
+        }
+    }
+
+    /// Calls hear of the next few of their caller. One that comes at `place`, or goes from there, changes of which the calls before it
+    /// hear if there is one `behind`, or if it tells something itself.
+    fn touch_those_that_hear(&mut self, phone: Phone, place: usize, behind: usize, ix: u32) {
+        let recent = self.caller(phone).map_or(&[][..], Caller::recent);
+        if behind >= recent.len() && self.calls[ix].tells.is_none() {
+            return;
+        }
+        let before = recent[..place].iter().rev().filter_map(|entry| entry.call);
+        let before: SmallVec<[u32; LATER_CALLS_HEARD]> = before.take(LATER_CALLS_HEARD).collect();
+        for call in before {
+            if self.calls[call].line.is_some() {
+                self.touch_call(call);
+            }
         }
     }
 

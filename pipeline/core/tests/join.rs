@@ -254,10 +254,11 @@ fn confidences(seed: u64, how: Disorder, mode: Mode) -> BTreeMap<Key, (Option<f6
     calls.map(|(key, call)| (key, (call.attribution_confidence, call.source_confidence))).collect()
 }
 
-/// A call that turned out to have started before another, whose answer did not hear of it.
+/// The first two: a call that turned out to have started before another, whose answer did not hear of it. The third: a call that came in
+/// between others of its caller, and of which an earlier one heard in place of a later one.
 #[test]
-fn a_call_that_moves_counts_for_those_behind_it() {
-    for seed in [15280753845811058638, 13193185348799601973] {
+fn late_calls_count_for_others_at_once() {
+    for seed in [15280753845811058638, 13193185348799601973, 13956434591225339139] {
         let of = |mode| confidences(seed, Disorder::Late, mode);
         assert_eq!(of(Mode::Bounded), of(Mode::Live), "{seed}");
     }
