@@ -271,8 +271,12 @@ impl Account {
             && let Some((place, entry)) = self.entry(phone, ix)
             && (entry.qualified, entry.cycle, entry.line) != (qualified, cycle, line)
         {
+            let moved = entry.line != line;
             (entry.qualified, entry.cycle, entry.line) = (qualified, cycle, line);
             self.recount(phone, place);
+            if moved {
+                self.touch_next(phone, place);
+            }
         }
     }
 
@@ -349,6 +353,12 @@ impl Account {
             self.recount(phone, place);
             self.touch_those_that_hear(phone, place, place, ix);
         }
+    }
+
+    /// Decides the next call of a caller anew: it knows the number that was called before it.
+    fn touch_next(&mut self, phone: Phone, place: usize) {
+        let next = self.caller(phone).and_then(|caller| caller.recent().get(place + 1)?.call);
+        next.into_iter().for_each(|call| self.touch_call(call));
     }
 
     /// Calls hear of the next few of their caller. One that comes at `place`, or goes from there, changes of which the calls before it

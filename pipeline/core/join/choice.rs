@@ -198,6 +198,9 @@ impl Account {
                 held.push((self.leases[lease].session(), self.lease_visitor(lease), lease));
             }
         }
+        if held.is_empty() {
+            return Vec::new();
+        }
         // Stable: the leases of one session stay in order of their grant.
         held.sort_by_key(|(session, visitor, _)| (*session, *visitor));
         let window = self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64;

@@ -213,6 +213,7 @@ impl Account {
                 self.visitors[visitor].rest().loose_leases.push(ix);
                 self.place_loose_lease(ix);
                 self.sessionless_visitor_seen(visitor, at);
+                self.touch_calls_on_loose_leases(visitor, at);
             }
         }
         self.touch_calls_on(ix, at);
@@ -234,9 +235,13 @@ impl Account {
         ends.insert(place, (at, told.expires_at));
         lease.set_ends(ends);
         let session = lease.session();
-        if let Some(session) = session {
-            let moved = self.sessions[session].add_sign_of_lease(at);
-            self.session_seen(session, at, moved);
+        match session {
+            Some(session) => {
+                let moved = self.sessions[session].add_sign_of_lease(at);
+                self.session_seen(session, at, moved);
+            }
+            None if self.leases[ix].terms.is_some() => self.touch_calls_on_loose_leases(self.lease_visitor(ix), at),
+            None => {}
         }
         self.touch_calls_on(ix, at);
         self.touch_lease(ix);
@@ -355,6 +360,13 @@ impl Account {
         }
     }
 
+    /// The same, where none of a visitor's sessions was seen: their leases that fall into none share their signs of life.
+    pub fn touch_calls_on_loose_leases(&mut self, visitor: u32, from: Time) {
+        for lease in self.visitors[visitor].loose_leases().to_vec() {
+            self.touch_calls_on(lease, from);
+        }
+    }
+
     /// Decides the calls anew that came on a lease's number at `from` or later.
     pub fn touch_calls_on(&mut self, lease: u32, from: Time) {
         let Some(terms) = self.terms(lease) else { return };
@@ -397,10 +409,11 @@ impl Account {
 
     /// A grant gives way to an earlier one: its session is as if it had never held the lease.
     fn take_back_grant(&mut self, ix: u32) {
-        let holder = self.leases[ix].session();
-        self.touch_calls_on(ix, self.leases[ix].granted_at);
+        let (holder, visitor, granted_at) =
+            (self.leases[ix].session(), self.lease_visitor(ix), self.leases[ix].granted_at);
+        self.touch_calls_on(ix, granted_at);
         self.unfile_lease(ix);
-        let Some(session) = holder else { return };
+        let Some(session) = holder else { return self.touch_calls_on_loose_leases(visitor, granted_at) };
         let leases = self.sessions[session].leases();
         let of_leases = leases.iter().filter_map(|&lease| self.leases[lease].ends().next()).map(|(told_at, _)| told_at);
         let own = self.sessions[session].entries().next().map(|entry| entry.at);

@@ -128,9 +128,7 @@ impl Account {
                 self.touch_session(ix);
             }
         }
-        for lease in loose {
-            self.touch_calls_on(lease, self.leases[lease].granted_at);
-        }
+        self.touch_calls_on_loose_leases(visitor, Time::MIN);
     }
 
     /// The sessions made of `own`, by start; those of `old` that are no more are taken back.

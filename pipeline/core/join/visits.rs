@@ -62,6 +62,7 @@ impl Account {
         for session in self.visits(visitor) {
             self.touch_calls_of(session);
         }
+        self.touch_calls_on_loose_leases(visitor, Time::MIN);
     }
 
     pub fn web_event(&mut self, at: Time, web: &WebEvent<'_>) {
