@@ -133,26 +133,61 @@ fn add_keys(
     }
 }
 
-/// Settings from a table, or from a file in JSON or TOML.
 fn settings(given: &Given<'_>) -> Result<Settings, Vec<String>> {
-    let one = |what: String| vec![what];
-    let value = match given.value {
-        Value::Object(_) => given.value.clone(),
+    let value = settings_value(given).map_err(|what| vec![what])?;
+    let cannot = |error: serde_json::Error| vec![format!("cannot be used: {error}")];
+    let settings: Settings = serde_json::from_value(value).map_err(cannot)?;
+    settings.check().map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    Ok(settings)
+}
+
+/// Settings from a table, or from a file in JSON or TOML.
+fn settings_value(given: &Given<'_>) -> Result<Value, String> {
+    match given.value {
+        Value::Object(_) => Ok(given.value.clone()),
         Value::String(_) => {
-            let text = given.file_text().map_err(one)?;
-            let path = given.path().map_err(one)?;
+            let text = given.file_text()?;
+            let path = given.path()?;
             let read = if path.extension().is_some_and(|extension| extension == "toml") {
                 toml_to_json(&text)
             } else {
                 serde_json::from_str(&text).map_err(|error| error.to_string())
             };
             read.map_err(|error| {
-                one(format!("{} cannot be read: {error}; give JSON, or TOML in a file named .toml", path.display()))
-            })?
+                format!("{} cannot be read: {error}; give JSON, or TOML in a file named .toml", path.display())
+            })
         }
-        other => return Err(one(format!("is {}; give a table, or the path of a JSON or TOML file", kind(other)))),
-    };
-    let settings: Settings = serde_json::from_value(value).map_err(|error| one(format!("cannot be used: {error}")))?;
-    settings.check().map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    Ok(settings)
+        other => Err(format!("is {}; give a table, or the path of a JSON or TOML file", kind(other))),
+    }
+}
+
+/// Members of settings that nothing reads, and those that stand in their place: in an event they are left alone, in a
+/// configuration they are most likely misspelt.
+pub fn strange_members(given: &Given<'_>, settings: &Settings) -> Vec<(String, Vec<String>)> {
+    let mut strange = Vec::new();
+    if let (Ok(given), Ok(known)) = (settings_value(given), serde_json::to_value(settings)) {
+        compare(&given, &known, "", &mut strange);
+    }
+    strange
+}
+
+/// `known` is what was read of `given`, with all its members.
+fn compare(given: &Value, known: &Value, path: &str, strange: &mut Vec<(String, Vec<String>)>) {
+    match (given, known) {
+        (Value::Object(given), Value::Object(known)) => {
+            for (name, value) in given {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                match known.get(name) {
+                    Some(known) => compare(value, known, &path, strange),
+                    None => strange.push((path, known.keys().cloned().collect())),
+                }
+            }
+        }
+        (Value::Array(given), Value::Array(known)) if given.len() == known.len() => {
+            for (at, (given, known)) in given.iter().zip(known).enumerate() {
+                compare(given, known, &format!("{path}[{at}]"), strange);
+            }
+        }
+        _ => {}
+    }
 }

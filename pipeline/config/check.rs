@@ -115,6 +115,11 @@ fn doubts(config: &Config, entries: &Entries) -> Vec<Mistake> {
         let member = format!("accounts.{}.settings", account.name);
         let told = settings.warnings();
         doubts.extend(told.iter().map(|doubt| Mistake::said(origin(&member), &member, &doubt.to_string())));
+        if let Some(entry) = entries.get(&member) {
+            let given = Given { value: &entry.value, origin: &entry.origin };
+            let strange = accounts::strange_members(&given, settings).into_iter();
+            doubts.extend(strange.map(|(name, known)| strange_member(&entry.origin, &member, &name, known)));
+        }
         let Some(age) = config.retention.log_age else { continue };
         for pool in &settings.pools {
             let minutes = pool.hold_minutes + pool.cooldown_minutes;
@@ -268,6 +273,16 @@ fn unknown(name: &str, nearest: Option<String>, origin: &Origin) -> Mistake {
         (None, _) => "take it out; docs/configuration.md has all members".to_owned(),
     };
     Mistake::new(origin.clone(), name, "there is no such member".to_owned(), &mend)
+}
+
+fn strange_member(origin: &Origin, member: &str, name: &str, known: Vec<String>) -> Mistake {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let near = known.into_iter().map(|known| (edits(last, &known), known)).min();
+    let mend = match near {
+        Some((distance, known)) if distance <= 1 + known.len() / 4 => format!("did you mean {known}?"),
+        _ => "`callweave schema account_settings` has all members".to_owned(),
+    };
+    Mistake::new(origin.clone(), member, format!("{name}: there is no such member"), &mend)
 }
 
 fn left_alone(name: &str, origin: &Origin) -> Mistake {

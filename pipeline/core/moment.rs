@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::event::{CallTag, Deal, Segment, Transcript};
+use crate::event::{CallTag, Deal, Event, Segment, Transcript};
 use crate::id::Key;
 use crate::limits::TRANSCRIPT_TOLD_BYTES_MAX;
 use crate::row::{CallRow, Str};
@@ -142,7 +142,7 @@ impl Beside {
 }
 
 impl Moment {
-    /// A moment of `kind` of the thing `of`, told by `which`: an event's id, or a revision. It is of no call and no deal yet.
+    /// A moment of `kind` of the thing `of`, told by `which`: an event, or a revision. It is of no call and no deal yet.
     pub fn new(kind: MomentKind, account: &Str, at: Time, of: &str, which: &str) -> Moment {
         Moment {
             moment_id: format!("{}:{of}:{which}", kind.name()).into(),
@@ -155,6 +155,11 @@ impl Moment {
             pool: None,
             beside: None,
         }
+    }
+
+    /// One that an event told. Its id alone would not do: another source may have one of that id.
+    pub fn told_by(event: &Event<'_>, kind: MomentKind, account: &Str, of: &str) -> Moment {
+        Moment::new(kind, account, event.time, of, &format!("{}:{}", event.id, event.source))
     }
 
     pub fn beside(&mut self) -> &mut Beside {

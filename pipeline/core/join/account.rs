@@ -211,7 +211,7 @@ impl Account {
     ) {
         let call = self.find_call(id);
         let row = call.filter(|_| mode == Mode::Live).map(|ix| self.current_row(ix));
-        let mut moment = Moment::new(kind, &self.name, event.time, id, &event.id);
+        let mut moment = Moment::told_by(event, kind, &self.name, id);
         moment.beside = (mode == Mode::Live).then(|| Box::new(beside()));
         out.moments.push(moment.of_call(Some(id.into()), row));
     }
@@ -219,14 +219,14 @@ impl Account {
     fn deal(&mut self, event: &Event<'_>, deal: &crate::event::Deal<'_>, mode: Mode, out: &mut Effects) {
         let call = deal.call_id.as_ref().and_then(|id| self.find_call(id));
         let row = call.filter(|_| mode == Mode::Live).map(|ix| self.current_row(ix));
-        let mut moment = Moment::new(MomentKind::DealChanged, &self.name, event.time, &deal.deal_id, &event.id);
+        let mut moment = Moment::told_by(event, MomentKind::DealChanged, &self.name, &deal.deal_id);
         moment.beside = (mode == Mode::Live).then(|| Box::new(Beside::of_deal(deal)));
         let moment = moment.of_call(deal.call_id.as_deref().map(Str::from), row);
         out.moments.push(Moment { deal_id: Some(deal.deal_id.as_str().into()), ..moment });
     }
 
     fn pool_exhausted(&mut self, event: &Event<'_>, told: &PoolExhausted<'_>, out: &mut Effects) {
-        let moment = Moment::new(MomentKind::PoolExhausted, &self.name, event.time, &told.pool, &event.id);
+        let moment = Moment::told_by(event, MomentKind::PoolExhausted, &self.name, &told.pool);
         out.moments.push(Moment { pool: Some(told.pool.as_str().into()), ..moment });
     }
 

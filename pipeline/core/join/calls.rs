@@ -340,7 +340,7 @@ impl Account {
     fn tell(&mut self, ix: u32, kind: MomentKind, event: &Event<'_>, mode: Mode, out: &mut Effects) {
         let id = self.text_of(&self.calls[ix].id);
         let row = (mode == Mode::Live).then(|| self.current_row(ix));
-        let moment = Moment::new(kind, &self.name, event.time, &id, &event.id);
+        let moment = Moment::told_by(event, kind, &self.name, &id);
         out.moments.push(moment.of_call(Some(id.into()), row));
     }
 

@@ -73,7 +73,8 @@ impl Account {
             };
             let at = row.ended_at.unwrap_or(row.started_at);
             let id = format!("{}:{}", row.call_id, rule.category);
-            let mut moment = Moment::new(MomentKind::CallTagged, &self.name, at, &row.call_id, &rule.category);
+            let which = format!("{}:{SOURCE}", rule.category);
+            let mut moment = Moment::new(MomentKind::CallTagged, &self.name, at, &row.call_id, &which);
             moment.beside = (mode == Mode::Live).then(|| Box::new(Beside::of_tag(&tag)));
             let told = (mode == Mode::Live).then(|| row.clone());
             out.moments.push(moment.of_call(Some(row.call_id.clone()), told));

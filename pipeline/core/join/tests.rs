@@ -311,3 +311,22 @@ fn erasing_a_mere_candidate_leaves_the_call() {
     story.apply(65, "erase", r#"{"visitor_id":"v2"}"#);
     assert_eq!(story.join.sizes().calls, 0, "it was theirs");
 }
+
+/// `account`, `source` and `id` name an event: what another source tells under the same id is another moment.
+#[test]
+fn sources_whose_events_have_one_id_are_all_told_of() {
+    let tag = r#""type":"call_tag","data":{"call_id":"c1","category":"lead","origin":"manual"}"#;
+    let deal = r#""type":"deal","data":{"deal_id":"d1","call_id":"c1","stage":"won"}"#;
+    let transcript = r#""type":"transcript","data":{"call_id":"c1","segments":[]}"#;
+    for told in [tag, deal, transcript] {
+        let (mut join, mut out) = (Join::new(Mode::Live), Effects::default());
+        for source in ["pbx", "crm", "crm"] {
+            let line = format!(
+                r#"{{"specversion":"1.0","id":"7","source":"{source}","time":"{START}","account":"acme",{told}}}"#
+            );
+            join.apply(&decode(line.as_bytes(), None).unwrap(), None, &mut out);
+        }
+        let [pbx, crm] = &out.moments[..] else { panic!("two moments: {:?}", out.moments) };
+        assert_ne!(pbx.key(), crm.key(), "{told}");
+    }
+}
