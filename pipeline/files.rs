@@ -43,7 +43,10 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// Unpacks what the first bytes say is packed; `progress` counts the bytes as they lie there.
+/// Some programs on Windows begin a text with it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Unpacks what the first bytes say is packed, and passes over a byte order mark; `progress` counts the bytes as they lie there.
 pub fn unpack<'a>(raw: impl Read + 'a, progress: &'a Progress) -> io::Result<Box<dyn BufRead + 'a>> {
     let mut raw = Counted { inner: raw, progress };
     let mut magic = Vec::new();
@@ -51,11 +54,43 @@ pub fn unpack<'a>(raw: impl Read + 'a, progress: &'a Progress) -> io::Result<Box
     let gzip = magic.starts_with(&[0x1f, 0x8b]);
     let zstd = magic == [0x28, 0xb5, 0x2f, 0xfd];
     let whole = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(magic).chain(raw));
-    Ok(if gzip {
+    let mut text: Box<dyn BufRead + 'a> = if gzip {
         Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(whole)))
     } else if zstd {
         Box::new(BufReader::with_capacity(BUFFER_BYTES, zstd::stream::read::Decoder::with_buffer(whole)?))
     } else {
         Box::new(whole)
-    })
+    };
+    if text.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
+        text.consume(BYTE_ORDER_MARK.len());
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> String {
+        let progress = Progress::silent();
+        let mut text = String::new();
+        unpack(bytes, &progress).unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_text() {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all("\u{feff}{}\n".as_bytes()).unwrap();
+        assert_eq!(read(&packed.finish().unwrap()), "{}\n");
+        for (bytes, expected) in
+            [("\u{feff}{}", "{}"), ("\u{feff}", ""), ("\u{feff}\u{feff}", "\u{feff}"), ("", ""), ("{", "{")]
+        {
+            assert_eq!(read(bytes.as_bytes()), expected);
+        }
+    }
 }

@@ -321,4 +321,27 @@ mod tests {
         let stored = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(stored == page, "docs/metrics.md is out of step: run CALLWEAVE_BLESS=1 cargo test the_page_is_in_step");
     }
+
+    /// Pages and alerts name no metric that there is not.
+    #[test]
+    fn what_is_told_of_metrics_is_true() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut files = vec![root.join("deploy/prometheus.yml")];
+        let pages = std::fs::read_dir(root.join("docs")).expect("docs").map(|entry| entry.expect("a page").path());
+        files.extend(pages.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+        let metrics = Metrics::new();
+        let known: Vec<_> = metrics.abouts().iter().map(|about| about.name.clone()).collect();
+        // A property that exports set in a CRM.
+        let others = ["callweave_call_id"];
+        let mut told = 0;
+        for file in files {
+            let text = std::fs::read_to_string(&file).expect("a page");
+            let words = text.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_');
+            for word in words.filter(|word| word.starts_with("callweave_") && !others.contains(word)) {
+                assert!(known.iter().any(|name| **name == *word), "{} tells of {word}", file.display());
+                told += 1;
+            }
+        }
+        assert!(told > 50, "{told}");
+    }
 }

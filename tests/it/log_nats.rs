@@ -73,6 +73,26 @@ async fn a_server_that_hangs_loses_nothing() {
     assert_eq!(entries.iter().flat_map(texts).collect::<Vec<_>>(), ["e2", "e3"]);
 }
 
+/// A server cuts off whom it has more for than `max_pending`, 64 MB by default: no pull asks for that much.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_of_large_frames_is_not_cut_off() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (config, said) = (folder.path().join("nats.conf"), folder.path().join("log"));
+    std::fs::write(&config, "max_pending: 20MB\njetstream: enabled\n").expect("a configuration");
+    let path = |path: &std::path::Path| path.to_str().expect("a path").to_owned();
+    let server = NatsServer::start_with(&["-c", &path(&config), "-l", &path(&said)]);
+    let log = NatsLog::connect(options(&server)).await.expect("a log");
+    for number in 0..100u8 {
+        log.append(append(&format!("{number:03}").repeat(300_000))).await.expect("added");
+    }
+    let mut reader = log.read(0, 0);
+    let taken = tokio::time::timeout(PATIENCE, take(&mut reader, 0, 100)).await;
+    assert_eq!(taken.map(|taken| taken.len()), Ok(100), "it is cut off again and again");
+    let said = std::fs::read_to_string(&said).expect("what the server said");
+    assert!(said.contains("Server is ready"), "{said}");
+    assert!(!said.contains("Slow Consumer"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_survives_the_loss_of_its_consumer() {
     let server = NatsServer::start();

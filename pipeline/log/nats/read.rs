@@ -22,9 +22,9 @@ const PULL_MESSAGES: usize = 5000;
 /// … and so many bytes, or two of the largest messages: this is what a reader may hold in memory.
 const PULL_BYTES: usize = 16 << 20;
 /// A server of 2.9.10 was seen to leave pulls that are bounded in bytes without an answer, for as long as they live (benches/README.md);
-/// none of 2.15 was. Servers before this are asked for few messages instead, each of a frame's size at most.
+/// none of 2.15 was. Servers before this are asked for as many messages instead as are so many bytes if all are of the largest size:
+/// they cut off whom they have more than 64 MiB for (`max_pending`).
 const PULLS_BOUNDED_SINCE: (i64, i64) = (2, 10);
-const PULL_MESSAGES_UNBOUNDED: usize = 256;
 /// A pull that finds nothing ends after this.
 const PULL_EXPIRES: Duration = Duration::from_secs(2);
 /// One that lives longer was not ended by the server: consumer or connection are gone.
@@ -143,8 +143,15 @@ struct Source {
     /// The consumer's number of the next message.
     next: u64,
     pull: Batch,
-    pull_bytes: Option<usize>,
+    bound: Bound,
     begun: Instant,
+}
+
+/// How much one pull asks for.
+#[derive(Clone, Copy)]
+enum Bound {
+    Bytes(usize),
+    Messages(usize),
 }
 
 /// Why a source is given up.
@@ -228,10 +235,15 @@ impl Reader {
         let consumer = consumer.map_err(|error| Trouble::new(&error))?;
         let (major, minor) = PULLS_BOUNDED_SINCE;
         let is_bounded = self.link.client.is_server_compatible(major, minor, 0);
-        let pull_bytes = is_bounded.then(|| PULL_BYTES.max(2 * self.link.client.max_payload()));
-        let pull = pull(&consumer, pull_bytes).await;
+        let largest = self.link.client.max_payload();
+        let bound = if is_bounded {
+            Bound::Bytes(PULL_BYTES.max(2 * largest))
+        } else {
+            Bound::Messages((PULL_BYTES / largest.max(1)).clamp(2, PULL_MESSAGES))
+        };
+        let pull = pull(&consumer, bound).await;
         let pull = pull.map_err(|reason| Trouble { reason, gone: false })?;
-        Ok(Ok(Source { consumer, next: 1, pull, pull_bytes, begun: Instant::now() }))
+        Ok(Ok(Source { consumer, next: 1, pull, bound, begun: Instant::now() }))
     }
 
     /// `first` and all that has arrived behind it.
@@ -314,18 +326,17 @@ impl Source {
     }
 
     async fn pull_again(&mut self) -> Result<(), Broken> {
-        self.pull = pull(&self.consumer, self.pull_bytes).await.map_err(Broken::Anew)?;
+        self.pull = pull(&self.consumer, self.bound).await.map_err(Broken::Anew)?;
         self.begun = Instant::now();
         Ok(())
     }
 }
 
-/// `bytes`: nothing for a server before [`PULLS_BOUNDED_SINCE`].
-async fn pull(consumer: &Consumer<Config>, bytes: Option<usize>) -> Result<Batch, String> {
+async fn pull(consumer: &Consumer<Config>, bound: Bound) -> Result<Batch, String> {
     let pull = consumer.batch().expires(PULL_EXPIRES);
-    let pull = match bytes {
-        Some(bytes) => pull.max_messages(PULL_MESSAGES).max_bytes(bytes),
-        None => pull.max_messages(PULL_MESSAGES_UNBOUNDED),
+    let pull = match bound {
+        Bound::Bytes(bytes) => pull.max_messages(PULL_MESSAGES).max_bytes(bytes),
+        Bound::Messages(messages) => pull.max_messages(messages),
     };
     pull.messages().await.map_err(|error| error.to_string())
 }

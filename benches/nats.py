@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""From HTTP to a stream of NATS, and from there to committed Delta: events a second of each, the server included.
+
+    benches/nats.py BINARY [EVENTS] [ACCOUNTS]     (a release build; 1000000 events of 4 accounts, so that all partitions have some)
+
+`collect` takes in a file of `simulate`, in requests of up to 8 MiB from one sender, and ends. Then `process` starts, joins all of it, and is
+told to end, which commits what is left: its start, the last commits and a snapshot count, too. The `nats-server` of the path, all on the
+same cores.
+"""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+KEY = "the-key-of-the-bench"
+CHUNK = 8 << 20
+
+
+def free_port():
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        return own.getsockname()[1]
+
+
+def listens(port):
+    until = time.time() + 60
+    while time.time() < until:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+    raise SystemExit(f"nothing listens on {port}")
+
+
+def metric(admin, name):
+    """The sum over all labels; nothing as long as it is not told."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=30) as answer:
+        found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", answer.read().decode(), re.M)
+    return sum(map(float, found)) if found else None
+
+
+def chunks(path):
+    with open(path, "rb") as file:
+        while block := file.read(CHUNK):
+            yield block + file.readline()
+
+
+def end(program):
+    program.send_signal(signal.SIGTERM)
+    assert program.wait(120) == 0
+
+
+def main():
+    binary, numbers = os.path.abspath(sys.argv[1]), [int(it) for it in sys.argv[2:]]
+    events, accounts = (numbers + [1_000_000, 4][len(numbers):])[:2]
+    names = [f"bench{at}" for at in range(accounts)]
+    with tempfile.TemporaryDirectory() as folder:
+        file, port, nats, admin = f"{folder}/events.ndjson", free_port(), free_port(), free_port()
+        subprocess.run([binary, "simulate", "--seed", "1", "--events", str(events), "--account", ",".join(names), "-o", file], check=True, stderr=subprocess.DEVNULL)
+        with open(f"{folder}/callweave.toml", "w") as config:
+            config.write(f'data = "data"\nnats = "nats://127.0.0.1:{nats}"\npartitions = {accounts}\n[listen]\ncollect = "127.0.0.1:{port}"\nadmin = "127.0.0.1:{admin}"\n'
+                         'postgres = "off"\nflight = "off"\n' + "".join(f'[accounts.{name}]\nkeys = ["{KEY}-{name}"]\n' for name in names))
+        env = {name: value for name, value in os.environ.items() if not name.startswith("CALLWEAVE_")}
+        running = []
+
+        def start(*command):
+            running.append(subprocess.Popen(command, cwd=folder, env=env, stderr=open(f"{folder}/log", "a")))
+            return running[-1]
+
+        try:
+            start("nats-server", "-js", "-a", "127.0.0.1", "-p", str(nats), "-sd", f"{folder}/js")
+            listens(nats)
+            collect = start(binary, "collect")
+            listens(port)
+            connection, taken, began = http.client.HTTPConnection("127.0.0.1", port), 0, time.perf_counter()
+            by_account = {name: [] for name in names}
+            for chunk in chunks(file):
+                for line in chunk.splitlines():
+                    name = re.search(rb'"account":"(\w+)"', line).group(1).decode()
+                    by_account[name].append(line)
+                for name, lines in by_account.items():
+                    if lines:
+                        connection.request("POST", "/v1/events", b"\n".join(lines), {"Authorization": f"Bearer {KEY}-{name}", "Content-Type": "application/x-ndjson"})
+                        answer = connection.getresponse()
+                        text = answer.read()
+                        assert answer.status == 200, (answer.status, text[:500])
+                        taken += len(lines)
+                        lines.clear()
+            took = time.perf_counter() - began
+            print(f"HTTP to acknowledged stream: {taken} events in {took:.2f} s, {taken / took:.0f} events/s (one sender, Python's own work counted)")
+            end(collect)
+            began = time.perf_counter()
+            process = start(binary, "process")
+            listens(admin)
+            while (metric(admin, "callweave_join_events_total") or 0) < taken:
+                assert process.poll() is None, open(f"{folder}/log").read()[-2000:]
+                time.sleep(0.02)
+            joined = time.perf_counter() - began
+            end(process)
+            took = time.perf_counter() - began
+            print(f"stream to committed Delta: {taken} events in {took:.2f} s, {taken / took:.0f} events/s (joined after {joined:.2f} s)")
+        finally:
+            for program in running:
+                program.kill()
+                program.wait()
+
+
+main()
