@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """From HTTP to a stream of NATS, and from there to committed Delta: events a second of each, the server included.
 
-    benches/nats.py BINARY [EVENTS] [ACCOUNTS]     (a release build; 1000000 events of 4 accounts, so that all partitions have some)
+    benches/nats.py BINARY [EVENTS] [ACCOUNTS]     (a release build; 1000000 events of 4 accounts, so that partitions share them)
 
 `collect` takes in a file of `simulate`, in requests of up to 8 MiB from one sender, and ends. Then `process` starts, joins all of it, and is
 told to end, which commits what is left: its start, the last commits and a snapshot count, too. The `nats-server` of the path, all on the
@@ -12,38 +12,22 @@ import http.client
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 
-KEY = "the-key-of-the-bench"
+from hooks import KEY, free_port, listens
+
 CHUNK = 8 << 20
 
 
-def free_port():
-    with socket.socket() as own:
-        own.bind(("127.0.0.1", 0))
-        return own.getsockname()[1]
-
-
-def listens(port):
-    until = time.time() + 60
-    while time.time() < until:
-        try:
-            return socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.02)
-    raise SystemExit(f"nothing listens on {port}")
-
-
 def metric(admin, name):
-    """The sum over all labels; nothing as long as it is not told."""
+    """The sum over all labels; 0 as long as it is not told."""
     with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=30) as answer:
         found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", answer.read().decode(), re.M)
-    return sum(map(float, found)) if found else None
+    return sum(map(float, found))
 
 
 def chunks(path):
@@ -99,7 +83,7 @@ def main():
             began = time.perf_counter()
             process = start(binary, "process")
             listens(admin)
-            while (metric(admin, "callweave_join_events_total") or 0) < taken:
+            while metric(admin, "callweave_join_events_total") < taken:
                 assert process.poll() is None, open(f"{folder}/log").read()[-2000:]
                 time.sleep(0.02)
             joined = time.perf_counter() - began

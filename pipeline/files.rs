@@ -44,7 +44,7 @@ impl<R: Read> Read for Counted<'_, R> {
 }
 
 /// Some programs on Windows begin a text with it.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Unpacks what the first bytes say is packed, and passes over a byte order mark; `progress` counts the bytes as they lie there.
 pub fn unpack<'a>(raw: impl Read + 'a, progress: &'a Progress) -> io::Result<Box<dyn BufRead + 'a>> {

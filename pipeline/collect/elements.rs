@@ -23,7 +23,6 @@ pub struct TooMany;
 
 const NOT_CLOSED: &str = "the body ends inside its array: close the array with ]";
 const BEHIND: &str = "stands behind the end of the array: send one array, or one event a line";
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The form that a content type names. Types that clients set by themselves say nothing, and the body is looked at.
 /// `None`: a type that never holds events.
@@ -45,7 +44,7 @@ pub fn form_of(content_type: Option<&str>) -> Option<Form> {
 /// # Errors
 /// There are more than `max`.
 pub fn split(body: &[u8], form: Form, max: usize) -> Result<Vec<Element<'_>>, TooMany> {
-    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let body = body.strip_prefix(crate::files::BYTE_ORDER_MARK).unwrap_or(body);
     let start = body.trim_ascii_start();
     match (form, start.first()) {
         (_, None) => Ok(Vec::new()),

@@ -258,7 +258,7 @@ fn nearest(name: &str, origin: &Origin) -> Option<String> {
         // A member that was put into the wrong table, or into none. In the environment, `user` or `url` may be anybody's.
         let moved = last(&known) == last(name) && (!is_variable || name.contains(['.', '_']));
         let distance = if moved { 0 } else { edits(name, &known) };
-        let most = if is_variable { (known.len() / 4).max(1) } else { 1 + known.len() / 4 };
+        let most = if is_variable { (known.len() / 4).max(1) } else { edits_most(&known) };
         (distance <= most).then_some((distance, known))
     };
     candidates(name).filter_map(near).min().map(|(_, known)| known)
@@ -279,7 +279,7 @@ fn strange_member(origin: &Origin, member: &str, name: &str, known: Vec<String>)
     let last = name.rsplit('.').next().unwrap_or(name);
     let near = known.into_iter().map(|known| (edits(last, &known), known)).min();
     let mend = match near {
-        Some((distance, known)) if distance <= 1 + known.len() / 4 => format!("did you mean {known}?"),
+        Some((distance, known)) if distance <= edits_most(&known) => format!("did you mean {known}?"),
         _ => "`callweave schema account_settings` has all members".to_owned(),
     };
     Mistake::new(origin.clone(), member, format!("{name}: there is no such member"), &mend)
@@ -294,6 +294,11 @@ fn candidates(name: &str) -> impl Iterator<Item = String> {
     let account = name.strip_prefix("accounts.").and_then(|rest| rest.split('.').next()).unwrap_or("NAME");
     let of_account = ACCOUNT_MEMBERS.iter().map(move |(member, ..)| format!("accounts.{account}.{member}"));
     MEMBERS.iter().map(|member| member.name.to_owned()).chain(of_account)
+}
+
+/// So many letters may be wrong in what was likely meant.
+fn edits_most(known: &str) -> usize {
+    1 + known.len() / 4
 }
 
 /// Edit distance (Levenshtein), for names of a few dozen letters.

@@ -241,9 +241,9 @@ impl Account {
                 self.session_seen(session, at, moved);
             }
             None if self.leases[ix].terms.is_some() => self.touch_calls_on_loose_leases(self.lease_visitor(ix), at),
+            // Nobody's yet, and on no number: the grant is still to come.
             None => {}
         }
-        self.touch_calls_on(ix, at);
         self.touch_lease(ix);
     }
 
