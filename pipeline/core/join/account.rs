@@ -135,7 +135,8 @@ impl Account {
             }
             self.fire(mode, out);
             self.learner.pass(self.watermark);
-            if self.shared.wants_sweep() {
+            let things = self.sessions.slots() + self.visitors.slots() + self.leases.slots();
+            if self.shared.wants_sweep(things as usize) {
                 self.sweep();
             }
         }

@@ -157,7 +157,7 @@ impl Account {
         if !self.sessions[ix].taken_back {
             holder.forgotten_visits += 1;
         }
-        for lease in self.sessions[ix].leases() {
+        for lease in self.sessions[ix].held_leases() {
             self.forget_lease(lease);
         }
         self.remove_session(ix);

@@ -247,10 +247,13 @@ impl Account {
             tracking_number: call.tracking_number(),
             extension: call.extension.get().cloned(),
             destination: call.destination.get().cloned(),
-            agent: call.agent.get().map(|agent| {
-                let name = rules.settings().agents.get(&**agent);
-                name.map_or_else(|| agent.clone(), |name| name.as_str().into())
-            }),
+            agent: {
+                let name = |told: &Str| rules.settings().agents.get(&**told).map(|name| Str::from(name.as_str()));
+                match call.agent.get() {
+                    Some(told) => name(told).or_else(|| Some(told.clone())),
+                    None => call.destination.get().and_then(name),
+                }
+            },
             outcome: call.outcome(rules.settings().greeting_seconds),
             cause: call.cause.get().cloned(),
             hangup_by: call.hangup_by.get().copied(),

@@ -60,7 +60,7 @@ impl Account {
 
     /// Calls to numbers that the visitor held: those that may be theirs.
     fn calls_of_visitor(&self, visitor: u32) -> Vec<u32> {
-        let of_sessions = self.visits(visitor).into_iter().flat_map(|ix| self.sessions[ix].leases());
+        let of_sessions = self.visits(visitor).into_iter().flat_map(|ix| self.sessions[ix].held_leases());
         let mut calls: Vec<u32> = Vec::new();
         for lease in of_sessions.chain(self.visitors[visitor].loose_leases().iter().copied()) {
             let Some(terms) = self.terms(lease) else { continue };

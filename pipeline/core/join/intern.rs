@@ -194,9 +194,11 @@ impl Shared {
         self.let_go += count;
     }
 
-    /// Whether it is worth while to look for what nobody names: a quarter of all may be idle.
-    pub fn wants_sweep(&self) -> bool {
-        self.let_go >= SWEEP_FROM && self.let_go >= (self.texts.held.len() + self.touches.held.len()) / 4
+    /// Whether it is worth while to look for what nobody names: a quarter of all may be idle, and more where there are many `things` to
+    /// go through that may name them.
+    pub fn wants_sweep(&self, things: usize) -> bool {
+        let enough = (self.texts.held.len() + self.touches.held.len()) / 4 + things / 2;
+        self.let_go >= SWEEP_FROM.max(enough)
     }
 
     /// Lets go what is not among `named`.

@@ -269,6 +269,12 @@ impl Session {
         entries
     }
 
+    /// Reads one place of each piece of memory that it has: see `Account::fetch`.
+    pub fn fetch(&self) -> usize {
+        let rest = self.rest.as_ref().map_or(0, |rest| usize::from(rest.called));
+        rest + usize::from(self.timeline.fetch())
+    }
+
     fn rest(&mut self) -> &mut Rest {
         self.rest.get_or_insert_default()
     }
@@ -278,9 +284,14 @@ impl Session {
     }
 
     /// In order of their coming.
-    pub fn leases(&self) -> SmallVec<[u32; 4]> {
+    pub fn leases(&self) -> impl Iterator<Item = u32> + Clone {
         let further = self.rest.as_ref().map_or(&[][..], |rest| &rest.leases);
-        self.lease.iter().map(|lease| !lease.get()).chain(further.iter().copied()).collect()
+        self.lease.iter().map(|lease| !lease.get()).chain(further.iter().copied())
+    }
+
+    /// The same, to go through while they may change.
+    pub fn held_leases(&self) -> SmallVec<[u32; 4]> {
+        self.leases().collect()
     }
 
     fn set_leases(&mut self, leases: &[u32]) {
@@ -291,13 +302,13 @@ impl Session {
     }
 
     pub fn add_lease(&mut self, lease: u32) {
-        let mut leases = self.leases();
+        let mut leases = self.held_leases();
         leases.push(lease);
         self.set_leases(&leases);
     }
 
     pub fn drop_lease(&mut self, lease: u32) {
-        let mut leases = self.leases();
+        let mut leases = self.held_leases();
         leases.retain(|held| *held != lease);
         self.set_leases(&leases);
     }

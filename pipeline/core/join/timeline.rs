@@ -122,6 +122,10 @@ impl Timeline {
         self.0.is_empty()
     }
 
+    pub fn fetch(&self) -> u8 {
+        self.0.first().map_or(0, |byte| byte & 1)
+    }
+
     /// Adds an entry behind the last, which is of `last` (`from`, if there is none).
     pub fn push(&mut self, last: Time, entry: &Entry) {
         let mut bytes = std::mem::take(&mut self.0).into_vec();

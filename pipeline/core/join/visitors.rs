@@ -205,7 +205,7 @@ impl Account {
             self.forget_call(call);
         }
         for session in self.visits(ix) {
-            for lease in self.sessions[session].leases() {
+            for lease in self.sessions[session].held_leases() {
                 self.forget_lease(lease);
             }
             // For those they were a mere candidate.

@@ -127,7 +127,7 @@ impl Account {
         let shared = &mut self.shared;
         let mut text = |text: &str| shared.texts.intern(text);
         let (source, medium) = (text(&visit.source), text(&visit.medium));
-        let referrer = view.referrer.as_deref().filter(|it| !it.is_empty()).map(&mut text);
+        let referrer = visit.referrer.map(&mut text);
         let language = visit.language.as_deref().map(&mut text);
         let utm = &visit.utm;
         let parts = [&utm.source, &utm.medium, &utm.campaign, &utm.term, &utm.content];
@@ -191,7 +191,7 @@ impl Account {
         if !session.has_leases() {
             return own;
         }
-        let of_leases = session.leases().into_iter().filter_map(|lease| self.leases[lease].last_told(Time::MAX)).max();
+        let of_leases = session.leases().filter_map(|lease| self.leases[lease].last_told(Time::MAX)).max();
         of_leases.map_or(own, |told| own.max(told))
     }
 
@@ -209,7 +209,7 @@ impl Account {
 
     fn last_sign_of_leases(&self, ix: u32, at: Time) -> Option<Time> {
         let leases = self.sessions[ix].leases();
-        leases.into_iter().filter_map(|lease| self.leases[lease].last_told(at)).max()
+        leases.filter_map(|lease| self.leases[lease].last_told(at)).max()
     }
 
     /// A sign of life of a session at `at`. `reshaped`: its start or its first page view is another than before.

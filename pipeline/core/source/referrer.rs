@@ -3,31 +3,43 @@
 use std::borrow::Cow;
 
 use super::tables::{site_of_app, site_of_host};
-use super::url::{UrlParts, url_parts, without_www};
+use super::url::{UrlParts, without_www};
 
 const REFERRAL: &str = "referral";
 
-/// The source and medium of a referrer. Nothing where there is none to tell: it is no web address nor an Android app's,
-/// or it is the page's own host, `www.` aside.
-pub(super) fn origin<'a>(referrer: &'a str, page: &UrlParts<'_>) -> Option<(Cow<'a, str>, &'static str)> {
-    let parts = url_parts(referrer);
-    let scheme = |name: &str| parts.scheme.eq_ignore_ascii_case(name);
-    if scheme("android-app") {
-        let package = parts.host_name()?;
+/// Whether a referrer is a page of the page's own host, `www.` aside: then it is no referrer.
+pub(super) fn is_own(referrer: &UrlParts<'_>, page: &UrlParts<'_>) -> bool {
+    // Of an app the host is the package.
+    !is_scheme(referrer, ANDROID_APP) && site(referrer).is_some_and(|own| Some(own) == site(page))
+}
+
+/// The host without `www.`.
+fn site<'a>(parts: &UrlParts<'a>) -> Option<Cow<'a, str>> {
+    parts.host_name().map(without_www)
+}
+
+/// The source and medium of a referrer that is not the page's own host. Nothing where there is none to tell: it is no web address
+/// nor an Android app's.
+pub(super) fn origin<'a>(referrer: &UrlParts<'a>) -> Option<(Cow<'a, str>, &'static str)> {
+    if is_scheme(referrer, ANDROID_APP) {
+        let package = referrer.host_name()?;
         return Some(match site_of_app(&package) {
             Some(site) => (Cow::Borrowed(site.name), site.kind.medium()),
             None => (package, REFERRAL),
         });
     }
-    if !(scheme("https") || scheme("http") || parts.scheme.is_empty()) {
+    if !(is_scheme(referrer, "https") || is_scheme(referrer, "http") || referrer.scheme.is_empty()) {
         return None;
     }
-    let host = without_www(parts.host_name()?);
-    if page.host_name().is_some_and(|own| without_www(own) == host) {
-        return None;
-    }
+    let host = site(referrer)?;
     Some(match site_of_host(&host) {
         Some(site) => (Cow::Borrowed(site.name), site.kind.medium()),
         None => (host, REFERRAL),
     })
+}
+
+const ANDROID_APP: &str = "android-app";
+
+fn is_scheme(parts: &UrlParts<'_>, name: &str) -> bool {
+    parts.scheme.eq_ignore_ascii_case(name)
 }

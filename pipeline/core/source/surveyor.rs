@@ -7,7 +7,7 @@ use memchr::memchr2;
 
 use super::agent::{Agent, Agents};
 use super::place::{Place, Places, PlacesError};
-use super::referrer::origin;
+use super::referrer::{is_own, origin};
 use super::url::{UrlParts, url_parts};
 use super::utm::{Utm, tags};
 use super::{Channel, ClickIdType, channel};
@@ -23,6 +23,8 @@ pub struct Visit<'a> {
     pub source: Cow<'a, str>,
     /// `(none)` where nothing names a source, `(not set)` where `utm_source` stands without `utm_medium`.
     pub medium: Cow<'a, str>,
+    /// As it was told; nothing where it is the page's own host, which is no referrer.
+    pub referrer: Option<&'a str>,
     pub agent: Arc<Agent>,
     pub place: Arc<Place>,
     /// The first language tag of `language`.
@@ -50,7 +52,9 @@ impl Surveyor {
     pub fn visit<'a>(&mut self, page_view: &'a PageView<'a>) -> Visit<'a> {
         let url = url_parts(&page_view.url);
         let (utm, click_id) = tags(url.query);
-        let (source, medium) = source(&utm, click_id.as_ref().map(|(kind, _)| *kind), page_view, &url);
+        let told = page_view.referrer.as_deref().filter(|told| !told.is_empty()).map(|told| (told, url_parts(told)));
+        let (referrer, parts) = told.filter(|(_, parts)| !is_own(parts, &url)).unzip();
+        let (source, medium) = source(&utm, click_id.as_ref().map(|(kind, _)| *kind), parts);
         let channel = match (source.as_ref(), medium.as_ref()) {
             (DIRECT, NONE) => Channel::Direct,
             (source, medium) => channel(source, medium, utm.campaign.as_deref()),
@@ -58,7 +62,7 @@ impl Surveyor {
         let agent = self.agents.read(page_view.user_agent.as_deref());
         let place = self.places.of(page_view.ip.as_deref());
         let language = page_view.language.as_deref().and_then(language);
-        Visit { utm, click_id, channel, source, medium, agent, place, language }
+        Visit { utm, click_id, channel, source, medium, referrer, agent, place, language }
     }
 }
 
@@ -69,8 +73,7 @@ const NOT_SET: &str = "(not set)";
 fn source<'a>(
     utm: &Utm<'a>,
     click: Option<ClickIdType>,
-    page_view: &'a PageView<'a>,
-    url: &UrlParts<'_>,
+    referrer: Option<UrlParts<'a>>,
 ) -> (Cow<'a, str>, Cow<'a, str>) {
     if let Some(source) = &utm.source {
         return (source.clone(), utm.medium.clone().unwrap_or(Cow::Borrowed(NOT_SET)));
@@ -79,7 +82,7 @@ fn source<'a>(
         let (source, medium) = click.source_and_medium();
         return (Cow::Borrowed(source), Cow::Borrowed(medium));
     }
-    match page_view.referrer.as_deref().and_then(|referrer| origin(referrer, url)) {
+    match referrer.and_then(|referrer| origin(&referrer)) {
         Some((source, medium)) => (source, Cow::Borrowed(medium)),
         None => (Cow::Borrowed(DIRECT), Cow::Borrowed(NONE)),
     }

@@ -152,6 +152,21 @@ fn referrers_decide_last() {
 }
 
 #[test]
+fn the_pages_own_host_is_no_referrer() {
+    for (told, kept) in [
+        ("", None),
+        ("https://www.shop.example/b", None),
+        ("HTTP://SHOP.EXAMPLE.:8080/", None),
+        ("https://blog.shop.example/", Some("https://blog.shop.example/")),
+        ("android-app://shop.example", Some("android-app://shop.example")),
+        ("about:blank", Some("about:blank")),
+    ] {
+        let page_view = view("https://shop.example/a?utm_source=x", told);
+        assert_eq!(Surveyor::default().visit(&page_view).referrer, kept, "{told}");
+    }
+}
+
+#[test]
 fn no_referrer_is_direct() {
     let cases = [
         "",

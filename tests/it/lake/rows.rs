@@ -20,6 +20,7 @@ pub fn visit() -> Visit<'static> {
         channel: Channel::PaidSearch,
         source: "google".into(),
         medium: "cpc".into(),
+        referrer: None,
         agent: Arc::new(Agent { device: Some("mobile".into()), browser: Some("Firefox".into()), os: None }),
         place: Arc::new(Place { country: Some("DE".into()), ..Place::default() }),
         language: Some("de".into()),

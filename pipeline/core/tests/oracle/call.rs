@@ -91,11 +91,13 @@ impl<'a> Call<'a> {
         self.text("extension")
     }
 
-    /// By name, where the settings have one for the number or extension that was told.
+    /// By name, where the settings have one for the number or extension that was told, or else for the destination.
     fn agent(&self) -> Value {
-        let Some(told) = self.text("agent") else { return Value::Null };
-        let name = self.settings.member("agents").and_then(|agents| agents.get(told));
-        name.cloned().unwrap_or_else(|| json!(told))
+        let name = |told| self.settings.member("agents").and_then(|agents| agents.get(told)).cloned();
+        match self.text("agent") {
+            Some(told) => name(told).unwrap_or_else(|| json!(told)),
+            None => self.text("destination").and_then(name).unwrap_or(Value::Null),
+        }
     }
 
     fn total_seconds(&self) -> Option<f64> {

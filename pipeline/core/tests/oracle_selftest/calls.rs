@@ -52,6 +52,12 @@ fn an_agent_has_the_name_that_the_settings_have() {
             .talk("10:00:00", "c", 60.0, json!({"agent": told}));
         check_call(&story, "c", json!({"agent": name}));
     }
+    for (destination, name) in [("+14155559999", json!("Ben")), ("+14155559998", json!(null))] {
+        let story = Story::default()
+            .settings("09:00:00", json!({"agents": {"12": "Ada", "+14155559999": "Ben"}}))
+            .talk("10:00:00", "c", 60.0, json!({"destination": destination}));
+        check_call(&story, "c", json!({"agent": name}));
+    }
 }
 
 #[test]

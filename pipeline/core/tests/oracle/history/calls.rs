@@ -151,7 +151,7 @@ impl Maker<'_> {
         let tag = self.rng.random_range(0..100);
         let extras = [
             (0.2, "agent", json!(self.pick(&["12", "+14155559999", "Ada"]))),
-            (0.2, "destination", json!(format!("sip:{tag}@pbx.example"))),
+            (0.2, "destination", if tag < 20 { json!("12") } else { json!(format!("sip:{tag}@pbx.example")) }),
             (0.1, "cause", json!(format!("cause-{tag}"))),
             (0.3, "hangup_by", json!(self.pick(&["caller", "caller", "agent", "system"]))),
             (0.05, "outcome", json!(self.pick(&OUTCOMES))),
