@@ -115,8 +115,12 @@ impl Roles {
     pub const NOTIFY: Roles = Roles { notify: true, ..Roles::NONE };
 }
 
+/// A thread's stack: statements of SQL are gone down by recursion (`query::guard` bounds how deep). Only what is used of it takes memory.
+pub const STACK_BYTES: usize = 64 << 20;
+
 fn runtime() -> Result<Runtime, Failure> {
-    Ok(Runtime::new().context("no worker threads can be started")?)
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    Ok(threads.thread_stack_size(STACK_BYTES).enable_all().build().context("no worker threads can be started")?)
 }
 
 fn start_logs(config: &Config) -> Result<(), Failure> {

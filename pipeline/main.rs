@@ -6,5 +6,11 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    callweave::cli::main()
+    let main = std::thread::Builder::new().name("main".to_owned()).stack_size(callweave::app::STACK_BYTES);
+    match main.spawn(callweave::cli::main).map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // It has told why it panicked.
+        Ok(Err(_)) => ExitCode::FAILURE,
+        Err(_) => callweave::cli::main(),
+    }
 }

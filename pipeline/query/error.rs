@@ -22,6 +22,8 @@ pub enum QueryError {
     Refused { what: String },
     #[error("the query is longer than {max} bytes")]
     TooLong { max: usize },
+    #[error("the query has {what}: {mend}")]
+    TooDeep { what: String, mend: &'static str },
     #[error("there is no query: give one as an argument, in a file, or on standard input")]
     NoQuery,
     #[error(
@@ -88,6 +90,7 @@ impl QueryError {
                 | Parameter { .. }
                 | Format { .. }
                 | TooLong { .. }
+                | TooDeep { .. }
                 | Location(_)
         )
     }

@@ -8,6 +8,9 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{self, Query, Select, SetExpr, Visit, Visitor};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::error::QueryError;
 
@@ -17,11 +20,190 @@ pub const QUERY_BYTES_MAX: usize = 1 << 20;
 /// Nesting of expressions and subqueries.
 const NESTING_MAX: usize = 64;
 
-/// Reads the statements of `sql` and refuses those that do more than ask.
-pub fn admit(sql: &str) -> Result<Vec<Statement>, QueryError> {
+/// Operators in one chain (`a OR b OR c`, `1 + 1 + 1`, `… UNION ALL …`), those around it included: the engine makes a tree as deep of
+/// them, and goes down it by recursion.
+const CHAIN_MAX: usize = 1_000;
+
+/// Values of one `IN (…)`: the Delta reader makes a chain of them.
+const LIST_MAX: usize = 100_000;
+
+/// Tokens, each as often as it is read: sqlparser reads what stands in a function twice where PostgreSQL's dialect is spoken, so
+/// what stands in twenty is read a million times.
+const READINGS_MAX: u64 = 4_000_000;
+
+/// What has opened and not yet closed.
+#[derive(Default)]
+struct Level {
+    is_function: bool,
+    is_list: bool,
+    /// Of the term that is being read, until the next `AND` or `OR`.
+    operators: usize,
+    /// Of the expression that is being read.
+    conditions: usize,
+    joins: usize,
+    values: usize,
+}
+
+/// Looks a text over before anything parses it: what is too long or too deep would take the process's stack, or its time.
+///
+/// # Errors
+/// `TooLong`, `TooDeep`. A text that has no tokens is left to the parser, which says why.
+pub fn admit_text(sql: &str) -> Result<(), QueryError> {
     if sql.len() > QUERY_BYTES_MAX {
         return Err(QueryError::TooLong { max: QUERY_BYTES_MAX });
     }
+    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else { return Ok(()) };
+    let mut levels = vec![Level::default()];
+    let (mut depth, mut functions, mut readings) = (0, 0, 0u64);
+    let mut before = None;
+    for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
+        readings = readings.saturating_add(1 << usize::min(functions, 40));
+        let (keyword, is_open) = (keyword(token), levels.len() > 1);
+        let Some(level) = levels.last_mut() else { break };
+        match token {
+            Token::LParen => {
+                let opened_by = before.map_or(Keyword::NoKeyword, self::keyword);
+                let is_function = matches!(before, Some(Token::Word(_))) && !takes_no_arguments(opened_by);
+                functions += usize::from(is_function);
+                levels.push(Level { is_function, is_list: opened_by == Keyword::IN, ..Level::default() });
+            }
+            Token::RParen if is_open => {
+                let closed = levels.pop().unwrap_or_default();
+                depth -= closed.operators + closed.conditions + closed.joins;
+                functions -= usize::from(closed.is_function);
+            }
+            Token::Comma => {
+                depth -= std::mem::take(&mut level.operators) + std::mem::take(&mut level.conditions);
+                level.values += 1;
+            }
+            Token::SemiColon => {
+                levels = vec![Level::default()];
+                (depth, functions) = (0, 0);
+            }
+            _ if is_clause(keyword) => {
+                depth -= std::mem::take(&mut level.operators) + std::mem::take(&mut level.conditions);
+            }
+            _ if matches!(keyword, Keyword::AND | Keyword::OR) => {
+                depth -= std::mem::take(&mut level.operators);
+                level.conditions += 1;
+                depth += 1;
+            }
+            _ if is_join(keyword) => {
+                level.joins += 1;
+                depth += 1;
+            }
+            _ if is_operator(token, keyword) => {
+                level.operators += 1;
+                depth += 1;
+            }
+            _ => {}
+        }
+        if depth > CHAIN_MAX {
+            return Err(too_deep(
+                format!("more than {CHAIN_MAX} operators in one chain"),
+                "write IN (…) in place of many OR, or ask in parts",
+            ));
+        }
+        if levels.last().is_some_and(|level| level.is_list && level.values >= LIST_MAX) {
+            return Err(too_deep(format!("more than {LIST_MAX} values in one IN list"), "ask in parts, or by a range"));
+        }
+        if readings > READINGS_MAX {
+            return Err(too_deep(
+                "too many functions within functions".to_owned(),
+                "let a subquery (WITH) compute the inner ones",
+            ));
+        }
+        before = Some(token);
+    }
+    Ok(())
+}
+
+fn too_deep(what: String, mend: &'static str) -> QueryError {
+    QueryError::TooDeep { what, mend }
+}
+
+fn keyword(token: &Token) -> Keyword {
+    match token {
+        Token::Word(word) => word.keyword,
+        _ => Keyword::NoKeyword,
+    }
+}
+
+/// Whether a parenthesis after this word opens something else than a function's arguments.
+fn takes_no_arguments(word: Keyword) -> bool {
+    use Keyword::*;
+    matches!(
+        word,
+        IN | AND
+            | OR
+            | NOT
+            | FROM
+            | JOIN
+            | AS
+            | SELECT
+            | WHERE
+            | ON
+            | USING
+            | VALUES
+            | WHEN
+            | THEN
+            | ELSE
+            | CASE
+            | EXISTS
+            | ANY
+            | ALL
+            | SOME
+            | OVER
+            | FILTER
+            | BY
+            | UNION
+            | EXCEPT
+            | INTERSECT
+            | HAVING
+            | LIKE
+            | ILIKE
+            | BETWEEN
+            | IS
+            | DISTINCT
+            | LATERAL
+    )
+}
+
+/// Whether an expression before this word is over.
+fn is_clause(word: Keyword) -> bool {
+    use Keyword::*;
+    matches!(
+        word,
+        SELECT | FROM | WHERE | GROUP | ORDER | HAVING | QUALIFY | LIMIT | WHEN | THEN | ELSE | END | ON | AS
+    )
+}
+
+fn is_join(word: Keyword) -> bool {
+    use Keyword::*;
+    matches!(word, UNION | INTERSECT | EXCEPT | JOIN)
+}
+
+fn is_operator(token: &Token, word: Keyword) -> bool {
+    use Token::*;
+    matches!(word, Keyword::NOT | Keyword::IS | Keyword::LIKE | Keyword::ILIKE | Keyword::COLLATE)
+        || !matches!(
+            token,
+            Word(_)
+                | Number(..)
+                | SingleQuotedString(_)
+                | Period
+                | LBracket
+                | RBracket
+                | LBrace
+                | RBrace
+                | Placeholder(_)
+                | EOF
+        )
+}
+
+/// Reads the statements of `sql` and refuses those that do more than ask.
+pub fn admit(sql: &str) -> Result<Vec<Statement>, QueryError> {
+    admit_text(sql)?;
     let statements = DFParserBuilder::new(sql)
         .with_recursion_limit(NESTING_MAX)
         .build()
@@ -211,5 +393,35 @@ mod tests {
         assert!(matches!(admit(&" ".repeat(QUERY_BYTES_MAX + 1)), Err(QueryError::TooLong { .. })));
         let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
         assert!(matches!(admit(&deep), Err(QueryError::Sql(_) | QueryError::Engine(_))));
+        let chain = |of: &str, by: &str, times: usize| format!("SELECT {}", vec![of; times].join(by));
+        let functions = |times: usize| format!("SELECT {}1{}", "abs(".repeat(times), ")".repeat(times));
+        let list = |times: usize| format!("SELECT * FROM calls WHERE call_id IN ({})", vec!["'1'"; times].join(","));
+        for refused in [
+            chain("1", "+", 1_100),
+            chain("true", " OR ", 1_100),
+            chain("(1", "+", 1_100) + &")".repeat(1_100),
+            chain("1 ", "||", 1_100),
+            chain("1 ", " UNION ALL SELECT ", 1_100),
+            format!("SELECT {} true", "NOT ".repeat(1_100)),
+            format!("SELECT 1{}", "::int".repeat(1_100)),
+            functions(25),
+            format!("SELECT {}{}", "replace(".repeat(12), ",'a','b')".repeat(12).replace(',', &",1".repeat(2_000))),
+            list(200_000),
+        ] {
+            assert!(matches!(admit_text(&refused), Err(QueryError::TooDeep { .. })), "{}", &refused[..40]);
+        }
+        let many = |each: &str| format!("SELECT {} FROM calls", vec![each; 5_000].join(", "));
+        for taken in [
+            chain("1", "+", 900),
+            chain("a = 1", " OR ", 900),
+            functions(18),
+            list(5_000),
+            many("a + b * c = 1 AND NOT d"),
+            format!("SELECT CASE {} END", "WHEN a = 1 AND b = 2 THEN 'x' ".repeat(5_000)),
+            vec!["SELECT 1 + 1"; 2_000].join(";"),
+            format!("SELECT '{}'", "+".repeat(5_000)),
+        ] {
+            assert!(admit_text(&taken).is_ok(), "{}: {:?}", &taken[..12], admit_text(&taken).err());
+        }
     }
 }

@@ -410,6 +410,7 @@ fn of_query(error: &QueryError) -> (StatusCode, &'static str) {
         QueryError::Sql(_) | QueryError::NoQuery => (Is::BAD_REQUEST, "sql"),
         QueryError::Refused { .. } => (Is::FORBIDDEN, "read-only"),
         QueryError::TooLong { .. } => (Is::PAYLOAD_TOO_LARGE, "too-long"),
+        QueryError::TooDeep { .. } => (Is::UNPROCESSABLE_ENTITY, "too-deep"),
         QueryError::TimeUp { .. } => (Is::UNPROCESSABLE_ENTITY, "time"),
         QueryError::TooManyRows { .. } => (Is::UNPROCESSABLE_ENTITY, "rows"),
         QueryError::Memory { .. } => (Is::UNPROCESSABLE_ENTITY, "memory"),

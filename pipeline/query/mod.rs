@@ -8,6 +8,7 @@ mod access;
 mod bounds;
 mod changes;
 mod comments;
+mod dialect;
 mod directory;
 mod error;
 mod flight;

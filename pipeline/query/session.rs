@@ -21,6 +21,7 @@ use tokio::sync::OnceCell;
 use super::access::Access;
 use super::bounds::Bounds;
 use super::changes::{CALLS, Changes, ChangesError, changes};
+use super::dialect;
 use super::directory::Directory;
 use super::error::{QueryError, nearest};
 use super::guard;
@@ -209,6 +210,7 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
         context.deregister_udf(function);
     }
     removal::register(&context);
+    dialect::register(&context)?;
     Ok(context.state())
 }
 

@@ -190,7 +190,10 @@ def try_psycopg(server, calls):
                 check(f"psycopg: every value with parameters, binary {binary}", found, mine)
         connection.execute("set application_name = 'x'")
         connection.execute("set timezone = 'Europe/Berlin'")
-        check("psycopg: show", connection.execute("show timezone").fetchone(), ("Europe/Berlin",))
+        # Days are cut in UTC whatever a client says, so that is what it is told.
+        check("psycopg: show", connection.execute("show timezone").fetchone(), ("UTC",))
+        check("psycopg: a zone changes nothing", connection.execute("select count(*) from calls where started_at < timestamptz '2026-11-03 00:00:00' and not started_at < '2026-11-03T00:00:00Z'").fetchone(), (0,))
+        check_fails("psycopg: no zone", "22023", lambda: connection.execute("set timezone = 'Mars/Phobos'"))
         connection.execute("discard all")
         # A prepared statement sees what is there when it is run.
         for _ in range(7):
@@ -208,6 +211,25 @@ def try_psycopg(server, calls):
             cursor.itersize = 10
             cursor.execute("select call_id from calls")
             check("psycopg: a named cursor", len(cursor.fetchall()), calls)
+        with connection.transaction():
+            with contextlib.suppress(psycopg.Error), connection.transaction():
+                connection.execute("select nonsense")
+            check("psycopg: back to a savepoint", (connection.info.transaction_status.name, connection.execute("select 6").fetchone()), ("INTRANS", (6,)))
+        check("psycopg: to_char", connection.execute("select to_char(timestamp '2026-11-03 04:05:06', 'YYYY-MM-DD HH24:MI \"Q\"Q')").fetchone(), ("2026-11-03 04:05 Q4",))
+        check_fails("psycopg: to_char, a pattern that is not known", "no pattern", lambda: connection.execute("select to_char(started_at, 'MONTH') from calls"))
+        seconds = connection.execute("select sum(extract(epoch from ended_at - started_at)), sum(total_seconds) from calls").fetchone()
+        check("psycopg: seconds with their fractions", round(seconds[0] - seconds[1], 3), 0)
+        for told, kept in (("1h", "3600000ms"), ("1min", "60000ms"), ("250", "250ms"), ("0", "0")):
+            connection.execute(f"set statement_timeout = '{told}'")
+            check(f"psycopg: statement_timeout {told}", connection.execute("show statement_timeout").fetchone(), (kept,))
+        check_fails("psycopg: statement_timeout, no time", "22023", lambda: connection.execute("set statement_timeout = 'abc'"))
+        # What a tree of the engine would be deep of took the process's stack, or its time.
+        many = ",".join(f"'{at}'" for at in range(20_000))
+        check("psycopg: a long list", connection.execute(f"select count(*) from calls where call_id in ({many})").fetchone(), (0,))
+        check("psycopg: a long list as a parameter", connection.execute("select count(*) from calls where call_id = any(%s)", ([str(at) for at in range(20_000)],)).fetchone(), (0,))
+        check("psycopg: a chain", connection.execute("select " + "+".join(["1"] * 900)).fetchone(), (900,))
+        for name, deep in {"sums": "+".join(["1"] * 5000), "unions": " union all select ".join(["1"] * 5000), "functions": "abs(" * 40 + "1" + ")" * 40}.items():
+            check_fails(f"psycopg: too many {name}", "54001", lambda: connection.execute("select " + deep))
         endless = "select max(value) from generate_series(1, 1000000000000)"
         timer = threading.Timer(0.5, connection.cancel)
         timer.start()
@@ -332,6 +354,11 @@ def flight(server, user, password=None):
 
 
 def try_flight(server, calls):
+    # The driver leaves the padding out of what it logs in with: every length has to do.
+    for user in ("mona", "mona@acme", "anna@acme"):
+        with flight(server, user) as connection, connection.cursor() as cursor:
+            cursor.execute("select count(*) from calls")
+            check(f"flight: a login as {user}", cursor.fetchall(), [(calls,)])
     with flight(server, "mona") as connection, connection.cursor() as cursor:
         cursor.execute("select * from calls order by call_id")
         table = cursor.fetch_arrow_table()

@@ -8,8 +8,8 @@ mod one_row;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-    Query, Select, SetExpr, Statement, TableAlias, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, DataType, Expr, Ident, ObjectName, Query, Select, SetExpr, Statement, TableAlias, TableFactor,
+    Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -29,7 +29,7 @@ pub(in crate::query) const INFORMATION_COLUMNS: &str = "pg_information_columns";
 const SEARCH_PATH: &str = "current_setting('search_path')";
 
 /// Only where one of these words stands is there anything to change.
-const MARKS: [&str; 5] = ["pg_", INFORMATION, "regclass", "to_timestamp", "to_date"];
+const MARKS: [&str; 3] = ["pg_", INFORMATION, "regclass"];
 
 /// The statements of `sql`, if any of them had to be changed. `types`: what the client says its parameters are.
 pub(super) fn simplified(sql: &str, types: &[Option<Type>]) -> Option<String> {
@@ -188,7 +188,6 @@ impl VisitorMut for Simplify {
             Expr::CompoundIdentifier(names) if is_column_of_columns(names) => {
                 Some(Expr::CompoundIdentifier(names.split_off(1)))
             }
-            Expr::Function(call) => time_format(call),
             Expr::Cast { expr, data_type, .. } if is_regclass(data_type) => regclass(expr),
             _ => None,
         };
@@ -251,49 +250,6 @@ fn first_mut(body: &mut SetExpr) -> Option<&mut Select> {
 
 fn expression(text: &str) -> Option<Expr> {
     Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_expr().ok()
-}
-
-/// Templates of times (PostgreSQL's manual, table 9.27) in chrono's words, as far as tools write them in filters.
-const TEMPLATES: [(&str, &str); 9] = [
-    ("YYYY", "%Y"),
-    ("MM", "%m"),
-    ("DD", "%d"),
-    ("HH24", "%H"),
-    ("MI", "%M"),
-    ("SS", "%S"),
-    (".US", "%.6f"),
-    (".MS", "%.3f"),
-    ("T", "T"),
-];
-
-/// `to_timestamp(x, 'YYYY-MM-DD HH24:MI:SS.US')` and `to_date` as DataFusion reads them.
-fn time_format(call: &Function) -> Option<Expr> {
-    if !matches!(last(&call.name).as_str(), "to_timestamp" | "to_date") {
-        return None;
-    }
-    let mut call = call.clone();
-    let FunctionArguments::List(list) = &mut call.args else { return None };
-    let [_, FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(format)))] = list.args.as_mut_slice() else {
-        return None;
-    };
-    let Value::SingleQuotedString(text) = &mut format.value else { return None };
-    *text = chrono_format(text)?;
-    Some(Expr::Function(call))
-}
-
-fn chrono_format(template: &str) -> Option<String> {
-    let (mut text, mut rest) = (String::new(), template);
-    while let Some(next) = rest.chars().next() {
-        if let Some((word, by)) = TEMPLATES.into_iter().find(|(word, _)| rest.starts_with(word)) {
-            (text, rest) = (text + by, &rest[word.len()..]);
-        } else if next.is_ascii_alphanumeric() || next == '%' {
-            return None;
-        } else {
-            text.push(next);
-            rest = &rest[next.len_utf8()..];
-        }
-    }
-    (text != template).then_some(text)
 }
 
 #[cfg(test)]

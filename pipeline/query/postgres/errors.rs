@@ -16,6 +16,7 @@ const READ_ONLY: &str = "25006";
 const CANCELED: &str = "57014";
 const OUT_OF_MEMORY: &str = "53200";
 const TOO_MANY: &str = "54000";
+const TOO_COMPLEX: &str = "54001";
 const BUSY: &str = "53300";
 const DATA: &str = "22000";
 const NOT_ALLOWED: &str = "28000";
@@ -41,6 +42,7 @@ pub(super) fn of_query(error: QueryError) -> PgWireError {
     let code = match &error {
         QueryError::Refused { .. } => READ_ONLY,
         QueryError::TooLong { .. } | QueryError::TooManyRows { .. } => TOO_MANY,
+        QueryError::TooDeep { .. } => TOO_COMPLEX,
         QueryError::TimeUp { .. } | QueryError::Cancelled => CANCELED,
         QueryError::Memory { .. } => OUT_OF_MEMORY,
         QueryError::Busy { .. } => BUSY,
@@ -92,6 +94,11 @@ fn of_words(text: &str) -> &'static str {
     } else {
         INVALID
     }
+}
+
+/// A parameter's value that cannot be.
+pub(super) fn invalid(message: String) -> PgWireError {
+    info(INVALID, message)
 }
 
 pub(super) fn info(code: &str, message: String) -> PgWireError {

@@ -22,6 +22,7 @@ use datafusion_postgres::pgwire::api::results::{DataRowEncoder, FieldFormat, Fie
 use datafusion_postgres::pgwire::api::store::PortalStore;
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
+use datafusion_postgres::pgwire::messages::response::TransactionStatus;
 use datafusion_postgres::pgwire::messages::startup::ParameterStatus;
 use datafusion_postgres::pgwire::types::format::FormatOptions;
 
@@ -216,12 +217,30 @@ fn is_ours(statement: &Statement) -> bool {
 async fn answer(statement: &Statement, client: &mut dyn HookClient) -> Option<PgWireResult<Response>> {
     let done = |tag: &str| Some(Ok(Response::Execution(Tag::new(tag))));
     if let Some(zone) = zone(statement) {
-        client.metadata_mut().insert(TIMEZONE.to_owned(), zone.clone());
-        let status = ParameterStatus::new("TimeZone".to_owned(), zone);
+        if zone.parse::<chrono_tz::Tz>().is_err() && !is_offset(&zone) {
+            return Some(Err(errors::invalid(format!(
+                "{zone:?} is no time zone; write one such as UTC or Europe/Berlin"
+            ))));
+        }
+        // Days are cut in UTC whatever a client says: so it is told UTC, and reads times by that.
+        let status = ParameterStatus::new("TimeZone".to_owned(), UTC.to_owned());
         return match client.send_message(PgWireBackendMessage::ParameterStatus(status)).await {
             Ok(()) => done("SET"),
             Err(error) => Some(Err(error)),
         };
+    }
+    if let Some(told) = statement_timeout(statement) {
+        let Some(millis) = told.as_deref().map_or(Some(0), millis) else {
+            let text = told.unwrap_or_default();
+            return Some(Err(errors::invalid(format!(
+                "statement_timeout: {text:?} is no time; write milliseconds, or 30s, 5min, 1h"
+            ))));
+        };
+        match millis {
+            0 => drop(client.metadata_mut().remove(TIMEOUT)),
+            _ => drop(client.metadata_mut().insert(TIMEOUT.to_owned(), millis.to_string())),
+        }
+        return done("SET");
     }
     if let Some(path) = search_path(statement) {
         client.metadata_mut().insert(SEARCH_PATH.to_owned(), path);
@@ -245,10 +264,7 @@ async fn answer(statement: &Statement, client: &mut dyn HookClient) -> Option<Pg
         // Nothing is ever written, so there is nothing to go back to.
         Statement::Savepoint { .. } => done("SAVEPOINT"),
         Statement::ReleaseSavepoint { .. } => done("RELEASE"),
-        Statement::ShowVariable { variable } if is_timezone(variable) => {
-            let zone = client.metadata().get(TIMEZONE).cloned().unwrap_or_else(|| "UTC".to_owned());
-            Some(row("TimeZone", &zone))
-        }
+        Statement::ShowVariable { variable } if is_timezone(variable) => Some(row("TimeZone", UTC)),
         _ => variable(statement).map(|(name, value)| {
             let set = client.metadata().get(name).filter(|_| name == SEARCH_PATH);
             row(name, set.map_or(value, String::as_str))
@@ -256,8 +272,12 @@ async fn answer(statement: &Statement, client: &mut dyn HookClient) -> Option<Pg
     }
 }
 
-/// Where datafusion-postgres keeps a connection's time zone.
 const TIMEZONE: &str = "timezone";
+/// The only one in which anything is shown and cut.
+const UTC: &str = "UTC";
+
+/// Where datafusion-postgres keeps a connection's `statement_timeout`, in milliseconds; nothing: none.
+pub(super) const TIMEOUT: &str = "statement_timeout_ms";
 
 /// Where it keeps the schemas that need not be said. JDBC's `currentSchema` comes with the connection's start.
 pub(super) const SEARCH_PATH: &str = "search_path";
@@ -274,11 +294,100 @@ fn is_timezone(variable: &[ast::Ident]) -> bool {
     matches!(variable, [ast::Ident { value, .. }] if value.eq_ignore_ascii_case(TIMEZONE))
 }
 
-/// `SET timezone = '…'`, which upstream knows only as `SET TIME ZONE` (psycopg, Grafana).
+/// The zone of `SET timezone = '…'` (psycopg, Grafana) and `SET TIME ZONE '…'`.
 fn zone(statement: &Statement) -> Option<String> {
+    match statement {
+        Statement::Set(ast::Set::SetTimeZone { value, .. }) => Some(unquoted(value)),
+        _ => set_to(statement, TIMEZONE).map(|value| value.unwrap_or_else(|| UTC.to_owned())),
+    }
+}
+
+/// What `SET statement_timeout` says; the inner nothing: the default again.
+fn statement_timeout(statement: &Statement) -> Option<Option<String>> {
+    set_to(statement, "statement_timeout")
+}
+
+/// The value that a statement sets this variable to; the inner nothing: its default.
+fn set_to(statement: &Statement, name: &str) -> Option<Option<String>> {
     let Statement::Set(ast::Set::SingleAssignment { variable, values, .. }) = statement else { return None };
-    let value = values.first().filter(|_| variable.to_string().eq_ignore_ascii_case(TIMEZONE))?;
-    Some(value.to_string().trim_matches(['\'', '"']).to_owned())
+    let value = values.first().filter(|_| variable.to_string().eq_ignore_ascii_case(name))?;
+    let is_default = matches!(value, ast::Expr::Identifier(word) if word.value.eq_ignore_ascii_case("default"));
+    Some((!is_default).then(|| unquoted(value)))
+}
+
+fn unquoted(value: &ast::Expr) -> String {
+    value.to_string().trim_matches(['\'', '"']).to_owned()
+}
+
+/// An offset from UTC, or a word that stands for the server's own zone.
+fn is_offset(zone: &str) -> bool {
+    let hours = zone.trim_start_matches(['+', '-']);
+    ["default", "local", "utc"].contains(&zone.to_ascii_lowercase().as_str())
+        || (!hours.is_empty() && hours.bytes().all(|byte| byte.is_ascii_digit() || byte == b':' || byte == b'.'))
+}
+
+/// A time as PostgreSQL's settings have it, in milliseconds; nothing if it is none.
+fn millis(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = (text[..digits].parse::<u64>().ok()?, text[digits..].trim());
+    let factor = match unit {
+        "" | "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}
+
+/// `ROLLBACK TO SAVEPOINT`, which upstream takes for the end of the transaction (asyncpg and psycopg, nested transactions). Nothing is ever
+/// written, so what is left of it is that the transaction goes on, also after a mistake.
+#[derive(Debug)]
+pub(super) struct BackToSavepoint;
+
+impl BackToSavepoint {
+    /// Whether a text begins with it. pgwire notes what a transaction is before a text is run, so it has to go on before.
+    pub fn begins(text: &str) -> bool {
+        let mut words = text.split_whitespace().map(str::to_ascii_uppercase);
+        words.next().is_some_and(|word| word == "ROLLBACK")
+            && words.find(|word| !matches!(word.as_str(), "WORK" | "TRANSACTION")).is_some_and(|word| word == "TO")
+    }
+}
+
+#[async_trait]
+impl QueryHook for BackToSavepoint {
+    async fn handle_simple_query(
+        &self,
+        statement: &Statement,
+        _context: &SessionContext,
+        client: &mut dyn HookClient,
+    ) -> Option<PgWireResult<Response>> {
+        let is_back = matches!(statement, Statement::Rollback { savepoint: Some(_), .. });
+        let is_open = client.transaction_status() != TransactionStatus::Idle;
+        (is_back && is_open).then(|| Ok(Response::Execution(Tag::new("ROLLBACK"))))
+    }
+
+    async fn handle_extended_parse_query(
+        &self,
+        _statement: &Statement,
+        _context: &SessionContext,
+        _client: &(dyn ClientInfo + Send + Sync),
+    ) -> Option<PgWireResult<LogicalPlan>> {
+        None
+    }
+
+    async fn handle_extended_query(
+        &self,
+        statement: &Statement,
+        _plan: &LogicalPlan,
+        _params: &ParamValues,
+        context: &SessionContext,
+        client: &mut dyn HookClient,
+    ) -> Option<PgWireResult<Response>> {
+        self.handle_simple_query(statement, context, client).await
+    }
 }
 
 /// `SHOW name`, if it is one of ours.
@@ -313,6 +422,37 @@ impl From<QueryError> for PgWireError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_way_back_to_a_savepoint_is_known() {
+        for (text, expected) in [
+            ("rollback to a", true),
+            (" ROLLBACK WORK TO SAVEPOINT a; RELEASE a", true),
+            ("ROLLBACK", false),
+            ("ROLLBACK; SELECT 1", false),
+            ("SELECT 'ROLLBACK TO a'", false),
+        ] {
+            assert_eq!(BackToSavepoint::begins(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_of_settings() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("1500", Some(1_500)),
+            ("1500ms", Some(1_500)),
+            ("2 s", Some(2_000)),
+            ("5min", Some(300_000)),
+            ("1h", Some(3_600_000)),
+            ("abc", None),
+            ("-1", None),
+            ("1.5s", None),
+            ("", None),
+        ] {
+            assert_eq!(millis(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn arrays_of_catalog_queries_are_reworded() {

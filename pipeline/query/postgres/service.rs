@@ -25,13 +25,15 @@ use datafusion_postgres::pgwire::api::store::PortalStore;
 use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, METADATA_DATABASE, METADATA_USER, Type};
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
+use datafusion_postgres::pgwire::messages::response::TransactionStatus;
+use datafusion_postgres::pgwire::messages::simplequery::Query as PgQuery;
 use datafusion_postgres::{DfSessionService, QueryHook};
 use futures::Sink;
 
-use super::mend::{Mend, SEARCH_PATH, reworded, settled};
+use super::mend::{BackToSavepoint, Mend, SEARCH_PATH, TIMEOUT, reworded, settled};
 use super::{Current, Postgres};
 use crate::query::QueryError;
-use crate::query::guard::{self, QUERY_BYTES_MAX};
+use crate::query::guard;
 use crate::query::logins::Reader;
 use crate::query::session::{HISTORY, MART};
 
@@ -49,6 +51,7 @@ impl Service {
     pub fn new(server: Arc<Postgres>, current: Arc<Current>) -> Service {
         let context = Arc::new(SessionContext::new_with_state(server.idle.clone()));
         let hooks: Vec<Arc<dyn QueryHook>> = vec![
+            Arc::new(BackToSavepoint),
             Arc::new(TransactionStatementHook),
             Arc::new(Mend),
             Arc::new(CursorStatementHook),
@@ -68,9 +71,6 @@ impl Service {
 
     /// Sets the scene for the statements of `sql`; `runs`: they are run, and not only looked at.
     async fn set_scene<C: ClientInfo>(&self, client: &C, sql: &str, runs: bool) -> PgWireResult<()> {
-        if sql.len() > QUERY_BYTES_MAX {
-            return Err(QueryError::TooLong { max: QUERY_BYTES_MAX }.into());
-        }
         let reader = self.reader(client).await?;
         let statements = self.server.parser.parse(sql).map_err(|error| PgWireError::ApiError(Box::new(error)))?;
         let mut asked: Vec<DfStatement> = statements.into_iter().flat_map(questions).collect();
@@ -84,9 +84,6 @@ impl Service {
         }
         let scene = reader.session.scene_within(&asked.iter().collect::<Vec<_>>(), bounds).await?;
         let mut state = scene.context().state();
-        if let Some(zone) = client.metadata().get("timezone") {
-            state.config_mut().options_mut().execution.time_zone = Some(zone.clone());
-        }
         if let Some(schema) = schema {
             state.config_mut().options_mut().catalog.default_schema = schema.to_owned();
         }
@@ -137,12 +134,25 @@ fn named_in(schema: &str, asked: &[DfStatement], state: &SessionState) -> Vec<Df
 
 /// The client's own limit (`SET statement_timeout`).
 fn timeout<C: ClientInfo>(client: &C) -> Option<Duration> {
-    let millis = client.metadata().get("statement_timeout_ms")?;
+    let millis = client.metadata().get(TIMEOUT)?;
     millis.parse().ok().map(Duration::from_millis)
 }
 
 #[async_trait]
 impl SimpleQueryHandler for Service {
+    async fn on_query<C>(&self, client: &mut C, query: PgQuery) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        if client.transaction_status() == TransactionStatus::Error && BackToSavepoint::begins(&query.query) {
+            client.set_transaction_status(TransactionStatus::Transaction);
+        }
+        self._on_query(client, query).await
+    }
+
     async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
@@ -150,6 +160,7 @@ impl SimpleQueryHandler for Service {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        guard::admit_text(query)?;
         let query = &*reworded(query, &[]);
         self.set_scene(client, query, true).await?;
         let answers = SimpleQueryHandler::do_query(&*self.inner, client, query).await;
@@ -295,6 +306,7 @@ impl QueryParser for Parser {
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
+        guard::admit_text(sql)?;
         let sql = &*reworded(sql, types);
         self.service.set_scene(client, sql, false).await?;
         let parsed = ExtendedQueryHandler::query_parser(&*self.service.inner).parse_sql(client, sql, types).await;

@@ -100,19 +100,6 @@ fn parameters_stay() {
 }
 
 #[test]
-fn templates_of_times_are_put_in_the_words_of_chrono() {
-    check(
-        "SELECT a FROM b WHERE a >= TO_TIMESTAMP('2026-11-01 00:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US') AND a < \
-         TO_DATE('2026-12-01', 'YYYY-MM-DD')",
-        Some(
-            "SELECT a FROM b WHERE a >= TO_TIMESTAMP('2026-11-01 00:00:00.000000', '%Y-%m-%d %H:%M:%S%.6f') AND a < \
-             TO_DATE('2026-12-01', '%Y-%m-%d')",
-        ),
-    );
-    check("SELECT to_timestamp(a, '%Y-%m'), to_date(b), to_date(c, 'Month'), to_timestamp(1) FROM d", None);
-}
-
-#[test]
 fn one_row_is_said_by_an_aggregate() {
     check(
         "SELECT a FROM pg_type t WHERE t.b = 0 OR (SELECT c.kind = 'c' FROM pg_catalog.pg_class c WHERE c.oid = t.b)",
