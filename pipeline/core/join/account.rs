@@ -6,6 +6,7 @@ use super::arena::Arena;
 use super::attribution::{Learner, Rates};
 use super::callers::Caller;
 use super::calls::CallState;
+use super::erase::ErasedSessions;
 use super::index::Index;
 use super::intern::{Named, Shared};
 use super::leases::{Lease, Line};
@@ -37,6 +38,7 @@ pub(super) struct Account {
     pub eras: Vec<Era>,
     pub defaults: Arc<Rules>,
     pub seen: Seen,
+    pub erased: ErasedSessions,
     pub shared: Shared,
     pub timers: Timers,
     /// When this account's calls come, as far as it was learned; and what is supposed before that.
@@ -66,6 +68,7 @@ impl Account {
             eras: Vec::new(),
             defaults: Arc::new(Rules::new(Settings::default())),
             seen: Seen::default(),
+            erased: ErasedSessions::default(),
             shared: Shared::default(),
             timers: Timers::default(),
             learner: Learner::default(),
@@ -132,6 +135,7 @@ impl Account {
             self.watermark = to;
             if self.seen.advance(to, self.taken) {
                 self.forget_silent_callers();
+                self.erased.advance(to);
             }
             self.fire(mode, out);
             self.learner.pass(self.watermark);

@@ -81,7 +81,7 @@ impl Account {
         lease.over_at().max(lease.due.changed()).plus(self.lateness(lease.granted_at))
     }
 
-    fn call_decided_at(&self, ix: u32, mode: Mode) -> Time {
+    pub fn call_decided_at(&self, ix: u32, mode: Mode) -> Time {
         let call = &self.calls[ix];
         let start = call.start();
         match call.ended_at() {
@@ -95,7 +95,7 @@ impl Account {
         }
     }
 
-    fn session_forgotten_at(&self, ix: u32) -> Time {
+    pub fn session_forgotten_at(&self, ix: u32) -> Time {
         let ended_at = self.session_ended_at(ix);
         let settings = self.rules(ended_at).settings();
         let held = micros(settings.attribution_window_hours, MICROS_PER_HOUR)

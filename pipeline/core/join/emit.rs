@@ -185,7 +185,7 @@ impl Account {
         self.note_tells(ix);
         if mode == Mode::Live
             && let Some(session) = session
-            && self.sessions[session].written.revision == 0
+            && self.sessions[session].written.is_nothing()
         {
             self.emit_session(session, out);
         }

@@ -1,29 +1,73 @@
 //! A person is forgotten: by the state at once, and by the tables as far as the [`Erasure`] says.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::account::Account;
+use super::session::Written;
 use super::visitors::VisitorRest;
 use super::{Effects, Erasure, Mode};
 use crate::event::Erase;
+use crate::limits::ERASED_SESSIONS_KEPT;
 use crate::phone::Phone;
 use crate::row::Str;
 use crate::time::Time;
 
+/// How far the rows of forgotten sessions had come that a browser named, by the name's hash: the browser may go on under that name, and
+/// one name has one session that counts.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct ErasedSessions(BTreeMap<u64, Last>);
+
+#[derive(Serialize, Deserialize)]
+struct Last {
+    revision: u32,
+    /// When the session itself would have been forgotten.
+    until: Time,
+}
+
+impl ErasedSessions {
+    fn note(&mut self, name: &str, revision: u32, until: Time) {
+        if self.0.len() >= ERASED_SESSIONS_KEPT
+            && let Some(oldest) = self.0.iter().min_by_key(|(_, last)| last.until).map(|(name, _)| *name)
+        {
+            self.0.remove(&oldest);
+        }
+        self.0.insert(xxh3_64(name.as_bytes()), Last { revision, until });
+    }
+
+    /// What a session that begins under this name goes on from.
+    pub fn written(&self, name: &str) -> Written {
+        if self.0.is_empty() {
+            return Written::default();
+        }
+        self.0.get(&xxh3_64(name.as_bytes())).map_or_else(Written::default, |last| Written::behind(last.revision))
+    }
+
+    pub fn advance(&mut self, watermark: Time) {
+        self.0.retain(|_, last| last.until > watermark);
+    }
+}
+
 impl Account {
-    /// Their sessions, leases and calls leave the state, and no row of them is written again. Whoever comes by that name
-    /// or calls from that telephone later is somebody new.
+    /// Their sessions, leases and calls leave the state. What is still to be written of them is written first, since they were;
+    /// later no row of them is. Whoever comes by that name or calls from that telephone later is somebody new.
     pub fn erase(&mut self, at: Time, erase: &Erase<'_>, mode: Mode, out: &mut Effects) {
         // Rows of what was told before the erasure, though a clock was ahead.
         let mut until = at.max(self.watermark);
         if let Some(visitor) = erase.visitor_id.as_ref().and_then(|id| self.find_visitor(id)) {
             until = until.max(self.visitor_seen_until(visitor));
+            self.write_visits(visitor, out);
             let calls = self.calls_of_visitor(visitor);
-            self.write_what_is_over(calls, mode, out);
+            self.write_what_is_over(calls, until, mode, out);
             self.forget_visitor(visitor);
         }
         if let Some(phone) = erase.phone {
             let calls: Vec<u32> = self.calls_of(phone);
             until = calls.iter().map(|&ix| self.calls[ix].start()).fold(until, Time::max);
-            self.write_what_is_over(calls.clone(), mode, out);
+            self.write_what_is_over(calls.clone(), until, mode, out);
             self.forget_caller(phone);
             // Outbound calls are filed under nobody.
             for ix in calls.into_iter().filter(|&ix| self.calls.get(ix).is_some()).collect::<Vec<u32>>() {
@@ -58,11 +102,40 @@ impl Account {
         sessions.chain(loose).max().unwrap_or(Time::MIN)
     }
 
+    /// The leases that go with a visitor.
+    fn leases_of_visitor(&self, visitor: u32) -> Vec<u32> {
+        let of_sessions = self.visits(visitor).into_iter().flat_map(|ix| self.sessions[ix].held_leases());
+        of_sessions.chain(self.visitors[visitor].loose_leases().iter().copied()).collect()
+    }
+
+    /// Writes what is open of a visitor's sessions and leases. Nobody will: they leave the state.
+    fn write_visits(&mut self, visitor: u32, out: &mut Effects) {
+        let taken_back = self.visitors[visitor].rest.as_ref().map_or(&[][..], |rest| &rest.taken_back);
+        let sessions: SmallVec<[u32; 4]> = self.visits(visitor).into_iter().chain(taken_back.iter().copied()).collect();
+        for ix in sessions {
+            let until = self.session_forgotten_at(ix);
+            if self.sessions[ix].due.is_open() {
+                self.sessions[ix].due.set_open(false);
+                self.emit_session(ix, out);
+                self.pages_counted(ix);
+            }
+            let session = &self.sessions[ix];
+            if session.given.is_some() && session.written.revision > 0 {
+                self.erased.note(&self.session_name(ix), self.sessions[ix].written.revision, until);
+            }
+        }
+        for ix in self.leases_of_visitor(visitor) {
+            if self.leases[ix].due.is_open() {
+                self.leases[ix].due.set_open(false);
+                self.emit_lease(ix, out);
+            }
+        }
+    }
+
     /// Calls to numbers that the visitor held: those that may be theirs.
     fn calls_of_visitor(&self, visitor: u32) -> Vec<u32> {
-        let of_sessions = self.visits(visitor).into_iter().flat_map(|ix| self.sessions[ix].held_leases());
         let mut calls: Vec<u32> = Vec::new();
-        for lease in of_sessions.chain(self.visitors[visitor].loose_leases().iter().copied()) {
+        for lease in self.leases_of_visitor(visitor) {
             let Some(terms) = self.terms(lease) else { continue };
             let from = self.leases[lease].granted_at;
             calls.extend(self.lines[terms.line].calls().iter().filter(|(at, _)| *at >= from).map(|(_, call)| *call));
@@ -72,9 +145,14 @@ impl Account {
         calls
     }
 
-    /// A bounded job has not written calls yet that are not decided: they happened, whoever called. A live one has.
-    fn write_what_is_over(&mut self, mut calls: Vec<u32>, mode: Mode, out: &mut Effects) {
-        calls.retain(|&ix| self.calls[ix].written.revision == 0 && self.calls[ix].is_over());
+    /// A bounded job has not written calls yet that are not decided: they happened, whoever called. A live one has, and tells nobody
+    /// that what somebody was forgotten for is decided.
+    fn write_what_is_over(&mut self, mut calls: Vec<u32>, until: Time, mode: Mode, out: &mut Effects) {
+        calls.retain(|&ix| {
+            let call = &self.calls[ix];
+            let is_over = call.is_over() || self.call_decided_at(ix, Mode::Live) <= until;
+            is_over && call.due.is_open() && (mode == Mode::Bounded || call.written.revision == 0)
+        });
         calls.sort_by_cached_key(|&ix| (self.calls[ix].start(), self.text_of(&self.calls[ix].id)));
         for ix in calls {
             self.decide_call(ix, self.watermark, mode, out);

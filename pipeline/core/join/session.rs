@@ -60,6 +60,16 @@ impl Written {
         u64::from(self.hash[0]) | u64::from(self.hash[1]) << 32
     }
 
+    /// Rows of so many revisions were written of another thing by the same name.
+    pub fn behind(revision: u32) -> Written {
+        Written { revision, hash: [0; 2] }
+    }
+
+    /// Nothing was written of this thing itself.
+    pub fn is_nothing(self) -> bool {
+        self.hash() == 0
+    }
+
     pub fn next(self, hash: u64) -> Written {
         Written { revision: self.revision + 1, hash: [hash as u32, (hash >> 32) as u32] }
     }

@@ -1,7 +1,7 @@
 //! The state as bytes: versioned, and checked by a hash. What is shared or derived is left out and made again.
 //!
 //! Layout: the magic `CWSTATE`, one byte of version, 16 bytes of XXH3-128 over the rest (big-endian), then the postcard
-//! encoding of [`Stored`].
+//! encodings of [`Stored`] and of each account's [`ErasedSessions`]; states that were written before there were those end earlier.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::arena::Arena;
 use super::attribution::Learner;
 use super::callers::Caller;
 use super::calls::CallState;
+use super::erase::ErasedSessions;
 use super::index::Index;
 use super::intern::{Shared, hash_of};
 use super::leases::{Lease, Line};
@@ -101,6 +102,8 @@ impl Join {
         let accounts = self.accounts.iter().map(AccountRef::of).collect::<Result<_, _>>()?;
         let mut bytes = vec![0; HEADER];
         bytes = postcard::to_extend(&StoredRef { mode: self.mode, taken: self.taken, accounts }, bytes)?;
+        let erased: Vec<&ErasedSessions> = self.accounts.iter().map(|account| &account.erased).collect();
+        bytes = postcard::to_extend(&erased, bytes)?;
         let hash = xxh3_128(&bytes[HEADER..]);
         bytes[..MAGIC.len()].copy_from_slice(MAGIC);
         bytes[MAGIC.len()] = VERSION;
@@ -119,7 +122,8 @@ impl Join {
         if header[MAGIC.len() + 1..] != xxh3_128(body).to_be_bytes() {
             return Err(SnapshotError::Damaged);
         }
-        let stored: Stored = postcard::from_bytes(body)?;
+        let (stored, rest) = postcard::take_from_bytes::<Stored>(body)?;
+        let erased: Vec<ErasedSessions> = if rest.is_empty() { Vec::new() } else { postcard::from_bytes(rest)? };
         let mut join = Join::new(stored.mode);
         join.taken = stored.taken;
         for (at, account) in stored.accounts.into_iter().enumerate() {
@@ -127,6 +131,9 @@ impl Join {
             let mut account = account.restored()?;
             account.taken = join.taken;
             join.accounts.push(account);
+        }
+        for (account, erased) in join.accounts.iter_mut().zip(erased) {
+            account.erased = erased;
         }
         Ok(join)
     }

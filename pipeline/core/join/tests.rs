@@ -14,12 +14,15 @@ struct Story {
     /// After each event what nobody names is let go.
     sweeps: bool,
     told: String,
+    sessions: Vec<SessionRow>,
+    leases: Vec<LeaseRow>,
 }
 
 impl Story {
     fn new(mode: Mode) -> Story {
         let (join, surveyor) = (Join::new(mode), Surveyor::default());
-        Story { join, surveyor, events: 0, sweeps: false, told: String::new() }
+        let (sessions, leases) = (Vec::new(), Vec::new());
+        Story { join, surveyor, events: 0, sweeps: false, told: String::new(), sessions, leases }
     }
 
     fn apply(&mut self, minutes: i64, kind: &str, data: &str) {
@@ -45,8 +48,20 @@ impl Story {
         self.tell(&out);
     }
 
+    fn settle(&mut self) {
+        let mut out = Effects::default();
+        self.join.settle(&mut out);
+        self.tell(&out);
+    }
+
+    fn restart(&mut self) {
+        self.join = Join::restore(&self.join.snapshot().unwrap()).unwrap();
+    }
+
     fn tell(&mut self, out: &Effects) {
         self.told += &format!("{out:?}\n");
+        self.sessions.extend(out.sessions.iter().cloned());
+        self.leases.extend(out.leases.iter().cloned());
         if self.sweeps {
             self.join.accounts.iter_mut().for_each(Account::sweep);
         }
@@ -235,6 +250,84 @@ fn calls_of_somebody_forgotten_stay() {
         let told: Vec<_> = out.calls.iter().map(|it| (&*it.call_id, it.kinds.is_unique)).collect();
         let is_new = erase.contains("phone");
         assert_eq!(told, [("c2", is_new)], "{erase}");
+    }
+}
+
+const LEASE: &str = r#"{"lease_id":"l1","pool":"p","number":"+14155550100","visitor_id":"v1",SESSION"expires_at":"2026-11-20T00:30:00Z"}"#;
+const CALL: &str =
+    r#"{"call_id":"c1","status":"STATUS","direction":"inbound","from":"+14155550199","to":"+14155550100"}"#;
+
+/// A visit that was open when its visitor was forgotten, and a lease, are rows as calls are.
+#[test]
+fn visits_of_somebody_forgotten_stay() {
+    for (mode, session) in [
+        (Mode::Bounded, r#""session_id":"s1","#),
+        (Mode::Bounded, ""),
+        (Mode::Live, r#""session_id":"s1","#),
+        (Mode::Live, ""),
+    ] {
+        let mut story = Story::new(mode);
+        let of = |data: &str| data.replace("SESSION", session);
+        story.apply(0, "page_view", &of(r#"{"visitor_id":"v1",SESSION"url":"https://example.com/a"}"#));
+        story.apply(0, "lease_granted", &of(LEASE));
+        story.apply(1, "call", &CALL.replace("STATUS", "started"));
+        story.apply(2, "call", &CALL.replace("STATUS", "ended"));
+        story.apply(3, "page_view", &of(r#"{"visitor_id":"v1",SESSION"url":"https://example.com/b"}"#));
+        story.apply(4, "lease_renewed", r#"{"lease_id":"l1","expires_at":"2026-11-20T00:34:00Z"}"#);
+        story.apply(5, "erase", r#"{"visitor_id":"v1"}"#);
+        story.apply(330, "page_view", r#"{"visitor_id":"v2","session_id":"s2","url":"https://example.com/"}"#);
+        let told = story.told.clone();
+        story.settle();
+        let of_v1: Vec<_> = story.sessions.iter().filter(|it| &*it.visitor_id == "v1").collect();
+        let last = of_v1.last().unwrap_or_else(|| panic!("{mode:?} {session}: no session of v1"));
+        assert_eq!((last.pages, last.ended_at), (2, START.plus(4 * MICROS_PER_MINUTE)), "{mode:?} {session}");
+        let named = format!("session_id: Some({:?})", last.session_id);
+        let call = told.rsplit("calls: [CallRow {").next().unwrap();
+        assert!(call.contains(&named), "{mode:?} {session}: {call} does not name {named}");
+        let leases: Vec<u32> = story.leases.iter().map(|it| it.renewals).collect();
+        assert_eq!(leases.last(), Some(&1), "{mode:?} {session}: {leases:?}");
+        let counted = story.sessions.iter().map(|it| &it.session_id).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(counted.len(), 2, "{mode:?} {session}: {counted:?}");
+    }
+}
+
+/// A browser goes on under the name of a session that was erased: another session, of which the later row counts.
+#[test]
+fn a_session_goes_on_behind_its_erasure() {
+    for mode in [Mode::Bounded, Mode::Live] {
+        let mut story = Story::new(mode);
+        let page = r#"{"visitor_id":"v1","session_id":"a session whose name is too long to be packed","url":"https://example.com/"}"#;
+        story.apply(0, "page_view", page);
+        story.apply(5, "erase", r#"{"visitor_id":"v1"}"#);
+        story.restart();
+        story.apply(6, "page_view", page);
+        story.apply(7, "page_view", page);
+        story.settle();
+        let told: Vec<_> = story.sessions.iter().map(|it| (it.revision, it.pages, it.visit_number)).collect();
+        assert_eq!(told, [(1, 1, 1), (2, 2, 1)], "{mode:?}");
+    }
+}
+
+/// Nothing of a session that was taken back is left, though it was to be told only later.
+#[test]
+fn a_session_is_taken_back_before_its_visitor_is_forgotten() {
+    let mut story = Story::new(Mode::Bounded);
+    take_a_session_back(&mut story, "v-1");
+    story.apply(200, "erase", r#"{"visitor_id":"v-1"}"#);
+    let told: Vec<_> = story.sessions.iter().map(|it| (it.revision, it.retracted)).collect();
+    assert_eq!(told, [(1, false), (1, false), (2, false), (2, true)]);
+}
+
+/// A call whose end never came is over once it was silent for as long as a live job waits.
+#[test]
+fn a_silent_call_of_somebody_forgotten_stays() {
+    for (minutes, stays) in [(20, false), (2_000, true)] {
+        let mut story = Story::new(Mode::Bounded);
+        story.apply(0, "page_view", r#"{"visitor_id":"v1","session_id":"s1","url":"https://example.com/"}"#);
+        story.apply(0, "lease_granted", &LEASE.replace("SESSION", r#""session_id":"s1","#));
+        story.apply(1, "call", &CALL.replace("STATUS", "started"));
+        story.apply(minutes, "erase", r#"{"visitor_id":"v1"}"#);
+        assert_eq!(story.told.contains("calls: [CallRow {"), stays, "{minutes}");
     }
 }
 

@@ -158,7 +158,7 @@ impl Account {
     pub fn visits_moved(&mut self, visitor: u32, from: usize, moved: &[u32]) {
         let all = if from == 0 { self.visits(visitor) } else { moved.into() };
         for ix in all {
-            if self.sessions[ix].written.revision > 0 {
+            if !self.sessions[ix].written.is_nothing() {
                 self.touch_session(ix);
             }
             self.touch_calls_of(ix);
@@ -174,13 +174,13 @@ impl Account {
     pub fn retract_session(&mut self, ix: u32) {
         let session = &mut self.sessions[ix];
         if let Some(id) = session.given
-            && session.written.revision > 0
+            && !session.written.is_nothing()
         {
             // It keeps its name, and may come back under it; until then it is among nobody's visits.
             self.session_ids.unlist(id.hash(), ix);
         }
         session.empty();
-        if session.written.revision == 0 {
+        if session.written.is_nothing() {
             return self.remove_session(ix);
         }
         session.taken_back = true;

@@ -159,14 +159,18 @@ impl Account {
     }
 
     /// The session of that name; a new one begins where there is none.
-    pub fn given_session(&mut self, id: &str, visitor: u32, at: Time) -> u32 {
-        if let Some(ix) = self.find_session(id) {
+    pub fn given_session(&mut self, name: &str, visitor: u32, at: Time) -> u32 {
+        if let Some(ix) = self.find_session(name) {
             return ix;
         }
-        let id = self.shared.name(id);
+        let id = self.shared.name(name);
         let ix = match self.taken_back(visitor, |session| session.given == Some(id)) {
             Some(ix) => ix,
-            None => self.sessions.insert(Session::new(Some(id), visitor, at)),
+            None => {
+                let ix = self.sessions.insert(Session::new(Some(id), visitor, at));
+                self.sessions[ix].written = self.erased.written(name);
+                ix
+            }
         };
         self.sessions[ix].restart(at);
         let sessions = &self.sessions;
