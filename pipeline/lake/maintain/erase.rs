@@ -1,5 +1,6 @@
 //! A person is forgotten: their rows stay, so that counts do, but say no more who they were.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use deltalake_core::arrow::compute::nullif;
 use deltalake_core::arrow::datatypes::TimestampMicrosecondType;
 use deltalake_core::arrow::error::ArrowError;
 use deltalake_core::protocol::DeltaOperation;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 
 use super::MaintainError;
 use super::rewrite::{Change, files};
@@ -41,8 +44,22 @@ struct Traces {
     phones: Until,
     /// Of their calls everything is theirs, whenever it was told. (account, name).
     calls: HashSet<(String, String)>,
-    /// What visitors are called from now on; drawn anew each time, and kept nowhere else.
-    nobody: String,
+    /// What visitors are called from now on follows from it; drawn anew each time, and kept nowhere else.
+    secret: [u8; 16],
+}
+
+impl Traces {
+    /// What a visitor is called from now on, in all tables: so their visits stay apart from others'.
+    fn nobody(&self, account: &str, visitor: &str) -> String {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.secret) else { return ERASED.to_owned() };
+        mac.update(account.as_bytes());
+        // No account has one in its name.
+        mac.update(b"/");
+        mac.update(visitor.as_bytes());
+        let mut name = [0; 16];
+        name.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        format!("{ERASED}{}", uuid::Uuid::from_bytes(name))
+    }
 }
 
 /// What the names of forgotten visitors begin with.
@@ -53,7 +70,7 @@ impl Lake {
     /// again: `calls`, by which the rest is found, comes last. The old files go with the next vacuum after
     /// [`crate::lake::limits::FILE_RETENTION_DAYS`]. Returns how many files it changed.
     pub async fn erase(&self, people: &[Person]) -> Result<usize, MaintainError> {
-        let mut traces = Traces { nobody: format!("{ERASED}{}", uuid::Uuid::new_v4()), ..Traces::default() };
+        let mut traces = Traces { secret: uuid::Uuid::new_v4().into_bytes(), ..Traces::default() };
         let note = |traces: &mut Until, person: &Person, name: String| {
             let until = traces.entry((person.account.clone(), name)).or_insert(person.until);
             *until = person.until.max(*until);
@@ -107,7 +124,7 @@ impl Table {
         let all = files(&base);
         self.rewrite(base, all, DeltaOperation::Update { predicate: None }, |batch| {
             match hits(definition, batch, traces) {
-                Some(hits) => redact(definition, batch, &hits, &traces.nobody),
+                Some(hits) => redact(definition, batch, &hits, traces),
                 None => Ok(Change::Same),
             }
         })
@@ -177,7 +194,7 @@ fn redact(
     definition: &Definition,
     batch: &RecordBatch,
     hits: &BooleanArray,
-    nobody: &str,
+    traces: &Traces,
 ) -> Result<Change, ArrowError> {
     let mut changed = false;
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
@@ -187,7 +204,10 @@ fn redact(
             Erase::Keep | Erase::Call => Arc::clone(column),
             Erase::Null | Erase::Telling => nullif(column, hits)?,
             Erase::Query => replace(column, hits, |text| text.split(['?', '#']).next().unwrap_or_default()),
-            Erase::Visitor => replace(column, hits, |text| if text.starts_with(ERASED) { text } else { nobody }),
+            Erase::Visitor => match strings(batch, "account") {
+                Some(accounts) => rename(column, accounts, hits, traces),
+                None => Arc::clone(column),
+            },
             Erase::Phone => replace(column, hits, |_| ANONYMOUS),
         };
         changed |= replaced.to_data() != column.to_data();
@@ -207,4 +227,21 @@ fn replace<'t>(column: &'t ArrayRef, hits: &BooleanArray, with: impl Fn(&'t str)
         .map(|(row, text)| text.map(|text| if hits.value(row) { with(text) } else { text }))
         .collect();
     Arc::new(replaced)
+}
+
+/// Who was renamed before keeps that name: done again, it changes nothing.
+fn rename(column: &ArrayRef, accounts: &StringArray, hits: &BooleanArray, traces: &Traces) -> ArrayRef {
+    let Some(texts) = column.as_string_opt::<i32>() else { return Arc::clone(column) };
+    let renamed: StringArray = texts
+        .iter()
+        .enumerate()
+        .map(|(row, text)| {
+            let is_known = |text: &&str| hits.value(row) && !text.starts_with(ERASED);
+            match text.filter(is_known) {
+                Some(visitor) => Some(Cow::Owned(traces.nobody(accounts.value(row), visitor))),
+                None => text.map(Cow::Borrowed),
+            }
+        })
+        .collect();
+    Arc::new(renamed)
 }

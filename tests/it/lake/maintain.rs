@@ -205,6 +205,7 @@ async fn a_forgotten_person_leaves_counts_only() -> Outcome {
     let until = DAY.plus(MICROS_PER_HOUR - 1);
     let person = Person { account: "acme".into(), visitor_id: Some("v1".into()), phone: None, until };
     let wisher = Person { visitor_id: None, phone: Some(Phone(14_155_550_777)), ..person.clone() };
+    let later_person = Person { until: DAY.plus(2 * MICROS_PER_HOUR), ..person.clone() };
     let person = [person];
     assert_eq!(lake.erase(&person).await?, 3);
     assert_eq!(lake.erase(&person).await?, 0, "nothing is left to do");
@@ -230,5 +231,12 @@ async fn a_forgotten_person_leaves_counts_only() -> Outcome {
             && text.contains("| v3      | {\"phone\":\"+141555507777\"} |"),
         "{text}"
     );
+
+    // Whoever is forgotten together is still not one.
+    let both = ["v1", "v2"].map(|visitor| Person { visitor_id: Some(visitor.into()), ..later_person.clone() });
+    assert_eq!(lake.erase(&both).await?, 3);
+    let text =
+        sql(calls, "select count(distinct visitor_id) as people, count(distinct caller) as callers from calls").await?;
+    assert!(text.contains("| 3      | 1       |"), "{text}");
     Ok(())
 }
