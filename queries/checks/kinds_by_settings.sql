@@ -3,6 +3,7 @@
 -- The lake does not hold settings, so they are bounded from the calls: every qualified call talks longer than every
 -- answered one that is not, and every repeated call is nearer to the target call before it than every target call is
 -- to its own. An account that changed one of the two settings between its calls may show up here by right.
+-- Where calls before are erased (a caller's place is lower than what was counted), the target call before may be one of them.
 WITH ordered AS (
     SELECT
         account,
@@ -17,6 +18,9 @@ WITH ordered AS (
             ORDER BY started_at, call_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS cycle_started,
+        coalesce(
+            caller_calls > row_number() OVER (PARTITION BY account, caller ORDER BY started_at, call_id), FALSE
+        ) AS lacks_calls,
         caller
     FROM calls
     WHERE direction <> 'outbound'
@@ -30,7 +34,9 @@ gaps AS (
         talk_seconds,
         is_target,
         is_repeated,
-        CASE WHEN caller <> 'anonymous' THEN date_part('epoch', started_at) - cycle_started END AS gap_seconds
+        CASE
+            WHEN caller <> 'anonymous' AND NOT lacks_calls THEN date_part('epoch', started_at) - cycle_started
+        END AS gap_seconds
     FROM ordered
 ),
 

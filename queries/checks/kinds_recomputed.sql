@@ -6,6 +6,9 @@
 -- the longest gap between a repeated call and the target call before it. A gap is counted from the target call that
 -- the join told: where every call agrees with that, it is the one that a count from the first call on would give, by
 -- induction. An account that changed one of the two settings between its calls may show up here by right.
+-- Of an erased call (anonymous, and counted all the same), and of those of a caller some of whose earlier calls are erased, only
+-- what does not rest on the calls before is made again: whether they qualify, and what follows from that. kinds_in_order
+-- looks after the rest.
 WITH ordered AS (
     SELECT
         account,
@@ -14,11 +17,13 @@ WITH ordered AS (
         started_at,
         outcome,
         talk_seconds,
+        caller_calls,
         is_unique,
         is_target,
         is_repeated,
         is_first_target,
         is_unique_target,
+        caller = 'anonymous' AND caller_calls IS NOT NULL AS is_erased,
         row_number() OVER (PARTITION BY account, caller ORDER BY started_at, call_id) AS place,
         max(CASE WHEN is_target THEN date_part('epoch', started_at) END) OVER (
             PARTITION BY account, caller
@@ -32,7 +37,11 @@ WITH ordered AS (
 gaps AS (
     SELECT
         o.*,
-        CASE WHEN o.caller <> 'anonymous' THEN date_part('epoch', o.started_at) - o.target_before END AS gap_seconds
+        o.caller <> 'anonymous' AND coalesce(o.caller_calls > o.place, FALSE) AS lacks_calls,
+        CASE
+            WHEN o.caller <> 'anonymous' AND NOT coalesce(o.caller_calls > o.place, FALSE)
+                THEN date_part('epoch', o.started_at) - o.target_before
+        END AS gap_seconds
     FROM ordered AS o
 ),
 
@@ -49,7 +58,10 @@ qualified AS (
     SELECT
         g.*,
         coalesce(g.outcome = 'answered' AND g.talk_seconds > coalesce(s.unqualified_longest, -1), FALSE) AS qualifies,
-        coalesce(g.gap_seconds <= s.cycle_seconds, FALSE) AS in_cycle
+        CASE
+            WHEN g.is_erased OR g.lacks_calls THEN g.is_repeated
+            ELSE coalesce(g.gap_seconds <= s.cycle_seconds, FALSE)
+        END AS in_cycle
     FROM gaps AS g
     INNER JOIN settings AS s ON s.account = g.account
 ),
@@ -68,10 +80,17 @@ counted AS (
 made AS (
     SELECT
         c.*,
-        c.caller <> 'anonymous' AND c.place = 1 AS unique_again,
+        CASE
+            WHEN c.is_erased OR c.lacks_calls THEN c.caller_calls = 1
+            ELSE c.caller <> 'anonymous' AND c.place = 1
+        END AS unique_again,
         c.qualifies AND NOT c.in_cycle AS target_again,
         c.qualifies AND c.in_cycle AS repeated_again,
-        c.caller <> 'anonymous' AND c.qualifies AND c.qualified_so_far = 1 AS first_target_again
+        CASE
+            WHEN c.is_erased THEN c.qualifies AND c.is_first_target
+            WHEN c.lacks_calls THEN c.qualifies AND c.qualified_so_far = 1 AND c.is_first_target
+            ELSE c.caller <> 'anonymous' AND c.qualifies AND c.qualified_so_far = 1
+        END AS first_target_again
     FROM counted AS c
 )
 

@@ -3,6 +3,7 @@
 -- Of a lease that had ended when the call began, the end may have been put off later, so only method lease is held
 -- against the end, and every method against the grant. Renewals are written when the lease is over: a call is held
 -- against the end only where it was a day old when the account's newest page view was taken in.
+-- An erased call names nobody, and its lease somebody where the caller was erased and not the visitor, or another nobody.
 WITH settled AS (
     SELECT account, max(least(time, coalesce(recorded_time, time))) - INTERVAL '24 hours' AS until
     FROM page_views
@@ -16,7 +17,7 @@ LEFT JOIN settled AS d ON d.account = c.account
 WHERE
     l.granted_at > c.started_at
     OR l.number <> c.tracking_number
-    OR l.visitor_id <> c.visitor_id
+    OR (l.visitor_id <> c.visitor_id AND NOT (c.visitor_id LIKE 'erased-%' AND c.caller = 'anonymous'))
     OR (
         c.attribution_method = 'lease'
         AND c.started_at > least(coalesce(l.released_at, l.expires_at), l.expires_at)

@@ -1,4 +1,6 @@
 -- Calls whose visits do not get one call in all from a model of attribution, or lack the call's own.
+--
+-- An erased call is nobody's, and may have no visits.
 SELECT
     account,
     call_id,
@@ -32,4 +34,8 @@ SELECT
     NULL AS by_time_decay
 FROM calls AS c
 LEFT JOIN marts.touchpoints AS t ON t.account = c.account AND t.call_id = c.call_id AND t.session_id = c.session_id
-WHERE c.session_id IS NOT NULL AND t.call_id IS NULL AND coalesce(c.spam_score, 0.0) < 0.5
+WHERE
+    c.session_id IS NOT NULL
+    AND t.call_id IS NULL
+    AND coalesce(c.spam_score, 0.0) < 0.5
+    AND NOT coalesce(c.visitor_id LIKE 'erased-%' AND c.caller = 'anonymous', FALSE)

@@ -153,6 +153,57 @@ def compare(what, ours, duck, sql):
     return 0
 
 
+def people(erase):
+    """Visits and calls of people who are erased, and of others; without the erasures where `erase` is false."""
+    begin, lines = datetime.datetime(2026, 11, 2, 10, tzinfo=datetime.timezone.utc), []
+
+    def at(seconds):
+        return (begin + datetime.timedelta(seconds=seconds)).isoformat()
+
+    def tell(seconds, kind, **data):
+        if kind != "erase" or erase:
+            lines.append({"specversion": "1.0", "id": str(len(lines)), "source": "people", "type": kind,
+                          "time": at(seconds), "account": "acme", "data": data})
+
+    def visit(seconds, visitor, number, session):
+        own = {"visitor_id": visitor, **({"session_id": session} if session else {})}
+        tell(seconds, "page_view", url=f"https://acme.example/?utm_source={visitor}&gclid=x", **own)
+        tell(seconds, "lease_granted", lease_id=f"l-{visitor}", pool="p", number=number, expires_at=at(seconds + 1800), **own)
+
+    def call(seconds, name, caller, number, talk=65):
+        tell(seconds + talk, "call_record", call_id=name, direction="inbound", **{"from": caller}, to=number,
+             started_at=at(seconds), answered_at=at(seconds), ended_at=at(seconds + talk), recording_url="https://r.example/1")
+
+    day = 86_400
+    # A telephone, with calls before and after.
+    call(-day, "phone-0", "+493012345601", "+493010000")
+    visit(0, "v-phone", "+493010001", "s-phone")
+    call(10, "phone-1", "+493012345601", "+493010001")
+    tell(300, "erase", phone="+493012345601")
+    call(2 * day, "phone-2", "+493012345601", "+493010000")
+    # Visitors whose session is open, with calls of their telephone before and after; one goes on under its name.
+    for at_once, (who, session) in enumerate((("given", "s-given"), ("made", None), ("twin", "s-twin"))):
+        phone, number = f"+4930123456{11 + at_once}", f"+49301001{at_once}"
+        call(-day, f"{who}-0", phone, "+493010000", talk=5)
+        visit(3 * day, f"v-{who}", number, session)
+        call(3 * day + 10, f"{who}-1", phone, number)
+        tell(3 * day + 300, "erase", visitor_id=f"v-{who}")
+        call(5 * day, f"{who}-2", phone, "+493010000")
+    tell(3 * day + 400, "page_view", visitor_id="v-given", session_id="s-given", url="https://acme.example/more")
+    # The target call that a cycle began with is erased; others' cycles are shorter than to the one before.
+    for name, phone in (("cycle-0", "+493012345625"), ("other-0", "+493012345626"), ("third-0", "+493012345627")):
+        call(6 * day, name, phone, "+493010000")
+    visit(14 * day, "v-cycle", "+493010020", "s-cycle")
+    call(14 * day + 10, "cycle-1", "+493012345625", "+493010020")
+    tell(14 * day + 300, "erase", visitor_id="v-cycle")
+    call(15 * day, "cycle-2", "+493012345625", "+493010000")
+    call(15 * day - 3_600, "other-1", "+493012345626", "+493010000")
+    call(14 * day, "third-1", "+493012345627", "+493010000")
+    tell(16 * day, "page_view", visitor_id="v-last", session_id="s-last", url="https://acme.example/")
+    tell(20 * day, "page_view", visitor_id="v-last", session_id="s-end", url="https://acme.example/")
+    return "".join(json.dumps(line) + "\n" for line in sorted(lines, key=lambda line: line["time"]))
+
+
 def make_lakes(binary, folder):
     callweave(binary, folder, "simulate", "--seed", "23", "--days", "24", "--visits-per-day", "120", "--calls", "0.08",
               "--account", "acme,globex", "--late", "0.05", "--duplicates", "0.02", "-o", "events.ndjson")
@@ -164,6 +215,38 @@ def make_lakes(binary, folder):
             file.writelines(part)
         callweave(binary, folder, "run", "--input", f"{name}.ndjson", "--lake", "simulated")
     callweave(binary, folder, "run", "--input", os.path.join(ROOT, "tests/sql/story.ndjson"), "--lake", "story")
+    for lake, erase in (("erased", True), ("whole", False)):
+        with open(os.path.join(folder, f"{lake}.ndjson"), "w", encoding="utf-8") as file:
+            file.write(people(erase))
+        callweave(binary, folder, "run", "--input", f"{lake}.ndjson", "--lake", lake)
+
+
+def compare_checks(lake, ours, duck):
+    for name, text in texts("checks").items():
+        compare(f"{lake}: checks/{name}", ours("report", f"checks/{name}"), duck, text)
+        found = duck.execute(text).fetchall()
+        if found:
+            COUNTS["failed"] += 1
+            print(f"FAILED: {lake}: checks/{name} finds {found[:3]}")
+
+
+def compare_erased(binary, folder):
+    """An erasure leaves as many rows as there were, and none that cannot be."""
+    counts = {}
+    for lake in ("erased", "whole"):
+        duck = connect(os.path.join(folder, lake))
+        narrow(duck)
+        compare_checks(lake, lambda *asked: json.loads(callweave(binary, folder, *asked, "--lake", lake, "--format", "json")),
+                       duck)
+        counts[lake] = [duck.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                        for table in ("calls", "sessions", "leases", "page_views")]
+        named = duck.execute("SELECT count(DISTINCT visitor_id) FROM sessions").fetchone()[0]
+        counts[lake].append(named)
+    if counts["erased"] == counts["whole"]:
+        COUNTS["passed"] += 1
+    else:
+        COUNTS["failed"] += 1
+        print(f"FAILED: rows after erasures: {counts}")
 
 
 def compare_lake(binary, folder, lake, days, zone):
@@ -176,12 +259,7 @@ def compare_lake(binary, folder, lake, days, zone):
     for name, text in texts("marts").items():
         sql = f"SELECT * FROM marts.{name} ORDER BY {', '.join(header(text, 'key'))}"
         compare(f"{lake}: marts.{name}", ours("sql", sql), duck, sql)
-    for name, text in texts("checks").items():
-        compare(f"{lake}: checks/{name}", ours("report", f"checks/{name}"), duck, text)
-        found = duck.execute(text).fetchall()
-        if found:
-            COUNTS["failed"] += 1
-            print(f"FAILED: {lake}: checks/{name} finds {found[:3]}")
+    compare_checks(lake, ours, duck)
     reports, rows = texts("reports"), 0
     for name, text in reports.items():
         by = ["--by", ",".join(header(text, "by"))] if header(text, "by") else []
@@ -203,6 +281,7 @@ def main():
         make_lakes(binary, folder)
         compare_lake(binary, folder, "simulated", ("2026-11-05", "2026-11-19"), "America/New_York")
         compare_lake(binary, folder, "story", ("2026-11-03", "2026-11-04"), "Europe/Berlin")
+        compare_erased(binary, folder)
     print(f"{COUNTS['passed']} passed, {COUNTS['failed']} failed")
     return 1 if COUNTS["failed"] else 0
 

@@ -187,6 +187,53 @@ async fn wrong_joins_and_kinds_are_found() -> Result<(), Failure> {
     Ok(())
 }
 
+/// A call whose caller was erased, one of a caller whose first was erased, and what only looks like them.
+#[tokio::test]
+async fn what_an_erasure_leaves_is_told_from_faults() -> Result<(), Failure> {
+    let kinds = json!({"outcome": "answered", "talk_seconds": 50.0, "caller_calls": 1, "is_unique": true, "is_target": true,
+        "is_first_target": true, "is_unique_target": true, "caller_country": "DE"});
+    let own = json!({"session_id": "s1", "visitor_id": "erased-1", "lease_id": "l1", "attribution_confidence": 0.5});
+    let erased = |more: Value| {
+        with(with(with(call("e1", 1, "2026-11-21T00:10:00Z", "anonymous"), kinds.clone()), own.clone()), more)
+    };
+    let second = |more: Value| {
+        let again = json!({"caller_calls": 2, "is_unique": false, "is_target": false, "is_first_target": false,
+            "is_unique_target": false, "is_repeated": true});
+        with(with(with(call("e2", 1, "2026-11-22T10:00:00Z", "+4930333"), kinds.clone()), again), more)
+    };
+    let found = |rows: Vec<Value>| async move {
+        let dir = small().await?;
+        write(dir.path(), "calls", &rows).await?;
+        let found = checks(&dir.path().to_string_lossy()).await?;
+        let found = found.into_iter().filter(|it| it.offenders > 0).map(|it| it.name.to_owned());
+        Ok::<Vec<String>, Failure>(found.collect())
+    };
+    let nothing: [String; 0] = [];
+    assert_eq!(found(vec![erased(json!({})), second(json!({}))]).await?, nothing);
+    for (check, rows) in [
+        // Nobody was erased before it.
+        ("kinds_in_order", vec![second(json!({}))]),
+        ("kinds_in_order", vec![erased(json!({})), second(json!({"caller_calls": 3}))]),
+        ("kinds_in_order", vec![erased(json!({})), second(json!({"caller_country": "FR"}))]),
+        ("kinds_in_order", vec![erased(json!({})), second(json!({"is_unique": true}))]),
+        ("kinds_in_order", vec![erased(json!({"recording_url": "https://r.example/"}))]),
+        ("kinds_in_order", vec![erased(json!({"caller_country": null, "visitor_id": "v-s1"}))]),
+        ("kinds_in_order", vec![erased(json!({"caller_calls": 2}))]),
+        ("kinds_recomputed", vec![erased(json!({"caller_calls": 2}))]),
+        ("kinds_recomputed", vec![erased(json!({"is_unique_target": false}))]),
+        ("kinds_recomputed", vec![erased(json!({})), second(json!({"is_repeated": false}))]),
+        ("orphans", vec![erased(json!({"session_id": "none"}))]),
+        ("orphans", vec![erased(json!({"caller": "+4930444"}))]),
+        ("lease_of_call", vec![erased(json!({"lease_id": "none"}))]),
+        ("lease_of_call", vec![erased(json!({"visitor_id": "v-s4"}))]),
+        ("weights_sum_to_one", vec![erased(json!({"caller": "+4930444"}))]),
+    ] {
+        let told = found(rows.clone()).await?;
+        assert!(told.iter().any(|it| it == check), "{check}: {told:?} of {rows:?}");
+    }
+    Ok(())
+}
+
 /// A day of an account: each mart that has days reads one file of its own table, whatever else it looks up.
 #[tokio::test]
 async fn filters_reach_the_scans_through_marts() -> Result<(), Failure> {
