@@ -135,10 +135,7 @@ fn add_keys(
 
 fn settings(given: &Given<'_>) -> Result<Settings, Vec<String>> {
     let value = settings_value(given).map_err(|what| vec![what])?;
-    let cannot = |error: serde_json::Error| vec![format!("cannot be used: {error}")];
-    let settings: Settings = serde_json::from_value(value).map_err(cannot)?;
-    settings.check().map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    Ok(settings)
+    Settings::read(value).map_err(|all| all.iter().map(ToString::to_string).collect())
 }
 
 /// Settings from a table, or from a file in JSON or TOML.

@@ -249,6 +249,18 @@ fn every_mistake_is_told_at_once() {
 }
 
 #[test]
+fn mistakes_of_shape_in_settings_are_told_at_once() {
+    let text = "[accounts.acme.settings]\ntimezone = \"Mars\"\nholidays = [\"2026-02-30\"]\n\
+                numbers = [{ number = \"1\", kind = \"static\" }]\ntarget_seconds = \"30\"\n";
+    let told = load_text(text, &[], Flags::default()).expect_err("four mistakes");
+    let words = ["timezone: \"Mars\"", "holidays[0]: ", "numbers[0].number: ", "target_seconds: is the text \"30\""];
+    assert_eq!(told.len(), words.len(), "{told:#?}");
+    for words in words {
+        assert!(told.iter().any(|told| told.contains(words)), "{words}: {told:#?}");
+    }
+}
+
+#[test]
 fn a_later_layer_wins_and_the_rest_stays() {
     let text = "lake = \"lake-of-file\"\npartitions = 8\nnats = \"nats://file:4222\"\n[accounts.acme]\nkeys_file = \
                 \"acme.keys\"\nsettings = \"acme.json\"\n[limits]\nbody_bytes = \"1MiB\"\nhead_seconds = 5\n";

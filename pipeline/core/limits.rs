@@ -69,6 +69,8 @@ pub const EXTENSION_DIGITS_MIN: u8 = 1;
 pub const EXTENSION_DIGITS_MAX: u8 = 10;
 /// Mistakes that one rejection of settings spells out; the rest is counted.
 pub const MISTAKES_TOLD_MAX: usize = 50;
+/// Settings with mistakes of shape are read again for each, so many bytes in all.
+pub const SETTINGS_READ_BYTES_MAX: usize = 8 << 20;
 
 // --- the join: how long things are remembered, and how many of each ---
 

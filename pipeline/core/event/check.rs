@@ -8,7 +8,7 @@ use crate::limits::{
     ID_BYTES_MAX, LABEL_BYTES_MAX, LANGUAGE_BYTES_MAX, LATEST_TIME, MISTAKES_TOLD_MAX, PAGE_NUMBERS_MAX,
     PROPERTIES_BYTES_MAX, SEGMENT_TEXT_BYTES_MAX, SEGMENTS_MAX, TITLE_BYTES_MAX, URL_BYTES_MAX, USER_AGENT_BYTES_MAX,
 };
-use crate::settings::Settings;
+use crate::settings::{Mistake, Settings};
 use crate::time::{Time, shortened};
 
 /// What is wrong with a member, in words that follow its path.
@@ -208,17 +208,21 @@ fn ad_cost(data: &AdCost<'_>) -> Checked {
 }
 
 fn settings(data: &Settings) -> Checked {
-    let Err(mistakes) = data.check() else { return Ok(()) };
+    data.check().map_err(|mistakes| Box::new(together(&mistakes)))
+}
+
+/// Mistakes in settings as one.
+pub(super) fn together(mistakes: &[Mistake]) -> Problem {
     let path = mistakes.first().map_or_else(|| "data".to_owned(), |mistake| format!("data.{}", mistake.path));
-    if let [mistake] = mistakes.as_slice() {
-        return Err(Problem::new(path, mistake.message.clone()));
+    if let [mistake] = mistakes {
+        return Problem { path, reason: mistake.message.clone() };
     }
     let told: Vec<String> = mistakes.iter().take(MISTAKES_TOLD_MAX).map(ToString::to_string).collect();
     let more = match mistakes.len().saturating_sub(MISTAKES_TOLD_MAX) {
         0 => String::new(),
         more => format!("; and {more} more"),
     };
-    Err(Problem::new(path, format!("{} mistakes in these settings: {}{more}", mistakes.len(), told.join("; "))))
+    Problem { path, reason: format!("{} mistakes in these settings: {}{more}", mistakes.len(), told.join("; ")) }
 }
 
 fn account(account: &str) -> Checked {

@@ -3,12 +3,14 @@
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
+use serde_json::Value;
 use serde_path_to_error::{Path, Segment, Track};
 
-use super::check::{Problem, quoted};
+use super::check::{self, Problem, quoted};
 use super::decode::{Failure, Rejected};
 use super::envelope::{Data, Envelope, Reader};
 use super::kind::Kind;
+use crate::settings::{self, Mistake};
 use crate::time::shortened;
 
 /// What is told of a rejection's reason, in bytes: the rest is somebody's own text.
@@ -47,7 +49,25 @@ fn unread(text: &str, error: &sonic_rs::Error) -> Problem {
     if !text.trim_ascii_start().starts_with('{') {
         return whole(format!("is {}, and an event is a JSON object", shape(text)));
     }
-    typed(text, None).unwrap_or_else(|| whole(format!("is not JSON: {}", without_position(&error.to_string()))))
+    match typed(text, None) {
+        Some(first) => of_settings(text, &first).unwrap_or(first),
+        None => whole(format!("is not JSON: {}", without_position(&error.to_string()))),
+    }
+}
+
+/// All mistakes in an account's settings, of which the reader told the first.
+fn of_settings(text: &str, first: &Problem) -> Option<Problem> {
+    let path = first.path.strip_prefix("data.")?;
+    let mut event: serde_json::Map<String, Value> = serde_json::from_str(text).ok()?;
+    if Kind::of(event.get("type")?.as_str()?) != Some(Kind::AccountSettings) {
+        return None;
+    }
+    let mut mistakes = settings::mistakes(event.remove("data")?);
+    // What JSON as such passes over: a member that stands there twice.
+    if mistakes.iter().all(|mistake| mistake.path != path) {
+        mistakes.insert(0, Mistake { path: path.to_owned(), message: first.reason.clone() });
+    }
+    Some(check::together(&mistakes))
 }
 
 fn shape(text: &str) -> &'static str {
@@ -142,6 +162,18 @@ fn variant(message: &str) -> Option<(&str, &str)> {
     // The name is somebody's own and may hold anything; the list of what is known starts at the first of ours.
     let (name, known) = name.split_once("`, expected ").map_or((name, known), |(name, _)| (name, known));
     Some((name, known.trim_start_matches("one of ")))
+}
+
+/// What the reader says of settings: what is wrong, and the member if it is one that is missing.
+pub(crate) fn mistake_of_shape(message: &str) -> Mistake {
+    let Problem { path, reason } = in_words("", message);
+    Mistake { path, message: reason }
+}
+
+/// The first of the words that are known in a place where another stood.
+pub(crate) fn known_variant(message: &str) -> Option<&str> {
+    let (_, known) = variant(message)?;
+    known.split('`').find(|word| !word.is_empty())
 }
 
 /// `invalid type: integer `5`, expected a string`.

@@ -34,6 +34,7 @@ pub use visit::{Heartbeat, PageView, WebEvent};
 
 pub(crate) use call::outcomes;
 pub(crate) use check::{has_controls, is_currency};
+pub(crate) use explain::{known_variant, mistake_of_shape};
 
 use crate::settings::Settings;
 use crate::time::Time;

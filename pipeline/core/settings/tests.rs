@@ -107,6 +107,75 @@ fn every_mistake_is_told_at_once() {
     check(not_a_number.check().expect_err("NaN"), &["lateness_seconds: NaN is not between"], "NaN");
 }
 
+/// Of shape and of meaning, each by itself and in its own place, and nothing that only comes of another.
+#[test]
+fn mistakes_of_shape_are_told_with_all_others() {
+    for (json, expected) in [
+        (
+            r#"{"timezone":"Mars","numbers":[{"number":"1","forward_to":"x"}],"holidays":["2026-02-30","2026-12-25",5],
+                "target_seconds":-1,"business_hours":{"moon":[],"mon":[["9:00","10:00"],["12:00"],["13:00","13:00"]]},
+                "currency":["EUR"],"retention_days":0.5}"#,
+            &[
+                "currency: is an array, and should be a string",
+                "business_hours.moon: \"moon\" is not one of mon, tue",
+                "business_hours.mon[0][0]: \"9:00\" is not a time of day",
+                "business_hours.mon[1]: is 1 items long, and should be two of them",
+                "holidays[0]: \"2026-02-30\" is not a date",
+                "holidays[2]: is the number 5, and should be a date",
+                "numbers[0].number: \"1\" is not an E.164 number",
+                "numbers[0].kind: is missing",
+                "retention_days: is the number 0.5, and should be a whole number",
+                "timezone: \"Mars\" is not an IANA time zone",
+                "target_seconds: -1 is not between 0 and 86400",
+                "business_hours.mon[2]: 13:00 to 13:00 is no time at all",
+            ][..],
+        ),
+        (
+            // The third stands third, though the first and the second could not be read; what names them is no mistake.
+            r#"{"pools":[5,{},{"name":"a","hold_minutes":0,"on_exhausted":"x"}],"routes":[{"pool":"b"},{"pool":7},{}],
+                "numbers":[{"number":"+14155550100","kind":"pool","pool":"c"},{"number":"+14155550100","kind":"static"}]}"#,
+            &[
+                "numbers[1].number: +14155550100 is listed twice",
+                "pools[0]: is the number 5, and should be a JSON object",
+                "pools[1].name: is missing",
+                "pools[2].on_exhausted: \"x\" is not one of overflow, share",
+                "pools[2].hold_minutes: must be more than 0",
+                "routes[1].pool: is the number 7, and should be a string",
+                "routes[2]: names neither a pool nor a number",
+            ],
+        ),
+        (
+            r#"{"numbers":5,"routes":[{"number":"+14155550100"},{"pool":"p"}],
+                "voice":{"menu":{"say":"Hello","keys":[{"key":1,"forward_to":"+14155550111"}]}},"agents":[]}"#,
+            &[
+                "agents: is an array, and should be an object",
+                "numbers: is the number 5, and should be a list of JSON objects",
+                "routes[1].pool: there is no pool called \"p\"",
+                "voice.menu.keys[0].key: is the number 1, and should be a string",
+            ],
+        ),
+        ("[]", &["settings are a JSON object"]),
+    ] {
+        let mut told = Settings::read(serde_json::from_str(json).expect(json)).expect_err(json);
+        let mut expected = expected.to_vec();
+        told.sort_by(|a, b| a.path.cmp(&b.path));
+        expected.sort_unstable();
+        check(told, &expected, json);
+    }
+    assert_eq!(Settings::read(serde_json::json!({})), Ok(Settings::default()));
+}
+
+/// However much is wrong, and however large it is, the answer comes soon.
+#[test]
+fn so_many_mistakes_are_told_and_no_more() {
+    let many: Vec<i32> = (0..1_000).collect();
+    let told = Settings::read(serde_json::json!({ "holidays": many })).expect_err("no dates");
+    assert_eq!(told.len(), crate::limits::MISTAKES_TOLD_MAX);
+    let large = "x".repeat(3 << 20);
+    let told = Settings::read(serde_json::json!({ "label": large, "holidays": many })).expect_err("no dates");
+    assert_eq!(told.len(), 2);
+}
+
 #[test]
 fn what_is_hardly_meant_is_warned_of() {
     let json = r#"{"numbers":[{"number":"+14155550100","kind":"static"}],"pools":[{"name":"a","on_exhausted":"share"}],

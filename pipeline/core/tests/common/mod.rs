@@ -387,6 +387,13 @@ pub fn bad() -> Vec<(&'static str, Value, &'static str, &'static str, bool)> {
             "2 mistakes in these settings: timezone:",
             false,
         ),
+        (
+            "account_settings",
+            json!({ "holidays": ["x", "2026-12-25"], "numbers": [{ "number": "1", "kind": "static" }], "timezone": "x" }),
+            "data.holidays[0]",
+            "3 mistakes in these settings: holidays[0]: ",
+            true,
+        ),
         ("erase", json!({}), "data", "names none of visitor_id or phone", true),
     ]
 }
