@@ -290,6 +290,32 @@ proptest! {
         prop_assert_eq!(bounded, live, "seed {} {:?}", seed, how);
     }
 
+    /// Whoever is forgotten in the end leaves as many sessions, leases and calls as if they had stayed.
+    #[test]
+    fn an_erasure_changes_no_counts(seed in any::<u64>(), how in disorder(), live in any::<bool>()) {
+        let mode = if live { Mode::Live } else { Mode::Bounded };
+        let events = shuffled(history(seed, SIZE), seed, how);
+        let mut lines: Vec<String> = events.iter().map(Value::to_string).collect();
+        let before = join(&lines, mode);
+        let last = events.iter().filter_map(|event| event["time"].as_str()).max().unwrap_or_default();
+        let visitors = events.iter().filter_map(|it| Some((it["account"].as_str()?, it["data"]["visitor_id"].as_str()?)));
+        for (account, visitor_id) in visitors.collect::<std::collections::BTreeSet<_>>() {
+            let id = format!("{account} {visitor_id}");
+            let erase = json!({"specversion": "1.0", "id": id, "source": "erase", "type": "erase", "time": last,
+                "account": account, "data": {"visitor_id": visitor_id}});
+            lines.push(erase.to_string());
+        }
+        let after = join(&lines, mode);
+        let of = |joined: &Joined| {
+            let sessions = joined.sessions.iter().filter(|(_, it)| !it.retracted).map(|(key, _)| key.clone());
+            let leases = joined.leases.keys().cloned();
+            // One that goes on is begun anew by what it tells later.
+            let calls = joined.calls.iter().filter(|(_, it)| it.ended_at.is_some()).map(|(key, _)| key.clone());
+            (sessions.collect::<Vec<_>>(), leases.collect::<Vec<_>>(), calls.collect::<Vec<_>>())
+        };
+        prop_assert_eq!(of(&before), of(&after), "seed {} {:?} {:?}", seed, how, mode);
+    }
+
     /// Any split of the log, with snapshot and restore between, gives the same effects.
     #[test]
     fn a_snapshot_changes_nothing(seed in any::<u64>(), how in disorder(), live in any::<bool>(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4)) {
