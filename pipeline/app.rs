@@ -2,6 +2,7 @@
 
 pub mod demo;
 mod export;
+mod log;
 pub mod pool;
 mod webhook;
 pub mod worker;
@@ -20,20 +21,19 @@ use callweave_core::time::Time;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::collect::{Admin, Collect, Listener, log_answers};
+use crate::collect::{Admin, Collect, Listener, log_answers, starting, untroubled};
 use crate::config::{self, Config, FirstRun, Flags};
 use crate::lake::Lake;
 use crate::log::batching::{BatchOptions, Batcher, Submission};
-use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::log::frame::Record;
-use crate::log::nats::{ConnectError, Credentials, NatsLog, NatsOptions};
-use crate::log::{DEFAULT_PARTITIONS, Entry, Family, Kind, Retention, SharedLog, Subject, WhenFull, partition_of};
+use crate::log::{Entry, Family, Kind, SharedLog, Subject, Watched, partition_of};
 use crate::notify::{self, Notifier, Notify};
 use crate::process::{self, Process, Summary};
 use crate::query::{self, QueryError};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
+use crate::telemetry::troubles::Troubles;
 
 pub use export::csv;
 pub use webhook::{Asker, Question, webhook};
@@ -126,10 +126,6 @@ fn runtime() -> Result<Runtime, Failure> {
 fn start_logs(config: &Config) -> Result<(), Failure> {
     logs::start(&config.log.level, config.log.format).map_err(|error| Failure::Usage(error.to_string()))
 }
-
-/// The first wait for a server that is away; each next one is twice as long, up to the longest.
-const CONNECT_WAIT: Duration = Duration::from_secs(1);
-const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The machine's clock. The only place outside of the log that looks at it.
 fn clock() -> Time {
@@ -235,60 +231,6 @@ fn tell(summary: &Summary, took: Duration, lake: &str) {
     );
 }
 
-async fn open_log(config: &Config, family: Family) -> Result<SharedLog, Failure> {
-    let partitions = u64::from(config.partitions.unwrap_or(DEFAULT_PARTITIONS));
-    let kept = &config.retention;
-    let (folder, partitions, retention) = match family {
-        Family::Events => {
-            // The log bounds each partition.
-            let max_bytes = kept.log_bytes.map(|bytes| bytes / partitions);
-            ("log", config.partitions, Retention { max_age: kept.log_age, max_bytes, when_full: WhenFull::Refuse })
-        }
-        Family::Moments => {
-            let (max_age, max_bytes) = (Some(kept.moments_age), Some(kept.moments_bytes));
-            ("moments", Some(1), Retention { max_age, max_bytes, when_full: WhenFull::DropOldest })
-        }
-    };
-    let Some(nats) = &config.nats else {
-        let options = EmbeddedOptions { partitions, retention, ..EmbeddedOptions::default() };
-        let log = EmbeddedLog::open(config.data.join(folder), options).await.map_err(Failure::failed)?;
-        return Ok(Arc::new(log));
-    };
-    let credentials = match (&nats.credentials_file, &nats.user, &nats.password, &nats.token) {
-        (Some(path), ..) => Credentials::File(path.clone()),
-        (None, Some(user), Some(password), _) => {
-            Credentials::UserPassword { user: user.clone(), password: password.reveal().to_owned() }
-        }
-        (None, _, _, Some(token)) => Credentials::Token(token.reveal().to_owned()),
-        _ => Credentials::None,
-    };
-    let options = NatsOptions {
-        credentials,
-        tls_ca: nats.ca.clone(),
-        family,
-        partitions,
-        retention,
-        folder: Some(config.data.clone()),
-        ..NatsOptions::new(nats.url.clone())
-    };
-    Ok(Arc::new(connect(options).await.map_err(Failure::failed)?))
-}
-
-/// Waits for a server that is only away: what starts at night, or before its server, needs nobody to start it again.
-async fn connect(options: NatsOptions) -> Result<NatsLog, ConnectError> {
-    let mut wait = CONNECT_WAIT;
-    loop {
-        match NatsLog::connect(options.clone()).await {
-            Err(error) if error.is_passing() => {
-                tracing::warn!(%error, retry_seconds = wait.as_secs(), "waiting for nats");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(CONNECT_WAIT_MAX);
-            }
-            result => return result,
-        }
-    }
-}
-
 /// Runs roles until they are told to stop (SIGINT, SIGTERM); a second signal ends the process at once.
 pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
     start_logs(&config)?;
@@ -325,12 +267,28 @@ impl Up {
         if roles == Roles::QUERY && config.nats.is_none() {
             return Up::answer_alone(config, metrics, shutdown).await;
         }
+        let troubles = Troubles::default();
+        let listen = &config.listen;
+        // One address for both is the collector's, and served with it.
+        let admin = match roles.collect && listen.admin == listen.collect && listen.admin.port() != 0 {
+            true => None,
+            false => {
+                let (limits, ready) = (config.limits.clone(), starting(troubles.clone()));
+                let admin = Admin::open(listen.admin, limits, metrics.clone(), ready, shutdown.clone()).await;
+                Some(admin.map_err(Failure::failed)?)
+            }
+        };
+        if let Some(admin) = &admin {
+            tracing::info!(address = %admin.address(), "telling of health, and starting");
+        }
         let log = tokio::select! {
-            log = open_log(config, Family::Events) => log?,
+            log = log::open(config, Family::Events, &troubles) => log?,
             () = shutdown.cancelled() => return Err(Failure::said("stopped before the log was there")),
         };
+        let log: SharedLog = Arc::new(Watched::new(log, troubles.clone()));
+        let ready = untroubled(log_answers(log.clone()), troubles.clone());
         let moments = match roles.process || roles.notify {
-            true => Some(open_log(config, Family::Moments).await?),
+            true => Some(log::open(config, Family::Moments, &troubles).await?),
             false => None,
         };
         append_settings(config, &log).await?;
@@ -370,8 +328,8 @@ impl Up {
         let mut address = None;
         if roles.collect {
             let collect = Collect::of(config).with_places(surveyor.another()).with_routes(beside);
-            let collect = collect.with_look_over(notify::mistakes);
-            let bound = collect.bind(log.clone(), metrics.clone(), log_answers(log.clone())).await;
+            let collect = collect.with_look_over(notify::mistakes).with_admin(admin);
+            let bound = collect.bind(log.clone(), metrics.clone(), ready).await;
             let bound = bound.map_err(Failure::failed)?;
             address = Some(bound.collect_address());
             tracing::info!(collect = %bound.collect_address(), admin = %bound.admin_address(), "taking events in");
@@ -384,9 +342,7 @@ impl Up {
                 }
                 Ok(())
             });
-        } else {
-            let admin = Admin::bind(config.listen.admin, metrics.clone(), log_answers(log.clone())).await;
-            let admin = admin.map_err(Failure::failed)?;
+        } else if let Some(admin) = admin {
             if roles.notify || roles.query {
                 let listener =
                     Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
@@ -398,14 +354,13 @@ impl Up {
                     Ok(())
                 });
             }
+            admin.health().ready_when(ready).await;
             tracing::info!(admin = %admin.address(), "serving health and metrics");
             let (shutdown, collecting) = (shutdown.clone(), collecting.clone());
             tasks.spawn(async move {
-                let stopped = async {
-                    shutdown.cancelled().await;
-                    collecting.cancel();
-                };
-                let (_, ()) = tokio::join!(admin.run(shutdown.clone(), shutdown.clone()), stopped);
+                shutdown.cancelled().await;
+                collecting.cancel();
+                admin.close().await;
                 Ok(())
             });
         }
@@ -420,6 +375,7 @@ impl Up {
                 commit: config.commit.clone(),
                 snapshot: config.snapshot.clone(),
                 metrics: metrics.clone(),
+                troubles,
                 clock,
             };
             tasks.spawn(async move { process.run(collecting).await.map_err(Failure::failed) });

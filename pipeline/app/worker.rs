@@ -21,7 +21,9 @@ pub fn worker(config: &Config) -> Result<(), Failure> {
         let server = WorkerServer::open(config, &metrics).await.map_err(Failure::failed)?;
         // It has nobody to wait for: it is ready as soon as it listens.
         let ready = Arc::new(|| Box::pin(async { Ok(()) }) as _);
-        let admin = Admin::bind(config.listen.admin, metrics, ready).await.map_err(Failure::failed)?;
+        let limits = config.limits.clone();
+        let admin = Admin::open(config.listen.admin, limits, metrics, ready, shutdown.clone()).await;
+        let admin = admin.map_err(Failure::failed)?;
         let worker = server.address().map_err(Failure::failed)?;
         tracing::info!(%worker, "taking parts of statements");
         tracing::info!(admin = %admin.address(), "serving health and metrics");
@@ -33,7 +35,8 @@ pub fn worker(config: &Config) -> Result<(), Failure> {
         tasks.spawn({
             let shutdown = shutdown.clone();
             async move {
-                admin.run(shutdown.clone(), shutdown).await;
+                shutdown.cancelled().await;
+                admin.close().await;
                 Ok(())
             }
         });

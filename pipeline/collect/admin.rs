@@ -2,7 +2,7 @@
 //! beside its events.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::replies::Refusal;
 use super::server::{BindError, Drained, Listener};
@@ -21,6 +22,7 @@ use crate::config::Limits;
 use crate::log::SharedLog;
 use crate::problem;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::troubles::Troubles;
 
 /// Asks whether the role can do its work now; if not, the reason.
 pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
@@ -38,16 +40,41 @@ pub fn log_answers(log: SharedLog) -> Ready {
     })
 }
 
+/// Ready when that is, and nothing that was tried last has failed.
+pub fn untroubled(ready: Ready, troubles: Troubles) -> Ready {
+    Arc::new(move || {
+        let (ready, troubles) = (ready.clone(), troubles.clone());
+        Box::pin(async move {
+            ready().await?;
+            troubles.told().map_or(Ok(()), Err)
+        })
+    })
+}
+
+/// Not ready, because of these or because it has just begun.
+pub fn starting(troubles: Troubles) -> Ready {
+    Arc::new(move || {
+        let told = troubles.told().unwrap_or_else(|| "starting".to_owned());
+        Box::pin(async move { Err(told) })
+    })
+}
+
 /// Whether the role is ready, asked at most once a second.
 pub struct Health {
-    ready: Ready,
+    ready: SyncMutex<Ready>,
     stopping: CancellationToken,
     last: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
 impl Health {
     pub fn new(ready: Ready, stopping: CancellationToken) -> Arc<Health> {
-        Arc::new(Health { ready, stopping, last: Mutex::new(None) })
+        Arc::new(Health { ready: SyncMutex::new(ready), stopping, last: Mutex::new(None) })
+    }
+
+    /// From now on it is ready when this is.
+    pub async fn ready_when(&self, ready: Ready) {
+        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = ready;
+        *self.last.lock().await = None;
     }
 
     async fn ask(&self) -> Result<(), String> {
@@ -60,7 +87,11 @@ impl Health {
         {
             return answer.clone();
         }
-        let answer = timeout(READY_TIME, (self.ready)()).await;
+        let asked = {
+            let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            ready()
+        };
+        let answer = timeout(READY_TIME, asked).await;
         let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {} seconds", READY_TIME.as_secs())));
         *last = Some((Instant::now(), answer.clone()));
         answer
@@ -100,34 +131,46 @@ async fn schema(Path(name): Path<String>) -> Response {
     }
 }
 
-/// The admin address of a role that takes no events.
+/// The admin address, served from its opening on: what waits for something at its start lives, and is not ready.
 pub struct Admin {
-    listener: Listener,
-    limits: Limits,
-    metrics: Metrics,
-    ready: Ready,
+    address: SocketAddr,
+    health: Arc<Health>,
+    closing: CancellationToken,
+    served: AbortOnDropHandle<Drained>,
 }
 
 impl Admin {
+    /// Serves. From `stopping` on the role is not ready any more.
+    ///
     /// # Errors
     /// The address cannot be listened on.
-    pub async fn bind(address: SocketAddr, metrics: Metrics, ready: Ready) -> Result<Admin, BindError> {
-        Ok(Admin {
-            listener: Listener::bind("listen.admin", address).await?,
-            limits: Limits::default(),
-            metrics,
-            ready,
-        })
+    pub async fn open(
+        address: SocketAddr,
+        limits: Limits,
+        metrics: Metrics,
+        ready: Ready,
+        stopping: CancellationToken,
+    ) -> Result<Admin, BindError> {
+        let listener = Listener::bind("listen.admin", address).await?;
+        let (address, health, closing) = (listener.address, Health::new(ready, stopping), CancellationToken::new());
+        let routes = health_routes(health.clone()).merge(metrics_routes(metrics.clone()));
+        let until = closing.clone();
+        let serving = async move { listener.serve(routes, &limits, &metrics, until).await };
+        Ok(Admin { address, health, closing, served: AbortOnDropHandle::new(tokio::spawn(serving)) })
     }
 
     /// The address it has, also where port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
-        self.listener.address
+        self.address
     }
 
-    /// Serves until `shutdown`. `stopping` comes before it: from then on the role is not ready any more.
-    pub async fn run(self, stopping: CancellationToken, shutdown: CancellationToken) -> Drained {
-        let routes = health_routes(Health::new(self.ready, stopping)).merge(metrics_routes(self.metrics.clone()));
-        self.listener.serve(routes, &self.limits, &self.metrics, shutdown).await
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// Accepts nothing more, and finishes what is in flight.
+    pub async fn close(self) {
+        self.closing.cancel();
+        let _ = self.served.await;
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::Accounts;
-use super::admin::{Health, Ready, health_routes, metrics_routes, schema_routes};
+use super::admin::{Admin, Health, Ready, health_routes, metrics_routes, schema_routes};
 use super::admission::Admission;
 use super::callback::{Callbacks, Caller};
 use super::events::{self, Events};
@@ -51,6 +51,8 @@ pub struct Collect {
     pub beside: Router,
     /// Of settings that come as events.
     pub look_over: LookOver,
+    /// Where health and metrics are served already.
+    pub admin: Option<Admin>,
 }
 
 /// Why a collector cannot start.
@@ -68,7 +70,7 @@ pub enum StartError {
 pub struct Bound {
     collect: Listener,
     /// `None`: metrics are served at the address of the events.
-    admin: Option<Listener>,
+    admin: Option<Admin>,
     events: Arc<Events>,
     web: Arc<Web>,
     hooks: Arc<Hooks>,
@@ -76,7 +78,9 @@ pub struct Bound {
     outbox: Outbox,
     followers: Vec<Follower>,
     caller: Caller,
-    ready: Ready,
+    health: Arc<Health>,
+    /// Health's, which is served from the start on.
+    stopping: CancellationToken,
     beside: Router,
 }
 
@@ -94,7 +98,13 @@ impl Collect {
             public_url: config.public_url.clone(),
             beside: Router::new(),
             look_over: |_| Vec::new(),
+            admin: None,
         }
+    }
+
+    /// Health and metrics are served there already, and told from now on what [`Collect::bind`] is given.
+    pub fn with_admin(self, admin: Option<Admin>) -> Collect {
+        Collect { admin, ..self }
     }
 
     /// Settings that come as events are refused where this finds something wrong in them.
@@ -129,11 +139,23 @@ impl Collect {
             public_url,
             beside,
             look_over,
+            admin,
         } = self;
         let collect = Listener::bind("listen.collect", listen.collect).await?;
         // Port 0 twice is two free ports.
         let shared = listen.admin == listen.collect && listen.admin.port() != 0;
-        let admin = if shared { None } else { Some(Listener::bind("listen.admin", listen.admin).await?) };
+        let stopping = CancellationToken::new();
+        let admin = match admin {
+            None if !shared => {
+                let (limits, metrics, ready) = (limits.clone(), metrics.clone(), ready.clone());
+                Some(Admin::open(listen.admin, limits, metrics, ready, stopping.clone()).await?)
+            }
+            admin => admin,
+        };
+        let health = match &admin {
+            Some(admin) => admin.health().clone(),
+            None => Health::new(ready.clone(), stopping.clone()),
+        };
         let options = BatchOptions::default();
         // A body that was let in must fit.
         let pending_bytes = options.pending_bytes.max(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
@@ -170,7 +192,8 @@ impl Collect {
         let names = accounts.iter().map(|account| account.name.as_str());
         let hooks = Hooks::new(events.clone(), outbox.clone(), names, options);
         let web = Web::new(events.clone(), Dealer::new(desk, &surveyor), trusted_proxies);
-        Ok(Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, ready, beside })
+        health.ready_when(ready).await;
+        Ok(Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, health, stopping, beside })
     }
 }
 
@@ -182,15 +205,22 @@ impl Bound {
 
     /// Where metrics and health are served.
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin.as_ref().unwrap_or(&self.collect).address
+        self.admin.as_ref().map_or(self.collect.address, Admin::address)
     }
 
     /// Serves until `shutdown`, then finishes what is in flight: `limits.drain` at most, and as long as the log takes to
     /// confirm what it was given, `limits.append` at most. Health and metrics are served until then.
     pub async fn run(self, shutdown: CancellationToken) -> Drained {
-        let Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, ready, beside } = self;
+        let Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, health, stopping, beside } =
+            self;
         let (limits, metrics, batcher) = (events.limits.clone(), events.metrics.clone(), events.batcher.clone());
-        let health = Health::new(ready, shutdown.clone());
+        let is_told = {
+            let shutdown = shutdown.clone();
+            async move {
+                shutdown.cancelled().await;
+                stopping.cancel();
+            }
+        };
         let beside_http = tokio::spawn({
             let (events, stop) = (events.clone(), shutdown.clone());
             async move {
@@ -202,7 +232,7 @@ impl Bound {
         });
         let mut routes = Router::new().route("/v1/events", post(events::post)).with_state(events);
         routes = routes.merge(web.routes()).merge(script::routes()).merge(hooks.routes());
-        routes = routes.merge(schema_routes()).merge(health_routes(health.clone())).merge(beside);
+        routes = routes.merge(schema_routes()).merge(health_routes(health)).merge(beside);
         if admin.is_none() {
             routes = routes.merge(metrics_routes(metrics.clone()));
         }
@@ -210,12 +240,9 @@ impl Bound {
         let delivering = CancellationToken::new();
         let deliveries = tokio::spawn(spool.run(batcher.clone(), delivering.clone()));
         let beside = async {
-            match admin {
-                Some(admin) => {
-                    let routes = health_routes(health).merge(metrics_routes(metrics.clone()));
-                    admin.serve(routes, &limits, &metrics, drained.clone()).await;
-                }
-                None => drained.cancelled().await,
+            drained.cancelled().await;
+            if let Some(admin) = admin {
+                admin.close().await;
             }
         };
         let work = async {
@@ -231,7 +258,7 @@ impl Bound {
             drained.cancel();
             ended
         };
-        let (ended, ()) = tokio::join!(work, beside);
+        let (ended, (), ()) = tokio::join!(work, beside, is_told);
         ended
     }
 }

@@ -26,9 +26,11 @@ pub mod nats;
 pub mod settings;
 mod share;
 pub mod subjects;
+mod watched;
 
 pub use share::Share;
 pub use subjects::{Family, Kind, Subject, partition_of};
+pub use watched::Watched;
 
 /// The log as the roles hold it.
 pub type SharedLog = Arc<dyn Log>;

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::lake::{CommitError, Committed, DayBatch, Lake, Mark, Table, TableName, TableWriter, WriteError};
 use crate::telemetry::metrics::{Metrics, Table as TableLabel};
+use crate::telemetry::troubles::Troubles;
 
 /// Messages that wait for a table; then partitions do.
 const QUEUE: usize = 64;
@@ -28,6 +29,9 @@ pub enum ToTable {
     /// Commit what there is, and answer.
     Flush(oneshot::Sender<()>),
 }
+
+/// What `/readyz` calls it where the whole had to begin again, for another reason than a commit.
+pub const PROCESSING: &str = "processing";
 
 /// When rows are committed: at the first of the two.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +76,7 @@ pub struct Lander {
     pub name: TableName,
     pub policy: Policy,
     pub metrics: Metrics,
+    pub troubles: Troubles,
     /// How far the table holds each partition.
     pub marks: BTreeMap<u16, Option<i64>>,
 }
@@ -143,7 +148,20 @@ impl Lander {
     }
 
     async fn commit(&mut self, waiting: Option<Waiting>) -> Result<(), LandingError> {
-        let Some(Waiting { writer, rows, upto, .. }) = waiting else { return Ok(()) };
+        let Some(waiting) = waiting else { return Ok(()) };
+        let done = self.try_to_commit(waiting).await;
+        match &done {
+            Ok(()) => {
+                self.troubles.done(self.name.name());
+                self.troubles.done(PROCESSING);
+            }
+            Err(error) => self.troubles.failed(self.name.name(), format_args!("the latest commit failed: {error}")),
+        }
+        done
+    }
+
+    async fn try_to_commit(&mut self, waiting: Waiting) -> Result<(), LandingError> {
+        let Waiting { writer, rows, upto, .. } = waiting;
         let label = TableLabel { table: self.name.name() };
         let began = Instant::now();
         let failures = self.metrics.lake_commit_failures.get_or_create(&label).clone();

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::forward::Forwarder;
-use super::landing::{Lander, Landing, LandingError, Policy, app_id};
+use super::landing::{Lander, Landing, LandingError, PROCESSING, Policy, app_id};
 use super::maintain::{Retentions, maintain};
 use super::moments::{MomentsError, Pasts, Teller};
 use super::partition::{Partition, Work};
@@ -21,6 +21,7 @@ use crate::lake::{CommitError, Lake, MaintainError, StateError, TableName};
 use crate::log::batching::{BatchOptions, Batcher};
 use crate::log::{ReadError, SharedLog};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::troubles::Troubles;
 
 /// Pauses before the job begins again after a fault: doubled each time, up to the most.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
@@ -74,6 +75,7 @@ pub struct Process {
     pub commit: Commit,
     pub snapshot: Snapshot,
     pub metrics: Metrics,
+    pub troubles: Troubles,
     pub clock: fn() -> Time,
 }
 
@@ -103,6 +105,9 @@ impl Process {
                 }
             };
             let moved = stop.is_cancelled() && !shutdown.is_cancelled();
+            if moved {
+                self.troubles.forget();
+            }
             match done {
                 Ok(()) if moved => {}
                 Err(error) if moved && !error.is_final() => {
@@ -127,6 +132,10 @@ impl Process {
                 Err(error) => {
                     if began.elapsed() > PAUSE_MOST {
                         pause = PAUSE_FIRST;
+                    }
+                    // A table's own commits are told by it.
+                    if !matches!(error, ProcessError::Landing(_)) {
+                        self.troubles.refused(PROCESSING, &error);
                     }
                     tracing::error!(%error, pause_ms = pause.as_millis() as u64, "processing stopped, beginning again");
                     tokio::select! {
@@ -158,7 +167,8 @@ impl Process {
             let (landing, from) = Landing::new();
             landings.insert(name, landing);
             let policy = Policy { age: self.age(name), rows: self.commit.rows };
-            let lander = Lander { lake: self.lake.clone(), name, policy, metrics: self.metrics.clone(), marks: held };
+            let (lake, metrics, troubles) = (self.lake.clone(), self.metrics.clone(), self.troubles.clone());
+            let lander = Lander { lake, name, policy, metrics, troubles, marks: held };
             landers.spawn(lander.run(from));
         }
         let retentions = Retentions::default();

@@ -1,7 +1,8 @@
-//! What the program tells about itself: [`logs`] for people, [`metrics`] for machines.
+//! What the program tells about itself: [`logs`] for people, [`metrics`] for machines, [`troubles`] for whoever sends it work.
 
 pub mod logs;
 pub mod metrics;
 pub mod progress;
+pub mod troubles;
 
 mod exposition;

@@ -243,6 +243,11 @@ impl Program {
         found.unwrap_or_else(|| panic!("it does not say {text:?}:\n{}", said.lines.join("\n")))
     }
 
+    /// Where health and metrics are told.
+    pub fn admin(&self) -> String {
+        self.said.0.lock().expect("messages").admin.clone().expect("it listens")
+    }
+
     /// Where events are taken.
     pub fn collect(&self) -> String {
         self.said.0.lock().expect("messages").collect.clone().expect("it listens")

@@ -2,7 +2,7 @@
 //! snapshots that are damaged or gone.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -247,9 +247,12 @@ fn a_lake_that_cannot_be_written_for_a_while_loses_nothing() {
     let metrics = program.get("/metrics").expect("metrics");
     let counted = |line: &str| line.contains("commit_failures_total{table=\"page_views\"}") && !line.ends_with(" 0");
     assert!(metrics.lines().any(counted), "no failure of page_views is counted:\n{metrics}");
+    let (status, told) = health(&program.admin(), "readyz");
+    assert!(status == 503 && told.contains("page_views: the latest commit failed: "), "{status} {told}");
     blocked.unblock();
     send(&program, after);
     place.reaches(&story.expected, &program);
+    until("it is ready again", || (health(&program.admin(), "readyz").0 == 200).then_some(()));
     place.ends_with(&story.expected, program);
 }
 
@@ -281,6 +284,16 @@ fn nats_that_is_away_for_a_while_loses_nothing() {
     place.ends_with(&story.expected, program);
 }
 
+/// Status and text of `livez` or `readyz`.
+fn health(address: &str, which: &str) -> (u16, String) {
+    let mut stream = std::net::TcpStream::connect(address).expect("the admin address is served");
+    write!(stream, "GET /{which} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, answer.split_once("\r\n\r\n").expect("a head").1.to_owned())
+}
+
 #[test]
 fn nats_that_comes_later_is_waited_for() {
     let story = Story::new(231, 300);
@@ -291,8 +304,15 @@ fn nats_that_comes_later_is_waited_for() {
     let place = Place::new();
     let program = Program::spawn(&place, &["up", "--nats", &url, "--partitions", "2"]);
     program.says("waiting for nats");
+    // What waits as it should is not to be killed, and gets no work.
+    let at = program.says("telling of health").parse::<Value>().expect("JSON");
+    let at = at["address"].as_str().expect("an address").to_owned();
+    assert_eq!(health(&at, "livez").0, 200);
+    let (status, told) = health(&at, "readyz");
+    assert!(status == 503 && told.contains("waiting for nats: "), "{status} {told}");
     server.restart();
     until("it takes events", || program.post(requests[0].0, &requests[0].1).filter(is_taken));
+    until("it is ready", || (health(&at, "readyz").0 == 200).then_some(()));
     send(&program, &requests[1..]);
     place.reaches(&story.expected, &program);
     place.ends_with(&story.expected, program);
@@ -388,6 +408,11 @@ fn a_full_disk_loses_nothing() {
         }
         None => drop(program.says("processing stopped, beginning again")),
     }
+    let told = until("it says that it is not ready", || {
+        let (status, told) = health(&program.admin(), "readyz");
+        (status == 503).then_some(told)
+    });
+    assert!(told.contains("the latest commit failed: ") || told.contains("appending to the log: "), "{told}");
     disk.free();
     let rest = &after[acknowledged..];
     if let Some((account, body)) = rest.first() {
@@ -395,6 +420,7 @@ fn a_full_disk_loses_nothing() {
         send(&program, &rest[1..]);
     }
     place.reaches(&story.expected, &program);
+    until("it is ready again", || (health(&program.admin(), "readyz").0 == 200).then_some(()));
     place.ends_with(&story.expected, program);
     drop(disk);
 }
