@@ -21,7 +21,7 @@ use callweave_core::time::Time;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::collect::{Admin, Collect, Listener, log_answers, starting, untroubled};
+use crate::collect::{Admin, Collect, Listener, log_takes, starting, untroubled};
 use crate::config::{self, Config, FirstRun, Flags};
 use crate::lake::Lake;
 use crate::log::batching::{BatchOptions, Batcher, Submission};
@@ -285,8 +285,9 @@ impl Up {
             log = log::open(config, Family::Events, &troubles) => log?,
             () = shutdown.cancelled() => return Err(Failure::said("stopped before the log was there")),
         };
-        let log: SharedLog = Arc::new(Watched::new(log, troubles.clone()));
-        let ready = untroubled(log_answers(log.clone()), troubles.clone());
+        let watched = Arc::new(Watched::new(log, troubles.clone()));
+        let ready = untroubled(log_takes(watched.clone()), troubles.clone());
+        let log: SharedLog = watched;
         let moments = match roles.process || roles.notify {
             true => Some(log::open(config, Family::Moments, &troubles).await?),
             false => None,

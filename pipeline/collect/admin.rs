@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::replies::Refusal;
 use super::server::{BindError, Drained, Listener};
 use crate::config::Limits;
-use crate::log::SharedLog;
+use crate::log::{Log, SharedLog, Watched};
 use crate::problem;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::troubles::Troubles;
@@ -37,6 +37,18 @@ pub fn log_answers(log: SharedLog) -> Ready {
     Arc::new(move || {
         let log = log.clone();
         Box::pin(async move { log.last_sequence(0).await.map(|_| ()).map_err(|error| error.to_string()) })
+    })
+}
+
+/// Ready when the log answers, and takes again what it refused.
+pub fn log_takes(log: Arc<Watched>) -> Ready {
+    Arc::new(move || {
+        let log = log.clone();
+        Box::pin(async move {
+            log.last_sequence(0).await.map_err(|error| error.to_string())?;
+            log.look_again().await;
+            Ok(())
+        })
     })
 }
 

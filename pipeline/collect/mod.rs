@@ -31,6 +31,6 @@ mod sites;
 mod spool;
 mod web;
 
-pub use admin::{Admin, Ready, log_answers, starting, untroubled};
+pub use admin::{Admin, Ready, log_answers, log_takes, starting, untroubled};
 pub use server::{BindError, Drained, Listener};
 pub use service::{Bound, Collect, StartError};

@@ -1,6 +1,11 @@
 //! A log whose appends are watched: what refuses them keeps the program from its work, though it can be read.
 
-use super::{Append, AppendError, Appended, Entries, Entry, Log, ReadError, Share, SharedLog, Subject, TrimError};
+use callweave_core::time::Time;
+
+use super::frame::{FrameBuilder, Record};
+use super::{
+    Append, AppendError, Appended, Entries, Entry, Log, MessageId, ReadError, Share, SharedLog, Subject, TrimError,
+};
 use crate::telemetry::troubles::Troubles;
 
 pub struct Watched {
@@ -16,11 +21,27 @@ impl Watched {
         Watched { log, troubles }
     }
 
+    /// Appends something that says nothing, if appends are refused: whoever is not ready is sent nothing that would tell that there is
+    /// room again. A tick of long ago moves no watermark.
+    pub async fn look_again(&self) {
+        if !self.troubles.has(APPENDS) {
+            return;
+        }
+        let mut frame = FrameBuilder::new();
+        // A tick has no field that could be over a limit.
+        let _ = frame.push(&Record::Tick { time: Time::EARLIEST });
+        // Its own name, or the log would take it for the one before.
+        let message_id = MessageId(uuid::Uuid::new_v4().as_u128());
+        let append = Append { subject: Subject::tick(0), message_id, expect: None, payload: frame.finish() };
+        // How it went is noted.
+        let _ = self.append(append).await;
+    }
+
     fn note(&self, result: &Result<Appended, AppendError>) {
         match result {
             Ok(_) => self.troubles.done(APPENDS),
             Err(error @ (AppendError::Full(_) | AppendError::Unavailable(_) | AppendError::Damaged(_))) => {
-                self.troubles.refused(APPENDS, error);
+                self.troubles.failed(APPENDS, error);
             }
             // The log can do its work: the entry was wrong.
             Err(AppendError::Conflict { .. } | AppendError::TooLarge { .. } | AppendError::NoSuchPartition { .. }) => {}

@@ -135,7 +135,7 @@ impl Process {
                     }
                     // A table's own commits are told by it.
                     if !matches!(error, ProcessError::Landing(_)) {
-                        self.troubles.refused(PROCESSING, &error);
+                        self.troubles.passing(PROCESSING, &error);
                     }
                     tracing::error!(%error, pause_ms = pause.as_millis() as u64, "processing stopped, beginning again");
                     tokio::select! {

@@ -5,8 +5,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a failure counts that nobody tried to mend since, in what is only tried when it is asked for: a collector that a load balancer
-/// leaves out would never learn that there is room again.
+/// How long a failure counts where it may be that nobody tries again.
 const KEPT: Duration = Duration::from_secs(60);
 
 /// Clones share what is noted.
@@ -26,8 +25,8 @@ impl Troubles {
         self.note(what, why, true);
     }
 
-    /// The latest try failed; it is tried again when somebody asks for it.
-    pub fn refused(&self, what: &'static str, why: impl Display) {
+    /// The latest try failed, and there may be no other.
+    pub fn passing(&self, what: &'static str, why: impl Display) {
         self.note(what, why, false);
     }
 
@@ -38,6 +37,10 @@ impl Troubles {
     /// The latest try did not fail.
     pub fn done(&self, what: &'static str) {
         self.held().remove(what);
+    }
+
+    pub fn has(&self, what: &'static str) -> bool {
+        self.held().contains_key(what)
     }
 
     /// What is tried from now on is tried by somebody else.
@@ -72,10 +75,11 @@ mod tests {
         let troubles = Troubles::default();
         assert_eq!(troubles.told(), None);
         troubles.failed("calls", "no room");
-        troubles.refused("appends", "the log is full");
+        troubles.passing("appends", "the log is full");
         troubles.failed("calls", "still no room");
         assert_eq!(troubles.clone().told().as_deref(), Some("appends: the log is full; calls: still no room"));
         assert_eq!(troubles.told_after(KEPT).as_deref(), Some("calls: still no room"), "nobody appended since");
+        assert!(troubles.has("calls") && !troubles.has("appends"));
         troubles.done("calls");
         assert_eq!(troubles.told(), None);
     }

@@ -414,6 +414,9 @@ fn a_full_disk_loses_nothing() {
     });
     assert!(told.contains("the latest commit failed: ") || told.contains("appending to the log: "), "{told}");
     disk.free();
+    until("it is ready again though nobody sends anything", || {
+        (health(&program.admin(), "readyz").0 == 200).then_some(())
+    });
     let rest = &after[acknowledged..];
     if let Some((account, body)) = rest.first() {
         until("the log takes events again", || program.post(account, body).filter(is_taken));
