@@ -1,4 +1,6 @@
-//! Input files: plain, gzip or zstd by their first bytes, or standard input.
+//! Input files: plain, gzip or zstd by their first bytes, or standard input. [`outputs`] are written beside them.
+
+pub mod outputs;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -23,6 +25,25 @@ pub fn total_bytes(files: &[PathBuf]) -> Option<u64> {
         total += about.len();
     }
     Some(total)
+}
+
+/// Looks whether all files are there. What is no file, such as a pipe, is not opened: its writer would take that for the reader.
+///
+/// # Errors
+/// The first that is not, and why it cannot be opened.
+pub fn find(files: &[PathBuf]) -> Result<(), (&Path, io::Error)> {
+    for path in files.iter().filter(|path| !is_stdin(path)) {
+        let look = || {
+            let about = std::fs::metadata(path)?;
+            match about.is_dir() {
+                true => Err(io::ErrorKind::IsADirectory.into()),
+                false if about.is_file() => File::open(path).map(drop),
+                false => Ok(()),
+            }
+        };
+        look().map_err(|error| (path.as_path(), error))?;
+    }
+    Ok(())
 }
 
 /// The bytes as they lie there.
@@ -80,6 +101,17 @@ mod tests {
         let mut text = String::new();
         unpack(bytes, &progress).unwrap().read_to_string(&mut text).unwrap();
         text
+    }
+
+    #[test]
+    fn files_are_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (there, gone) = (folder.path().join("there"), folder.path().join("gone"));
+        std::fs::write(&there, "x").unwrap();
+        assert!(find(&["-".into(), there.clone(), "/dev/null".into()]).is_ok());
+        for wrong in [gone, folder.path().to_owned()] {
+            assert_eq!(find(&[there.clone(), wrong.clone()]).map_err(|(path, _)| path), Err(wrong.as_path()));
+        }
     }
 
     #[test]

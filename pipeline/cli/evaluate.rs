@@ -10,6 +10,7 @@ use crate::app::Failure;
 use crate::evaluate::case::Case;
 use crate::evaluate::show::Group;
 use crate::evaluate::{plot, read, show};
+use crate::files::outputs;
 
 #[derive(Debug, Args)]
 pub struct Evaluate {
@@ -28,6 +29,11 @@ impl Evaluate {
     pub fn run(self) -> Result<(), Failure> {
         if self.truth.len() != self.input.len() {
             return Err(Failure::Usage("each --truth needs the --input that was written with it".to_owned()));
+        }
+        let read_from = self.truth.iter().chain(&self.input).map(PathBuf::as_path);
+        if let Some(plot) = &self.plot {
+            outputs::apart(read_from, &[("--plot", Some(plot.as_path()))])
+                .map_err(|clash| Failure::Usage(clash.to_string()))?;
         }
         let open = |path: &PathBuf| {
             let file = File::open(path).map_err(|error| Failure::said(format!("{}: {error}", path.display())))?;

@@ -1,6 +1,5 @@
 //! `callweave import`.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
@@ -9,6 +8,7 @@ use clap::Args;
 
 use crate::app::Failure;
 use crate::config::{self, Flags};
+use crate::files::outputs::{self, Late};
 use crate::import::{Format, ImportError, ImportOptions, Progress, import};
 
 #[derive(Debug, Args)]
@@ -91,13 +91,18 @@ impl Import {
             let split = pair.split_once('=').map(|(column, member)| (column.to_owned(), member.to_owned()));
             options.columns.push(split.ok_or_else(|| usage(format!("--map {pair}: write COLUMN=MEMBER")))?);
         }
+        let mut written = vec![("--output", self.output.as_deref())];
+        written.extend(options.rejects.as_deref().map(|path| ("--rejects", Some(path))));
+        outputs::apart(options.files.iter().map(PathBuf::as_path), &written)
+            .map_err(|clash| usage(clash.to_string()))?;
         let mut out: Box<dyn Write> = match &self.output {
-            Some(path) => Box::new(BufWriter::new(
-                File::create(path).map_err(|error| Failure::said(format!("{}: {error}", path.display())))?,
-            )),
+            Some(path) => Box::new(Late::new(path)),
             None => Box::new(BufWriter::new(io::stdout())),
         };
-        let counts = import(&options, &mut out, &Progress::on_stderr()).map_err(Failure::failed)?;
+        let counts = import(&options, &mut out, &Progress::on_stderr()).map_err(|error| match error.is_usage() {
+            true => usage(error.to_string()),
+            false => Failure::failed(error),
+        })?;
         out.flush().map_err(Failure::failed)?;
         eprintln!("{counts}");
         Ok(())

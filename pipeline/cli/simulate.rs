@@ -1,7 +1,6 @@
 //! `callweave simulate`.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use callweave_core::settings::OnExhausted;
@@ -9,6 +8,7 @@ use callweave_core::time::Time;
 use clap::Args;
 
 use crate::app::Failure;
+use crate::files::outputs::{self, Late};
 use crate::simulate::{PoolSize, Simulation, simulate};
 
 #[derive(Debug, Args)]
@@ -165,21 +165,21 @@ impl Simulate {
 
     pub fn run(self) -> Result<(), Failure> {
         let options = self.simulation()?;
-        let create = |path: &PathBuf| {
-            let file = File::create(path).map_err(|error| Failure::said(format!("{}: {error}", path.display())))?;
-            Ok::<_, Failure>(BufWriter::new(file))
-        };
+        let mut written = vec![("--output", self.output.as_deref())];
+        written.extend(self.truth.as_deref().map(|path| ("--truth", Some(path))));
+        outputs::apart([], &written).map_err(|clash| Failure::Usage(clash.to_string()))?;
         let mut out: Box<dyn Write> = match &self.output {
-            Some(path) => Box::new(create(path)?),
+            Some(path) => Box::new(Late::new(path)),
             None => Box::new(io::stdout()),
         };
-        let mut truth = self.truth.as_ref().map(create).transpose()?;
+        let mut truth = self.truth.as_deref().map(Late::new);
         let truth = truth.as_mut().map(|it| it as &mut dyn Write);
         let written = match simulate(options, &mut out, truth) {
             // Whoever reads has had enough.
             Err(crate::simulate::SimulateError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 return Ok(());
             }
+            Err(error) if error.is_usage() => return Err(Failure::Usage(error.to_string())),
             done => done.map_err(Failure::failed)?,
         };
         eprintln!("{} events ({} calls), {} bytes", written.events, written.calls, written.bytes);

@@ -1,10 +1,13 @@
 //! Which column of a CSV is which member, by its header.
 
-use super::{ImportError, Run};
+use super::{Format, ImportError, ImportOptions, Run};
+
+type Member = (&'static str, &'static [&'static str]);
+pub(super) type Members = &'static [Member];
 
 /// Members of a call, each with the names that exports give them (lower case, other characters than letters and digits
 /// left out). A column belongs to the first member that claims it.
-pub(super) const CALL: &[(&str, &[&str])] = &[
+pub(super) const CALL: Members = &[
     ("call_id", &["callid", "id", "uuid", "uniqueid", "calluuid", "callsid", "sid", "linkedid", "recordid"]),
     (
         "from",
@@ -108,7 +111,7 @@ pub(super) const CALL: &[(&str, &[&str])] = &[
 ];
 
 /// Members of a day's advertising cost.
-pub(super) const AD_COST: &[(&str, &[&str])] = &[
+pub(super) const AD_COST: Members = &[
     ("date", &["date", "day", "reportdate"]),
     ("source", &["source", "utmsource", "platform", "network", "adnetwork"]),
     ("medium", &["medium", "utmmedium"]),
@@ -121,26 +124,45 @@ pub(super) const AD_COST: &[(&str, &[&str])] = &[
     ("impressions", &["impressions", "impr", "views"]),
 ];
 
+/// Looks whether the members of `--map` are there: those of calls and of costs where the header has to tell which they are.
+pub(super) fn check(options: &ImportOptions) -> Result<(), ImportError> {
+    let tables: &[Members] = match options.format {
+        Format::CallsCsv => &[CALL],
+        Format::AdCostsCsv => &[AD_COST],
+        _ => &[CALL, AD_COST],
+    };
+    let unknown = |(_, member): &&(String, String)| !tables.iter().any(|table| place_of(table, member).is_some());
+    match options.columns.iter().find(unknown) {
+        Some((column, member)) => Err(no_member(column, member, tables)),
+        None => Ok(()),
+    }
+}
+
+fn place_of(members: Members, member: &str) -> Option<usize> {
+    members.iter().position(|(name, _)| *name == member)
+}
+
+fn no_member(column: &str, member: &str, tables: &[Members]) -> ImportError {
+    let known = |table: &&[Member]| table.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let known = tables.iter().map(known).collect::<Vec<_>>().join("; and of costs ");
+    ImportError::Member { column: column.to_owned(), member: member.to_owned(), known }
+}
+
 /// Column of each member, in the order of the table that it was made with.
 pub(super) struct Columns {
-    members: &'static [(&'static str, &'static [&'static str])],
+    members: Members,
     places: Vec<Option<usize>>,
 }
 
 impl Columns {
     /// Finds the members' columns; `--map` comes before the usual names.
-    pub(super) fn find(
-        members: &'static [(&'static str, &'static [&'static str])],
-        header: &[String],
-        run: &Run<'_>,
-    ) -> Result<Columns, ImportError> {
+    pub(super) fn find(members: Members, header: &[String], run: &Run<'_>) -> Result<Columns, ImportError> {
         let mut places = vec![None; members.len()];
         let plain: Vec<String> = header.iter().map(|name| plain(name)).collect();
         let mut taken = vec![false; header.len()];
         for (column, member) in &run.options.columns {
-            let Some(place) = members.iter().position(|(name, _)| name == member) else {
-                let known = members.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-                return Err(ImportError::Member { column: column.clone(), member: member.clone(), known });
+            let Some(place) = place_of(members, member) else {
+                return Err(no_member(column, member, &[members]));
             };
             let at = header.iter().position(|name| name.trim() == column);
             let at = at.or_else(|| plain.iter().position(|name| *name == self::plain(column)));
@@ -171,8 +193,7 @@ impl Columns {
     }
 
     fn place(&self, member: &str) -> Option<usize> {
-        let at = self.members.iter().position(|(name, _)| *name == member)?;
-        self.places[at]
+        self.places[place_of(self.members, member)?]
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn import(run: &mut Run<'_>) -> Result<(), ImportError> {
 }
 
 /// Scheme and host, without a slash at the end.
-fn site(given: Option<&str>) -> Result<String, ImportError> {
+pub(super) fn site(given: Option<&str>) -> Result<String, ImportError> {
     let given = given.ok_or(ImportError::NoSite)?;
     let bare = given.trim_end_matches('/');
     let host = bare.strip_prefix("https://").or_else(|| bare.strip_prefix("http://")).unwrap_or_default();

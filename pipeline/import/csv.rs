@@ -9,8 +9,8 @@ use phonenumber::country;
 
 use crate::files;
 
-use super::columns::{AD_COST, CALL, Columns};
-use super::{Format, ImportError, Run, values};
+use super::columns::{self, AD_COST, CALL, Columns};
+use super::{Format, ImportError, ImportOptions, Run, values};
 
 /// A record of more bytes than this comes from a quotation mark that was never closed.
 const RECORD_BYTES_MOST: u64 = 4 * 1024 * 1024;
@@ -18,11 +18,26 @@ const RECORD_BYTES_MOST: u64 = 4 * 1024 * 1024;
 const HEADER_BYTES_MOST: u64 = 64 * 1024;
 const COLUMNS_MOST: usize = 1000;
 
+/// Looks over what can be told before any file is read.
+pub(super) fn check(options: &ImportOptions) -> Result<(), ImportError> {
+    home(options)?;
+    if let Some(code) = options.currency.as_deref().filter(|code| !is_currency(code)) {
+        return Err(ImportError::Currency(code.to_owned()));
+    }
+    columns::check(options)
+}
+
+fn is_currency(code: &str) -> bool {
+    code.len() == 3 && code.bytes().all(|b| b.is_ascii_alphabetic())
+}
+
+fn home(options: &ImportOptions) -> Result<Option<country::Id>, ImportError> {
+    let read = |code: &String| values::home(code).ok_or_else(|| ImportError::Country(code.clone()));
+    options.country.as_ref().map(read).transpose()
+}
+
 pub(super) fn import(run: &mut Run<'_>) -> Result<(), ImportError> {
-    let home = match run.options.country.as_deref() {
-        Some(code) => Some(values::home(code).ok_or_else(|| ImportError::Country(code.to_owned()))?),
-        None => None,
-    };
+    let home = home(run.options)?;
     let (options, progress) = (run.options, run.progress);
     for path in &options.files {
         run.turn_to(path);
@@ -359,7 +374,7 @@ impl<'r> CostLine<'r> {
         let count = |name| member(columns, record, name, "a whole number", |text| text.replace(',', "").parse().ok());
         let currency = columns.get(record, "currency").or(run.options.currency.as_deref());
         let currency = currency.ok_or("has no currency: name one with --currency, such as --currency USD")?;
-        if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_alphabetic()) {
+        if !is_currency(currency) {
             return Err(format!("currency: {currency:?} is not a currency's three letters (ISO 4217), such as USD"));
         }
         let mut texts = Vec::new();

@@ -19,8 +19,7 @@ mod tests;
 mod values;
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -31,8 +30,7 @@ use chrono_tz::Tz;
 
 pub use crate::telemetry::progress::Progress;
 
-use crate::files;
-
+use crate::files::{self, outputs::Late};
 use crate::line::{Envelope, Lines};
 use repeats::Repeats;
 
@@ -118,6 +116,8 @@ pub enum ImportError {
     Site(String),
     #[error("--country {0} is not a country's two letters (ISO 3166-1), such as US")]
     Country(String),
+    #[error("--currency {0} is not a currency's three letters (ISO 4217), such as USD")]
+    Currency(String),
     #[error("--map {column}={member}: there is no member {member}; there are {known}")]
     Member { column: String, member: String, known: String },
     #[error("{file}: the header has no column {column}, which --map names; it has {header}")]
@@ -151,6 +151,23 @@ pub enum ImportError {
         #[source]
         source: io::Error,
     },
+}
+
+impl ImportError {
+    /// What was asked for is wrong, whatever the files hold.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            ImportError::Format(_)
+                | ImportError::Account(_)
+                | ImportError::NoSite
+                | ImportError::Site(_)
+                | ImportError::Country(_)
+                | ImportError::Currency(_)
+                | ImportError::Member { .. }
+                | ImportError::RecordColumns(_)
+        )
+    }
 }
 
 /// What became of the lines. Each line read is one of: unreadable, an event, or one of what was left out.
@@ -237,11 +254,26 @@ impl FromStr for Format {
     }
 }
 
-/// Reads the files in their order and writes their events, one a line.
-pub fn import(options: &ImportOptions, out: &mut dyn Write, progress: &Progress) -> Result<Counts, ImportError> {
-    if options.format != Format::Events && !is_account(&options.account) {
-        return Err(ImportError::Account(options.account.clone()));
+impl ImportOptions {
+    /// Looks over what can be told before any file is read.
+    fn check(&self) -> Result<(), ImportError> {
+        if self.format != Format::Events && !is_account(&self.account) {
+            return Err(ImportError::Account(self.account.clone()));
+        }
+        match self.format {
+            Format::Combined => combined::site(self.site.as_deref()).map(drop),
+            Format::Csv | Format::CallsCsv | Format::AdCostsCsv => csv::check(self),
+            _ => Ok(()),
+        }
     }
+}
+
+/// Reads the files in their order and writes their events, one a line. Nothing is written before what is asked for was looked over
+/// and all files are there.
+pub fn import(options: &ImportOptions, out: &mut dyn Write, progress: &Progress) -> Result<Counts, ImportError> {
+    options.check()?;
+    files::find(&options.files)
+        .map_err(|(path, source)| ImportError::Open { file: path.display().to_string(), source })?;
     let mut run = Run {
         options,
         out,
@@ -250,16 +282,11 @@ pub fn import(options: &ImportOptions, out: &mut dyn Write, progress: &Progress)
         lines: Lines::default(),
         line_start: 0,
         repeats: Repeats::default(),
-        rejects: None,
+        rejects: options.rejects.as_deref().map(Late::new),
         reported: 0,
         file: String::new(),
         source: String::new(),
     };
-    if let Some(path) = &options.rejects {
-        let file =
-            File::create(path).map_err(|source| ImportError::Rejects { file: path.display().to_string(), source })?;
-        run.rejects = Some(BufWriter::new(file));
-    }
     progress.start(files::total_bytes(&options.files));
     let done = match options.format {
         Format::Combined => combined::import(&mut run),
@@ -294,7 +321,7 @@ struct Run<'a> {
     /// Where in `lines` the event begins that is being written.
     line_start: usize,
     repeats: Repeats,
-    rejects: Option<BufWriter<File>>,
+    rejects: Option<Late>,
     reported: u64,
     /// The file that is being read, as messages name it …
     file: String,

@@ -236,6 +236,29 @@ fn columns_under_other_names() {
 }
 
 #[test]
+fn nothing_is_written_before_it_is_known_what_is_asked_for() {
+    let good = "from,to,date,duration\n+442079460001,+442079460002,2026-11-20T12:00:00Z,5\n";
+    let check = |words: &str, is_usage: bool, change: &dyn Fn(&mut ImportOptions)| {
+        let mut desk = Desk::new(Format::Csv);
+        let kept = desk.folder.path().join("rejects");
+        std::fs::write(&kept, "of before").expect("written");
+        change(desk.file("calls.csv", good.as_bytes()).options_mut());
+        let error = desk.run().expect_err(words);
+        assert_eq!((error.to_string().contains(words), error.is_usage()), (true, is_usage), "{error}");
+        assert_eq!(std::fs::read_to_string(&kept).expect("kept"), "of before", "{error}");
+    };
+    let map = |column: &str, member: &str| vec![(column.to_owned(), member.to_owned())];
+    check("there is no member frm; there are call_id, from, to", true, &|it| it.columns = map("from", "frm"));
+    check("has no column Caller", false, &|it| it.columns = map("Caller", "from"));
+    check("--country ZZ", true, &|it| it.country = Some("ZZ".to_owned()));
+    check("--currency euro", true, &|it| it.currency = Some("euro".to_owned()));
+    check("--account bad name!", true, &|it| it.account = "bad name!".to_owned());
+    check("nothere.csv: cannot be opened", false, &|it| it.files.push(PathBuf::from("nothere.csv")));
+    check("not a scheme", true, &|it| (it.format, it.site) = (Format::Combined, Some("ex.com".to_owned())));
+    check("--columns", true, &|it| (it.format, it.record_columns) = (Format::ThreeCx, Some("call,time".to_owned())));
+}
+
+#[test]
 fn costs_of_a_csv() {
     let mut desk = Desk::new(Format::Csv);
     desk.options.currency = Some("eur".to_owned());

@@ -201,6 +201,13 @@ pub enum SimulateError {
     WriteTruth(#[source] io::Error),
 }
 
+impl SimulateError {
+    /// What was asked for is wrong, and nothing was written.
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, SimulateError::Write(_) | SimulateError::WriteTruth(_))
+    }
+}
+
 /// How much was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Written {

@@ -5,6 +5,7 @@ mod check;
 mod collect;
 mod evaluate;
 mod exports;
+mod files;
 mod hooks;
 mod hooks_faults;
 mod lake;

@@ -1,0 +1,64 @@
+//! Commands that read and write files, at the command line: what they refuse, by which exit status, and that nothing is lost by it.
+
+use std::fs;
+use std::process::Output;
+
+use crate::program::Place;
+
+const CALLS: &str = "from,to,date,duration\n+442079460001,+442079460002,2026-11-20T12:00:00Z,5\n";
+
+/// Exit status and messages.
+fn ended(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn ends(place: &Place, line: &str, status: i32, words: &str) {
+    let arguments: Vec<&str> = line.split(' ').collect();
+    let (found, said) = ended(&place.command(&arguments).output().expect("the binary runs"));
+    assert!(found == Some(status) && said.contains(words), "{line}: {found:?} {said}");
+}
+
+#[test]
+fn no_file_is_lost_to_what_cannot_be_done() {
+    let place = Place::new();
+    let at = |name: &str| place.folder.path().join(name);
+    fs::write(at("calls.csv"), CALLS).expect("written");
+    fs::write(at("kept"), "of before").expect("written");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("calls.csv", at("link")).expect("a link");
+    let import = "import --format csv";
+    for (line, words) in [
+        (format!("{import} calls.csv -o calls.csv"), "--output and the input calls.csv are one file"),
+        (format!("{import} ./calls.csv -o calls.csv"), "name another file for --output"),
+        (format!("{import} link -o calls.csv"), "one file"),
+        (format!("{import} calls.csv -o x --rejects calls.csv"), "--rejects and the input calls.csv are one file"),
+        (format!("{import} calls.csv -o kept --rejects ./kept"), "--rejects and --output are one file"),
+        (format!("{import} calls.csv -o x --rejects x"), "--rejects and --output are one file"),
+        ("simulate --events 10 -o kept --truth kept".to_owned(), "--truth and --output are one file"),
+        ("simulate --events 10 -o x --truth ./x".to_owned(), "--truth and --output are one file"),
+        ("evaluate --truth kept --input calls.csv --plot kept".to_owned(), "--plot and the input kept are one file"),
+        // Wrong flags.
+        (format!("{import} calls.csv -o kept --map Caller=frm"), "there is no member frm"),
+        (format!("{import} calls.csv -o kept --country ZZ"), "--country ZZ"),
+        (format!("{import} calls.csv -o kept --account bad/name!"), "not an account's name"),
+        ("import --format combined calls.csv -o kept --site ex.com".to_owned(), "--site ex.com"),
+        ("simulate --calls 1.5 -o kept".to_owned(), "a share must be from 0 to 1"),
+        ("simulate --pool-numbers 0 -o kept".to_owned(), "pool numbers is 0"),
+        ("simulate --account bad/name! -o x --truth kept".to_owned(), "not an account's name"),
+    ] {
+        ends(&place, &line, 2, words);
+    }
+    // What files hold, or that they are not there.
+    ends(&place, "import --format csv nothere.csv -o kept", 1, "nothere.csv");
+    ends(&place, "import --format csv calls.csv nothere.csv -o kept --rejects kept2", 1, "nothere.csv");
+    ends(&place, "import --format csv calls.csv -o kept --map Caller=from", 1, "has no column Caller");
+    assert_eq!(fs::read_to_string(at("calls.csv")).expect("there"), CALLS);
+    assert_eq!(fs::read_to_string(at("kept")).expect("there"), "of before");
+    assert!(!at("x").exists() && !at("kept2").exists());
+
+    // What can be done is done, also twice to where nothing is kept.
+    ends(&place, "import --format csv calls.csv -o kept --rejects rejects", 0, "1 lines: 1 events");
+    assert!(fs::read_to_string(at("kept")).expect("there").contains("call_record"));
+    assert_eq!(fs::read_to_string(at("rejects")).expect("there"), "");
+    ends(&place, "simulate --events 10 -o /dev/null --truth /dev/null", 0, "10 events");
+}
