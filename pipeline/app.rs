@@ -132,10 +132,20 @@ fn clock() -> Time {
     Time(chrono::Utc::now().timestamp_micros())
 }
 
+/// Prints a result. A reader that goes away has had enough; anything else that goes wrong is told.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::said(format!("standard output cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub fn check(flags: &Flags) -> Result<(), Failure> {
     let report = config::check(flags, &config::environment());
-    // A reader that goes away has had enough.
-    let _ = write!(std::io::stdout(), "{report}");
+    print(&report.to_string())?;
     if !report.is_right() {
         return Err(Failure::said("the configuration is wrong"));
     }
@@ -154,9 +164,7 @@ pub fn schema(name: Option<&str>) -> Result<(), Failure> {
             serde_json::to_string_pretty(&schema).context("the schema cannot be written")?
         }
     };
-    // A reader that goes away has had enough.
-    let _ = writeln!(std::io::stdout(), "{text}");
-    Ok(())
+    print(&format!("{text}\n"))
 }
 
 pub fn sql(options: query::SqlOptions) -> Result<(), Failure> {
@@ -187,8 +195,7 @@ pub fn login(name: &str, role: &str, is_new: bool) -> Result<(), Failure> {
         .check()
         .map_err(|mistakes| Failure::Usage(mistakes.first().map(ToString::to_string).unwrap_or_default()))?;
     let text = serde_json::json!({ "name": login.name, "role": login.role, "verifier": login.verifier });
-    let _ = writeln!(std::io::stdout(), "{text:#}");
-    Ok(())
+    print(&format!("{text:#}\n"))
 }
 
 fn surveyor(config: &Config) -> Result<Surveyor, Failure> {

@@ -1,11 +1,9 @@
 //! `callweave webhook` and `callweave export`: ask a notifier that runs.
 
-use std::io::Write;
-
 use anyhow::Context;
 use serde_json::Value;
 
-use super::{Failure, runtime};
+use super::{Failure, print, runtime};
 use crate::config::{Config, FirstRun, Secret};
 use crate::notify::{self, Kind, Remote};
 
@@ -41,11 +39,24 @@ impl Asker {
 }
 
 /// Asks, with the account's key, and prints the answer.
+///
+/// # Errors
+/// Nobody answers, the answer is no, or it tells of an attempt that came to nothing.
 pub fn webhook(config: &Config, of: &Asker, asked: Question) -> Result<(), Failure> {
     let answer = of.ask(config, asked)?;
-    // A reader that goes away has had enough.
-    let _ = writeln!(std::io::stdout(), "{answer:#}");
-    Ok(())
+    print(&format!("{answer:#}\n"))?;
+    match lost(&answer) {
+        Some(outcome) => Err(Failure::said(format!("the attempt was not delivered: {outcome}"))),
+        None => Ok(()),
+    }
+}
+
+/// What became of the one attempt that an answer tells of, if it was not delivered. An export that leaves the made-up call out by
+/// its own rules (`skipped`) did what it is to do.
+fn lost(answer: &Value) -> Option<&str> {
+    let outcome = answer["attempt"]["outcome"].as_str()?;
+    let word = outcome.split(':').next().unwrap_or(outcome);
+    (!matches!(word, "delivered" | "skipped")).then_some(outcome)
 }
 
 /// The account's name, and its key.
@@ -67,8 +78,29 @@ pub fn account_of(config: &Config, account: Option<&str>) -> Result<(String, Sec
 /// What is wrong with the webhooks and exports of the configuration, printed like the rest of `check`.
 pub fn look_over(config: &Config) -> Result<(), Failure> {
     let mistakes = notify::look_over(config);
-    for mistake in &mistakes {
-        println!("{mistake}");
-    }
+    print(&mistakes.iter().map(|mistake| format!("{mistake}\n")).collect::<String>())?;
     if mistakes.is_empty() { Ok(()) } else { Err(Failure::said("the configuration is wrong")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_was_not_delivered_is_a_failure() {
+        for (answer, expected) in [
+            (json!({"attempt": {"outcome": "delivered"}}), None),
+            (json!({"attempt": {"outcome": "skipped: no click id"}}), None),
+            (json!({"attempt": {"outcome": "failed: status 503"}}), Some("failed: status 503")),
+            (json!({"attempt": {"outcome": "refused: no such address"}}), Some("refused: no such address")),
+            (json!({"attempt": {"outcome": "gone: status 410"}}), Some("gone: status 410")),
+            (json!({"attempts": [{"outcome": "failed: status 503"}]}), None),
+            (json!({"removed": "crm"}), None),
+            (json!("text"), None),
+        ] {
+            assert_eq!(lost(&answer), expected, "{answer}");
+        }
+    }
 }

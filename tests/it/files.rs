@@ -62,3 +62,21 @@ fn no_file_is_lost_to_what_cannot_be_done() {
     assert_eq!(fs::read_to_string(at("rejects")).expect("there"), "");
     ends(&place, "simulate --events 10 -o /dev/null --truth /dev/null", 0, "10 events");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    let place = Place::new();
+    for arguments in [&["schema", "call_record"][..], &["schema"], &["check"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
+        let mut command = place.command(arguments);
+        let (status, said) = ended(&command.stdout(full).output().expect("the binary runs"));
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains("standard output cannot be written"), "{said}");
+        // A reader that goes away has had enough.
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let (status, said) = ended(&place.command(arguments).stdout(writer).output().expect("the binary runs"));
+        assert_eq!((status, said.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}

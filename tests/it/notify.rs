@@ -509,7 +509,11 @@ fn the_command_line_asks_the_notifier() {
     };
     let told = until("its state", || webhook(&["list", "crm"]).ok());
     assert_eq!((&told["state"], &told["dead"]), (&json!("on"), &json!(0)), "{told}");
-    let told = webhook(&["test", "crm"]).expect("an attempt");
+    // The attempt is told, and that it came to nothing by the exit status, too.
+    let output = place.command(&["webhook", "--account", "acme", "--url", &url, "test", "crm"]).output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("not delivered: failed: status 503"), "{said}");
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&told["attempt"]["status"], &told["attempt"]["answer"]), (&json!(503), &json!("there")), "{told}");
     assert_eq!(webhook(&["attempts", "crm"]).expect("attempts")["attempts"][0], told["attempt"]);
     let made = json!({"name": "more", "url": receiver.url(), "enabled": false});
