@@ -35,6 +35,11 @@ pub enum OpenError {
 pub enum StateError {
     #[error("state {path}: {source}; {}", advice(source))]
     Store { path: Path, source: object_store::Error },
+    #[error(
+        "state {path} was written by another process since this one began, and is left as it is; no two may go on from one state at \
+         once: see that nobody else does, and start this again"
+    )]
+    Taken { path: Path },
     #[error("state {name:?}: a name has letters, digits, - and _")]
     Name { name: String },
 }

@@ -1,7 +1,8 @@
 //! The lake: Delta tables on a local disk or in an object store.
 //!
 //! [`table`] says what the tables are, [`batch`] turns rows into Arrow, [`writer`] into files, [`commit`] makes files
-//! part of a table exactly once, [`maintain`] keeps tables small and forgets people, and [`state`] keeps snapshots.
+//! part of a table exactly once, [`maintain`] keeps tables small and forgets people, [`state`] keeps snapshots,
+//! and [`lock`] keeps two jobs from one state.
 
 pub mod batch;
 pub mod column;
@@ -14,6 +15,7 @@ mod hybrid;
 pub mod json;
 pub mod limits;
 pub mod location;
+pub mod lock;
 pub mod maintain;
 mod pages;
 pub mod state;
@@ -35,6 +37,7 @@ pub use batch::{DayBatch, rows_to_batches};
 pub use commit::{CommitError, Committed, Mark};
 pub use delta::Table;
 pub use error::{OpenError, StateError};
+pub use lock::{Lock, LockError};
 pub use maintain::{MaintainError, Person, Retention};
 pub use state::StateStore;
 pub use table::TableName;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use super::error::StateError;
 use super::limits::SNAPSHOTS_KEPT;
 
-const FOLDER: &str = "_state";
+pub(super) const FOLDER: &str = "_state";
 
 /// Keeps the newest [`SNAPSHOTS_KEPT`] snapshots of each name: one that turns out damaged has others before it.
 #[derive(Debug, Clone)]
@@ -26,9 +26,25 @@ impl StateStore {
 
     /// Keeps a snapshot. It is durable when this returns; then those of before are deleted but for the last ones.
     pub async fn put(&self, name: &str, sequence: u64, snapshot: Bytes) -> Result<(), StateError> {
+        self.put_as(PutMode::Overwrite, name, sequence, snapshot).await
+    }
+
+    /// [`put`](StateStore::put), but only where nobody has put one of this sequence.
+    ///
+    /// # Errors
+    /// Somebody has: [`StateError::Taken`].
+    pub async fn put_next(&self, name: &str, sequence: u64, snapshot: Bytes) -> Result<(), StateError> {
+        self.put_as(PutMode::Create, name, sequence, snapshot).await
+    }
+
+    async fn put_as(&self, mode: PutMode, name: &str, sequence: u64, snapshot: Bytes) -> Result<(), StateError> {
         let path = path(name, sequence)?;
-        let put = self.store.put(&path, snapshot.into()).await;
-        put.map_err(|source| StateError::Store { path, source })?;
+        let options = PutOptions { mode, ..PutOptions::default() };
+        match self.store.put_opts(&path, snapshot.into(), options).await {
+            Ok(_) => {}
+            Err(object_store::Error::AlreadyExists { .. }) => return Err(StateError::Taken { path }),
+            Err(source) => return Err(StateError::Store { path, source }),
+        }
         for old in self.sequences(name).await?.into_iter().skip(SNAPSHOTS_KEPT) {
             self.delete(name, old).await?;
         }
@@ -106,6 +122,11 @@ mod tests {
         state.delete("p0", 200).await?;
         state.delete("p0", 200).await?;
         assert_eq!(state.newest("p0", read).await?, Some((10, "c".into())));
+        let again = state.put_next("p0", 10, "theirs".into()).await;
+        assert!(matches!(again, Err(StateError::Taken { .. })), "{again:?}");
+        assert_eq!(state.get("p0", 10).await?, "c");
+        state.put_next("p0", 1001, "e".into()).await?;
+        assert_eq!(state.newest("p0", read).await?, Some((1001, "e".into())));
         assert!(matches!(state.get("../p0", 1).await, Err(StateError::Name { .. })));
         Ok(())
     }

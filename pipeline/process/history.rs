@@ -8,7 +8,7 @@ use callweave_core::join::{Join, Mode, SnapshotError};
 
 use crate::lake::{StateError, StateStore};
 
-const NAME: &str = "run";
+pub const NAME: &str = "run";
 /// Inputs that are recognised when they come again; beyond it the oldest are forgotten.
 const INPUTS_MAX: usize = 10_000;
 
@@ -36,20 +36,23 @@ enum ReadError {
 
 impl History {
     pub async fn load(state: &StateStore) -> Result<History, StateError> {
+        // A damaged one counts: the next is not to be put in its place.
+        let sequence = state.sequences(NAME).await?.first().copied().unwrap_or(0);
         let newest = state.newest(NAME, |bytes| read(&bytes)).await?;
-        Ok(newest.map_or_else(History::default, |(sequence, (inputs, join))| History {
-            join: Some(join),
-            inputs,
-            sequence,
-        }))
+        let (join, inputs) = newest.map_or((None, Vec::new()), |(_, (inputs, join))| (Some(join), inputs));
+        Ok(History { join, inputs, sequence })
     }
 
     pub fn begin(self, mode: Mode) -> Past {
         Past { join: self.join.unwrap_or_else(|| Join::new(mode)), inputs_done: self.inputs, sequence: self.sequence }
     }
 
+    /// Keeps what a job that began with `sequence` came to.
+    ///
+    /// # Errors
+    /// Among others that another job has kept its own meanwhile.
     pub async fn save(state: &StateStore, sequence: u64, bytes: Vec<u8>) -> Result<(), StateError> {
-        state.put(NAME, sequence, Bytes::from(bytes)).await
+        state.put_next(NAME, sequence + 1, Bytes::from(bytes)).await
     }
 }
 
@@ -71,4 +74,30 @@ fn read(bytes: &[u8]) -> Result<(Vec<u128>, Join), ReadError> {
     let (hashes, _) = hashes.as_chunks::<16>();
     let inputs = hashes.iter().map(|hash| u128::from_le_bytes(*hash)).collect();
     Ok((inputs, Join::restore(snapshot)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_state_that_another_job_has_written_since_stays() -> Result<(), Box<dyn std::error::Error>> {
+        let state = StateStore::new(Arc::new(object_store::memory::InMemory::new()));
+        let kept = |input| bytes(&Join::new(Mode::Bounded), vec![input]);
+        let (one, other) = (History::load(&state).await?, History::load(&state).await?);
+        History::save(&state, one.sequence, kept(1)?).await?;
+        let refused = History::save(&state, other.sequence, kept(2)?).await;
+        assert!(matches!(refused, Err(StateError::Taken { .. })), "{refused:?}");
+        assert_eq!(History::load(&state).await?.inputs, [1]);
+
+        // One that is damaged is passed over, and does not stand in the way.
+        History::save(&state, 1, b"torn".to_vec()).await?;
+        let next = History::load(&state).await?;
+        assert_eq!((&next.inputs[..], next.sequence), (&[1][..], 2));
+        History::save(&state, next.sequence, kept(3)?).await?;
+        assert_eq!(History::load(&state).await?.inputs, [3]);
+        Ok(())
+    }
 }

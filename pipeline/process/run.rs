@@ -21,7 +21,9 @@ use super::history::{self, History, Past};
 use super::maintain::erase;
 use super::step::{Batches, Counts, apply, effect_rows, rows};
 use crate::files;
-use crate::lake::{CommitError, Lake, MaintainError, Mark, StateError, Table, TableName, TableWriter, WriteError};
+use crate::lake::{
+    CommitError, Lake, LockError, MaintainError, Mark, StateError, Table, TableName, TableWriter, WriteError,
+};
 use crate::telemetry::progress::Progress;
 
 /// Chunks that wait between two stages.
@@ -37,6 +39,8 @@ pub enum RunError {
     Commit(#[from] CommitError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
     #[error("rows cannot be made: {0}")]
     Rows(#[from] arrow::error::ArrowError),
     #[error(transparent)]
@@ -67,6 +71,8 @@ pub async fn run(
     now: Time,
     progress: Progress,
 ) -> Result<Summary, RunError> {
+    // Two that go on from one state would each forget what the other learned.
+    let _alone = lake.lock(history::NAME)?;
     let past = History::load(lake.state()).await?;
     if !past.inputs.is_empty()
         && let Some(hash) = hash_of(inputs)?
@@ -87,7 +93,7 @@ pub async fn run(
     try_join_all(tables.map(|(name, writer)| land_all(lake.table(name), writer, &mark))).await?;
     erase(lake, &erasures).await?;
     let (bytes, join) = kept.await.map_err(|_| RunError::Stopped)?;
-    History::save(lake.state(), sequence + 1, bytes?).await?;
+    History::save(lake.state(), sequence, bytes?).await?;
     // To let go of millions of small things takes time, and nobody waits for it.
     std::thread::spawn(move || drop(join));
     Ok(summary)

@@ -1,9 +1,10 @@
 //! Commands that read and write files, at the command line: what they refuse, by which exit status, and that nothing is lost by it.
 
 use std::fs;
-use std::process::Output;
+use std::io::Write;
+use std::process::{Output, Stdio};
 
-use crate::program::Place;
+use crate::program::{Place, Program, until};
 
 const CALLS: &str = "from,to,date,duration\n+442079460001,+442079460002,2026-11-20T12:00:00Z,5\n";
 
@@ -79,4 +80,50 @@ fn a_result_that_cannot_be_written_is_a_failure() {
         let (status, said) = ended(&place.command(arguments).stdout(writer).output().expect("the binary runs"));
         assert_eq!((status, said.as_str()), (Some(0), ""), "{arguments:?}");
     }
+}
+
+#[test]
+fn two_bounded_jobs_do_not_go_on_from_one_state() {
+    let place = Place::new();
+    let event = |id: &str| {
+        format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"t\",\"type\":\"page_view\",\"time\":\"2026-11-20T12:00:00Z\",\
+             \"account\":\"acme\",\"data\":{{\"visitor_id\":\"{id}\",\"url\":\"https://www.example.com/\"}}}}\n"
+        )
+    };
+    fs::write(place.folder.path().join("b.ndjson"), event("b")).expect("written");
+    let begin = || {
+        let mut command = place.command(&["run", "--input", "-"]);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().expect("the binary runs")
+    };
+    let lock = place.lake().join("_state/run.lock");
+    let holds = |pid: u32| until("the lock", || (fs::read_to_string(&lock).ok()? == pid.to_string()).then_some(()));
+
+    // As long as the first reads, the second is told who it is; then it goes on from where that one ended.
+    let mut first = begin();
+    holds(first.id());
+    let said = format!("another `callweave run` (process {}) works on this lake", first.id());
+    ends(&place, "run --input b.ndjson", 1, &said);
+    first.stdin.take().expect("its input").write_all(event("a").as_bytes()).expect("read");
+    let (status, said) = ended(&first.wait_with_output().expect("its end"));
+    assert_eq!(status, Some(0), "{said}");
+    ends(&place, "run --input b.ndjson", 0, "1 events");
+    ends(&place, "run --input b.ndjson", 0, "nothing changed");
+    let known = place.sql("SELECT visitor_id FROM sessions ORDER BY visitor_id");
+    assert_eq!(known.len(), 2, "{known:?}");
+
+    // One that is killed holds nobody up.
+    let mut killed = begin();
+    holds(killed.id());
+    killed.kill().expect("killed");
+    killed.wait().expect("its end");
+    fs::write(place.folder.path().join("c.ndjson"), event("c")).expect("written");
+    ends(&place, "run --input c.ndjson", 0, "1 events");
+
+    // A live job has states of its own.
+    let live = Program::start(&place, &["up"]);
+    fs::write(place.folder.path().join("d.ndjson"), event("d")).expect("written");
+    ends(&place, "run --input d.ndjson", 0, "1 events");
+    live.stop();
 }
