@@ -23,7 +23,8 @@ pub struct Import {
     /// The account that the events belong to
     #[arg(long, value_name = "NAME", default_value = "default")]
     account: String,
-    /// Where the pages of an access log are: https://www.example.com [default: http://localhost]
+    /// Where the pages of an access log are whose lines do not begin with the virtual host: https://www.example.com [default:
+    /// http://localhost]
     #[arg(long, value_name = "URL")]
     site: Option<String>,
     /// Keeps visitor ids of access logs from being guessed
@@ -63,8 +64,8 @@ impl Import {
         options.site = self.site;
         if format == Format::Combined && options.site.is_none() {
             eprintln!(
-                "callweave: an access log does not name its site, so pages are under {SITE_DEFAULT}; give --site, so that \
-                 links within the site do not count as referrals"
+                "callweave: an access log does not name its site, unless its lines begin with the virtual host; other pages \
+                 are under {SITE_DEFAULT}: give --site, so that links within the site do not count as referrals"
             );
             options.site = Some(SITE_DEFAULT.to_owned());
         }

@@ -1,7 +1,9 @@
 //! Access logs in the combined log format of Apache (`%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`) and
-//! nginx, and in the common one, which lacks the last two.
+//! nginx, and in the common one, which lacks the last two; either may begin with the virtual host (`%v:%p` or `%v`), as Debian's
+//! `vhost_combined` does.
 
 use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr};
 
 use callweave_core::time::Time;
 
@@ -13,6 +15,8 @@ use super::{ImportError, Run, repeats};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Request<'a> {
     pub(super) address: &'a [u8],
+    /// The virtual host and its port, where the line tells them.
+    pub(super) vhost: Option<Vhost<'a>>,
     pub(super) time: Time,
     /// Empty where the request line is none, as when somebody speaks TLS to a port that does not.
     pub(super) method: Cow<'a, [u8]>,
@@ -59,6 +63,13 @@ pub(super) fn site(given: Option<&str>) -> Result<String, ImportError> {
     Ok(bare.to_owned())
 }
 
+/// Scheme and host of a virtual host's pages. The port is the server's own, which browsers do not see behind a proxy: it tells
+/// no more than the scheme.
+fn vhost_site(site: &str, host: &str, port: Option<u16>) -> String {
+    let scheme = if port == Some(443) || site.starts_with("https://") { "https" } else { "http" };
+    format!("{scheme}://{}", host.to_ascii_lowercase())
+}
+
 /// Writes the page view; what is wrong with it is returned.
 fn write(run: &mut Run<'_>, site: &str, request: &Request<'_>, line: &[u8]) -> Option<String> {
     let address = String::from_utf8_lossy(request.address);
@@ -67,7 +78,8 @@ fn write(run: &mut Run<'_>, site: &str, request: &Request<'_>, line: &[u8]) -> O
     let id = run.repeats.id(line);
     run.begin("page_view", request.time, &id);
     run.lines.text("visitor_id", &visitor);
-    run.lines.texts("url", &[site, &url_part(page::path_and_query(&request.target))]);
+    let vhost = request.vhost.map(|(host, port)| vhost_site(site, host, port));
+    run.lines.texts("url", &[vhost.as_deref().unwrap_or(site), &url_part(page::path_and_query(&request.target))]);
     if let Some(referrer) = request.referrer.as_deref().filter(|referrer| !matches!(*referrer, b"" | b"-")) {
         run.lines.text("referrer", &url_part(referrer));
     }
@@ -75,7 +87,7 @@ fn write(run: &mut Run<'_>, site: &str, request: &Request<'_>, line: &[u8]) -> O
         run.lines.text("user_agent", &agent);
     }
     // A log may hold host names instead (HostnameLookups).
-    if address.parse::<std::net::IpAddr>().is_ok() {
+    if address.parse::<IpAddr>().is_ok() {
         run.lines.text("ip", &address);
     }
     run.finish()
@@ -96,8 +108,12 @@ fn url_part(bytes: &[u8]) -> String {
 
 /// Reads one line; an error says what is wrong with it.
 pub(super) fn parse(line: &[u8]) -> Result<Request<'_>, &'static str> {
-    let address_end = line.iter().position(|&b| b == b' ').ok_or("has no space: this is no access log")?;
-    let (time, rest) = time(&line[address_end..]).ok_or("has no time such as [17/May/2015:10:05:03 +0000]")?;
+    let first_end = line.iter().position(|&b| b == b' ').ok_or("has no space: this is no access log")?;
+    let (mut address, mut vhost, rest) = (&line[..first_end], None, &line[first_end..]);
+    if let Some((host, next)) = after_vhost(address, rest) {
+        (address, vhost) = (next, host);
+    }
+    let (time, rest) = time(rest).ok_or("has no time such as [17/May/2015:10:05:03 +0000]")?;
     let (request, rest) = quoted(rest).ok_or("the request does not end in a quotation mark")?;
     let rest = rest.trim_ascii_start();
     let status = rest.get(..3).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u16>().ok());
@@ -114,7 +130,32 @@ pub(super) fn parse(line: &[u8]) -> Result<Request<'_>, &'static str> {
         agent = Some(if &*second == b"-" { Cow::Borrowed(&b""[..]) } else { second });
     }
     let (method, target) = request_line(request);
-    Ok(Request { address: &line[..address_end], time, method, target, status, referrer, agent })
+    Ok(Request { address, vhost, time, method, target, status, referrer, agent })
+}
+
+type Vhost<'a> = (&'a str, Option<u16>);
+
+/// Where a line begins with a virtual host and not with who asked: the host (nothing if it names none, as `_` and `-` do), and
+/// who asked, which is the next field. That is so where the first field is no address and the next is one, for no other format
+/// has an address there; and where the first has a port and the next is a name (HostnameLookups).
+fn after_vhost<'a>(first: &'a [u8], rest: &'a [u8]) -> Option<(Option<Vhost<'a>>, &'a [u8])> {
+    let first = std::str::from_utf8(first).ok().filter(|first| first.parse::<IpAddr>().is_err())?;
+    let (host, port) = match first.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port.parse::<u16>().ok()?)),
+        None => (first, None),
+    };
+    let is_name =
+        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if !is_name && bare.is_none_or(|host| host.parse::<Ipv6Addr>().is_err()) {
+        return None;
+    }
+    let rest = rest.trim_ascii_start();
+    let next = &rest[..rest.iter().position(|&b| b == b' ')?];
+    let is_address = std::str::from_utf8(next).is_ok_and(|next| next.parse::<IpAddr>().is_ok());
+    let is_somebody = next.iter().any(u8::is_ascii_alphanumeric) && !next.starts_with(b"[");
+    let named = host.bytes().any(|b| b.is_ascii_alphanumeric());
+    (is_address || port.is_some() && is_somebody).then_some((named.then_some((host, port)), next))
 }
 
 /// The time in brackets, wherever it first stands: a user's name may hold spaces and brackets.

@@ -167,6 +167,47 @@ fn page_views_of_a_log() {
     }
 }
 
+#[test]
+fn logs_that_begin_with_the_virtual_host() {
+    let check = |head: &str, expected: (&str, Option<(&str, Option<u16>)>)| {
+        let line = format!("{head} - J. Doe [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 5");
+        let found = parse(line.as_bytes()).expect("a request");
+        assert_eq!((&*String::from_utf8_lossy(found.address), found.vhost), expected, "{line}");
+    };
+    check("www.example.com:443 203.0.113.5", ("203.0.113.5", Some(("www.example.com", Some(443)))));
+    check("www.example.com 2001:db8::5", ("2001:db8::5", Some(("www.example.com", None))));
+    // Debian's own, where nobody named the server.
+    check("127.0.1.1:80 203.0.113.5", ("203.0.113.5", Some(("127.0.1.1", Some(80)))));
+    check("[2001:db8::1]:8080 203.0.113.5", ("203.0.113.5", Some(("[2001:db8::1]", Some(8080)))));
+    check("www.example.com:80 client.example.net", ("client.example.net", Some(("www.example.com", Some(80)))));
+    check("_ 203.0.113.5", ("203.0.113.5", None));
+    // No virtual host: an address, a name, what a proxy told of several.
+    for address in
+        ["203.0.113.5", "2001:db8::5", "::ffff:203.0.113.5", "client.example.net", "-", "client.example.net:http"]
+    {
+        check(address, (address, None));
+    }
+    check("203.0.113.5, 10.0.0.1", ("203.0.113.5,", None));
+    check("www.example.com:443 -", ("www.example.com:443", None));
+
+    let agent = format!(" \"https://shop.example.com/\" \"{FIREFOX}\"");
+    let line = |vhost: &str| format!("{vhost}{}", log_line("GET /a?b=c HTTP/1.1", 200, &agent));
+    let log: String = ["Shop.Example.com:443 ", "shop.example.com:8080 ", "", "_ "].into_iter().map(line).collect();
+    let mut desk = Desk::new(Format::Combined);
+    desk.file("access.log", log.as_bytes()).options.site = Some("http://www.example.com".to_owned());
+    let (counts, events) = desk.run().expect("imports");
+    assert_eq!((counts.lines, counts.page_views), (4, 4));
+    let urls: Vec<&str> = events.iter().filter_map(|event| event["data"]["url"].as_str()).collect();
+    let expected =
+        ["https://shop.example.com", "http://shop.example.com", "http://www.example.com", "http://www.example.com"];
+    assert_eq!(urls, expected.map(|site| format!("{site}/a?b=c")));
+    // One and the same visitor, whatever stands before the address.
+    for event in &events {
+        assert_eq!(event["data"]["ip"], "192.0.2.7");
+        assert_eq!(event["data"]["visitor_id"], events[0]["data"]["visitor_id"]);
+    }
+}
+
 fn calls(csv: &str, change: impl Fn(&mut ImportOptions)) -> (Counts, Vec<Value>) {
     let mut desk = Desk::new(Format::Csv);
     change(desk.file("calls.csv", csv.as_bytes()).options_mut());
