@@ -7,9 +7,8 @@ use callweave_core::phone::Party;
 use callweave_core::time::{Date, Time};
 use phonenumber::country;
 
-use crate::files;
-
 use super::columns::{self, AD_COST, CALL, Columns};
+use super::read::open;
 use super::{Format, ImportError, ImportOptions, Run, values};
 
 /// A record of more bytes than this comes from a quotation mark that was never closed.
@@ -41,12 +40,25 @@ pub(super) fn import(run: &mut Run<'_>) -> Result<(), ImportError> {
     let (options, progress) = (run.options, run.progress);
     for path in &options.files {
         run.turn_to(path);
-        let reader = files::raw(path)
-            .and_then(|raw| files::unpack(raw, progress))
-            .map_err(|source| ImportError::Open { file: run.file.clone(), source })?;
+        let reader = open(path, &run.file, progress)?;
         file(run, reader, home)?;
     }
     Ok(())
+}
+
+/// The fields of a record. In another encoding than UTF-8 nobody knows what is meant, and names are not altered in silence.
+pub(super) fn texts(record: &::csv::ByteRecord) -> Result<Vec<String>, String> {
+    let text = |(at, field): (usize, &[u8])| match std::str::from_utf8(field) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => {
+            let short = field[..field.len().min(40)].escape_ascii();
+            Err(format!(
+                "field {} (\"{short}\") is not UTF-8: save the file as UTF-8, such as with `iconv -f WINDOWS-1252 -t UTF-8`",
+                at + 1
+            ))
+        }
+    };
+    record.iter().enumerate().map(text).collect()
 }
 
 /// Lets through so many bytes until it is told that a record is complete.
@@ -86,18 +98,20 @@ fn file(run: &mut Run<'_>, mut reader: Box<dyn BufRead + '_>, home: Option<count
             Err(error) => return Err(read_error(run, line, error)),
         }
         reader.get_mut().left = RECORD_BYTES_MOST;
-        // Exports of old systems are in other encodings: what is not UTF-8 is replaced, the rest still counts.
-        let record: Vec<String> = raw.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
+        let record = texts(&raw);
         let line = raw.position().map_or(line, |position| position.line());
         match &table {
-            None => table = Some((Table::of(run, &record)?, record.len())),
+            None => {
+                let wrong = |reason| ImportError::Header { file: run.file.clone(), reason };
+                let header = record.map_err(wrong)?;
+                table = Some((Table::of(run, &header)?, header.len()));
+            }
             Some((table, width)) => {
                 run.counts.lines += 1;
-                let done = if record.len() == *width {
-                    table.write(run, &record, home)
-                } else {
-                    Err(format!("has {} fields where the header has {width}", record.len()))
-                };
+                let done = record.and_then(|record| match record.len() == *width {
+                    true => table.write(run, &record, home),
+                    false => Err(format!("has {} fields where the header has {width}", record.len())),
+                });
                 match done {
                     Ok(()) => run.written()?,
                     Err(reason) => run.reject(line, &reason, &joined(&raw, delimiter))?,

@@ -126,6 +126,10 @@ pub enum ImportError {
         "{file}: the header has no column for {missing}; it has {header}. Name the column with --map COLUMN=MEMBER"
     )]
     Columns { file: String, missing: String, header: String },
+    #[error("{file}: the header: {reason}")]
+    Header { file: String, reason: String },
+    #[error("{file} is in UTF-16: save it as UTF-8, such as with `iconv -f UTF-16 -t UTF-8`")]
+    Utf16 { file: String },
     #[error("--columns: {0}")]
     RecordColumns(String),
     #[error("{file}:{line}: a record of more than {most} bytes; is a quotation mark missing before it?")]

@@ -1,8 +1,9 @@
 //! Files, gzip or zstd or neither, and their lines, in bounded memory.
 
 use std::io::{self, BufRead};
+use std::path::Path;
 
-use super::{ImportError, Run};
+use super::{ImportError, Progress, Run};
 use crate::files;
 
 /// A line of more bytes than this is no line that anybody wrote on purpose.
@@ -39,6 +40,23 @@ pub(super) fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Res
     Ok(any)
 }
 
+/// What Windows begins a text in UTF-16 with, in either order of bytes.
+const UTF_16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+
+/// Opens a file, which messages call `name`. One in UTF-16 is refused at once: each of its lines would be.
+pub(super) fn open<'p>(path: &Path, name: &str, progress: &'p Progress) -> Result<Box<dyn BufRead + 'p>, ImportError> {
+    let open = || -> io::Result<_> {
+        let mut reader = files::unpack(files::raw(path)?, progress)?;
+        let is_utf_16 = UTF_16_MARKS.iter().any(|mark| reader.fill_buf().is_ok_and(|begin| begin.starts_with(mark)));
+        Ok((reader, is_utf_16))
+    };
+    match open() {
+        Ok((_, true)) => Err(ImportError::Utf16 { file: name.to_owned() }),
+        Ok((reader, false)) => Ok(reader),
+        Err(source) => Err(ImportError::Open { file: name.to_owned(), source }),
+    }
+}
+
 impl Run<'_> {
     /// Gives the lines of all files, with their numbers, to `each`. Empty lines are skipped, and those that are too
     /// long rejected.
@@ -51,9 +69,7 @@ impl Run<'_> {
         for path in &options.files {
             self.turn_to(path);
             let file = self.file.clone();
-            let mut reader = files::raw(path)
-                .and_then(|raw| files::unpack(raw, progress))
-                .map_err(|source| ImportError::Open { file: file.clone(), source })?;
+            let mut reader = open(path, &file, progress)?;
             let mut number = 0;
             loop {
                 match read_line(&mut *reader, &mut line) {

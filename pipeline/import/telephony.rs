@@ -9,9 +9,8 @@ use callweave_core::telephony::asterisk::{Cel, Layout, Master};
 use callweave_core::telephony::threecx::{self, ThreeCx};
 use callweave_core::telephony::{Pass, Taken, Terms, freeswitch};
 
-use super::read::LINE_BYTES_MOST;
+use super::read::{LINE_BYTES_MOST, open};
 use super::{Format, ImportError, Run, reason};
-use crate::files;
 
 /// A file of FreeSWITCH's holds one record, or one a line.
 const RECORD_FILE_BYTES_MOST: u64 = 1 << 30;
@@ -48,8 +47,7 @@ fn records(run: &mut Run<'_>, terms: &Terms<'_>) -> Result<(), ImportError> {
     for path in &options.files {
         run.turn_to(path);
         let file = run.file.clone();
-        let open = files::raw(path).and_then(|raw| files::unpack(raw, progress));
-        let mut reader = open.map_err(|source| ImportError::Open { file: file.clone(), source })?;
+        let mut reader = open(path, &file, progress)?;
         let failed = |line, source| ImportError::Read { file: file.clone(), line, source };
         let (mut number, mut record) = (0, Vec::new());
         let mut bounded = Read::take(&mut reader, RECORD_FILE_BYTES_MOST);

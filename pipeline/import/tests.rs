@@ -323,6 +323,43 @@ fn costs_of_a_csv() {
 }
 
 #[test]
+fn what_is_not_utf_8_is_unusable() {
+    let mut desk = Desk::new(Format::CallsCsv);
+    desk.file(
+        "calls.csv",
+        b"from,to,date,duration,agent\n+442079460001,+442079460002,2026-11-20T12:00:00Z,5,Zo\xeb\n\
+          +442079460001,+442079460002,2026-11-20T12:00:00Z,6,Zo\xc3\xab\n",
+    );
+    let (counts, events) = desk.run().expect("imports");
+    assert_eq!((counts.lines, counts.calls, counts.unreadable), (2, 1, 1));
+    assert_eq!(events[0]["data"]["agent"], "Zo\u{eb}");
+    let rejects = std::fs::read(desk.folder.path().join("rejects")).expect("rejects");
+    assert_eq!(rejects, b"+442079460001,+442079460002,2026-11-20T12:00:00Z,5,Zo\xeb\n", "as it came");
+    let reason = super::csv::texts(&::csv::ByteRecord::from(vec![&b"a"[..], b"Zo\xeb"])).expect_err("not UTF-8");
+    assert_eq!(
+        reason.replace('\n', ""),
+        "field 2 (\"Zo\\xeb\") is not UTF-8: save the file as UTF-8, such as with `iconv -f WINDOWS-1252 -t UTF-8`"
+    );
+
+    let error = Desk::new(Format::Csv).file("a.csv", b"T\xe9l,to,date,duration\n").run().expect_err("the header");
+    assert!(error.to_string().contains("a.csv: the header: field 1") && !error.is_usage(), "{error}");
+}
+
+#[test]
+fn files_in_utf_16_are_refused_as_a_whole() {
+    let utf_16 = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let text = utf_16("\u{feff}from,to,date,duration\n");
+    let swapped: Vec<u8> = text.chunks(2).flat_map(|pair| [pair[1], pair[0]]).collect();
+    let packed = zstd::encode_all(&text[..], 1).expect("packs");
+    for bytes in [text, swapped, packed] {
+        for format in [Format::Csv, Format::Combined, Format::Events, Format::Asterisk, Format::FreeSwitch] {
+            let error = Desk::new(format).file("a.csv", &bytes).run().expect_err("UTF-16");
+            assert!(error.to_string().contains("a.csv is in UTF-16: save it as UTF-8") && !error.is_usage(), "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_quotation_mark_that_is_never_closed_ends_it() {
     let mut csv = b"from,to,date,duration\n".to_vec();
     csv.extend_from_slice(b"\"");
