@@ -23,7 +23,15 @@ pub enum ReadError {
     },
     #[error("the truth has no best answers: it was written by an older program, or no call came to a leased number")]
     NoCases,
+    #[error(
+        "only {found} of the truth's {calls} calls are among the events, so they are another simulation's: give each --truth the \
+         --input that was written with it"
+    )]
+    Strangers { found: usize, calls: usize },
 }
+
+/// Of the truth's calls so many must be among the events: a file that was cut off has the beginning of what the truth tells.
+const FOUND_SHARE_MIN: f64 = 0.5;
 
 type Answers = BTreeMap<(String, String), Answer>;
 
@@ -86,16 +94,22 @@ fn take(effects: &mut Effects, answers: &mut Answers) {
 /// Calls to leased numbers in the order in which they were told, each with its answer.
 pub fn cases(truth: impl BufRead, mut answers: Answers) -> Result<Vec<Case>, ReadError> {
     let mut cases = Vec::new();
-    let mut certain_before = 0;
+    let (mut certain_before, mut calls, mut found) = (0, 0, 0);
     for (at, line) in truth.lines().enumerate() {
         let line = line.map_err(ReadError::Truth)?;
         let truth: Truth = serde_json::from_str(&line).map_err(|source| ReadError::Line { line: at + 1, source })?;
+        let answer = answers.remove(&(truth.account.clone(), truth.call_id.clone()));
+        calls += 1;
+        found += usize::from(answer.is_some());
         if truth.is_candidate.is_some() {
-            let answer = answers.remove(&(truth.account.clone(), truth.call_id.clone())).unwrap_or_default();
-            let case = Case { truth, answer, certain_before };
+            let case = Case { truth, answer: answer.unwrap_or_default(), certain_before };
             certain_before += usize::from(case.model().is_certain());
             cases.push(case);
         }
     }
-    if cases.is_empty() { Err(ReadError::NoCases) } else { Ok(cases) }
+    match cases.is_empty() {
+        true => Err(ReadError::NoCases),
+        false if (found as f64) < calls as f64 * FOUND_SHARE_MIN => Err(ReadError::Strangers { found, calls }),
+        false => Ok(cases),
+    }
 }

@@ -25,6 +25,11 @@ pub fn scores(cases: &[&Case]) -> [(&'static str, Score); 4] {
     WAYS.map(|(name, way)| (name, score(cases.iter().map(|case| way(case)))))
 }
 
+/// A share with four places; nothing where there is nothing to divide by.
+fn share(value: f64, of: f64) -> String {
+    if of > 0.0 { format!("{:.4}", value / of) } else { "-".to_owned() }
+}
+
 /// One line a group and way, and what the margins are.
 pub fn write_table(groups: &[Group<'_>], out: &mut dyn Write) -> io::Result<()> {
     writeln!(
@@ -40,11 +45,11 @@ pub fn write_table(groups: &[Group<'_>], out: &mut dyn Write) -> io::Result<()> 
             let number = |value: f64| if calibrated { format!("{value:.4}") } else { String::new() };
             writeln!(
                 out,
-                "| {} | {name} | {} | {:.4} | {:.4} | {:.4} | {:.4} | {} | {} | {} | {} |",
+                "| {} | {name} | {} | {:.4} | {} | {:.4} | {:.4} | {} | {} | {} | {} |",
                 group.name,
                 score.calls,
                 score.accuracy(),
-                score.accuracy() / optimum,
+                share(score.accuracy(), optimum),
                 score.coverage(),
                 score.precision(),
                 number(score.ece_15),
@@ -73,12 +78,12 @@ pub fn write_convergence(cases: &[&Case], out: &mut dyn Write) -> io::Result<()>
         let said = named.map(|given| given.probability).sum::<f64>() / model.named.max(1) as f64;
         writeln!(
             out,
-            "| {}{} | {} | {:.4} | {:.4} | {:.4} | {:.4} | {:.4} |",
+            "| {}{} | {} | {:.4} | {} | {:.4} | {:.4} | {:.4} |",
             window * WINDOW,
             if window + 1 == WINDOWS { " and more".to_owned() } else { format!(" to {}", (window + 1) * WINDOW - 1) },
             model.calls,
             model.accuracy(),
-            model.accuracy() / optimal.accuracy(),
+            share(model.accuracy(), optimal.accuracy()),
             said,
             model.precision(),
             model.ece_15,
@@ -108,4 +113,28 @@ pub fn write_reliability(cases: &[&Case], out: &mut dyn Write) -> io::Result<()>
         )?;
     }
     writeln!(out, "\nCalibration error: sessions {:.4}, sources {:.4}", model.ece_15, calibration_error(&sources))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::case::{Answer, Truth};
+
+    #[test]
+    fn where_there_is_nothing_to_divide_by_nothing_is_said() {
+        // One call that nobody could have told right: the truth names a session, the best answer another, the join none.
+        let truth: Truth = serde_json::from_str(
+            r#"{"account":"acme","call_id":"c","session_id":"s","why":"later","is_candidate":true,"optimal_session_id":"t"}"#,
+        )
+        .expect("a truth");
+        let case = Case { truth, answer: Answer::default(), certain_before: 0 };
+        let mut out = Vec::new();
+        write_table(&[Group { name: "all".to_owned(), cases: vec![&case] }], &mut out).expect("written");
+        write_reliability(&[&case], &mut out).expect("written");
+        write_convergence(&[&case], &mut out).expect("written");
+        let told = String::from_utf8(out).expect("text");
+        assert!(told.contains("| all | callweave | 1 | 0.0000 | - |"), "{told}");
+        assert!(told.contains("| 250 to 499 | 0 | 0.0000 | - |"), "{told}");
+        assert!(!told.contains("NaN") && !told.contains("inf"), "{told}");
+    }
 }

@@ -67,3 +67,26 @@ fn the_join_is_held_against_the_truth_and_explains_itself() {
     assert!(why[1..].windows(2).all(|pair| number(&pair[0], "probability") >= number(&pair[1], "probability")));
     assert!(why[1..].iter().all(|row| number(row, "delay_seconds") >= 0.0 && number(row, "pages") >= 0.0), "{why:?}");
 }
+
+#[test]
+fn the_truth_of_another_simulation_is_refused() {
+    let place = Place::new();
+    for seed in ["5", "6"] {
+        let (truth, events) = (format!("truth{seed}.ndjson"), format!("events{seed}.ndjson"));
+        place.run(&[
+            "simulate", "--seed", seed, "--visits", "400", "--calls", "0.2", "--truth", &truth, "--output", &events,
+        ]);
+    }
+    let evaluate = |truth: &str, input: &str| {
+        let output =
+            place.command(&["evaluate", "--truth", truth, "--input", input]).output().expect("the binary runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (status, told, said) = evaluate("truth5.ndjson", "events6.ndjson");
+    assert_eq!((status, told.as_str()), (Some(1), ""), "{said}");
+    assert!(said.contains("only 0 of the truth's") && said.contains("another simulation's"), "{said}");
+    // Few calls leave windows empty.
+    let (status, told, said) = evaluate("truth5.ndjson", "events5.ndjson");
+    assert!(status == Some(0) && told.contains("callweave") && !told.contains("NaN"), "{told}{said}");
+}
