@@ -127,7 +127,8 @@ fn items(chunk: &Chunk, now: Time) -> Vec<Item<'_>> {
     let mut line = chunk.first_line;
     while from < chunk.bytes.len() {
         let end = memchr::memchr(b'\n', &chunk.bytes[from..]).map_or(chunk.bytes.len(), |at| from + at);
-        let bytes = &chunk.bytes[from..end];
+        // Of a line that is too long the same is kept, wherever chunks were cut.
+        let bytes = &chunk.bytes[from..end.min(from + EVENT_BYTES_MAX + 1)];
         if !matches!(bytes, b"" | b"\r") {
             items.push(Item::decode(bytes, None, now, || format!("{}:{line}", chunk.file).into()));
         }
@@ -170,6 +171,23 @@ mod tests {
                 .enumerate()
                 .all(|(at, (line, text))| { *line == at as u64 + 1 && *text == format!("line {at}").into_bytes() })
         );
+    }
+
+    #[test]
+    fn of_a_line_that_is_too_long_the_beginning_is_kept_and_its_size_is_not_made_up() {
+        // The first ends in the chunk in which it became too long, the others do not.
+        for len in [EVENT_BYTES_MAX + 1, EVENT_BYTES_MAX + CHUNK_BYTES / 2, 3 * EVENT_BYTES_MAX] {
+            let text = [b"x\n".repeat(3), vec![b'x'; len], b"\nafter\n".to_vec()].concat();
+            let mut chunks = Chunks::new(&text[..], "f".into());
+            let mut found = Vec::new();
+            while let Ok(Some(chunk)) = chunks.next() {
+                found.extend(items(&chunk, Time(0)).into_iter().filter_map(|item| item.what.err()));
+            }
+            let long: Vec<_> = found.iter().filter(|it| it.raw.len() > 10).collect();
+            assert_eq!((found.len(), long.len()), (5, 1), "{len}");
+            assert_eq!(long[0].raw.len(), EVENT_BYTES_MAX + 1, "{len}");
+            assert_eq!(long[0].reason, "has more than 1048576 bytes, and an event may have no more");
+        }
     }
 
     #[test]

@@ -47,7 +47,8 @@ fn read<'a>(
     quick: fn(&'a str, &mut Envelope<'a>) -> Option<()>,
 ) -> Result<Event<'a>, Failure> {
     if bytes.len() > EVENT_BYTES_MAX {
-        let reason = format!("has {} bytes, and an event may have {EVENT_BYTES_MAX} at most", bytes.len());
+        // Whoever reads lines may have cut it off behind the limit, so how many it has is not known here.
+        let reason = format!("has more than {EVENT_BYTES_MAX} bytes, and an event may have no more");
         return Err(Failure::Problem(Problem::new("", reason)));
     }
     let text = simdutf8::basic::from_utf8(bytes).map_err(|_| Failure::NotUtf8)?;

@@ -33,7 +33,11 @@ impl Row for RejectedRow<'_> {
             Column::<Self>::text("source", "Where it came from: a file and line, or a collector's origin.", |r| {
                 Some(r.source)
             }),
-            Column::<Self>::binary("raw", "The bytes as they came, without the line feed.", |r| Some(r.raw)),
+            Column::<Self>::binary(
+                "raw",
+                "The bytes as they came, without the line feed: of a line of a file the first 1048577, of a request as many as one entry of the log takes.",
+                |r| Some(r.raw),
+            ),
         ]
     }
 }
