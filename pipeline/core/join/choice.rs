@@ -188,8 +188,14 @@ impl Account {
         let line = &self.lines[line];
         let granted = line.leases.partition_point(|lease| self.leases[*lease].granted_at <= start);
         let extension = call.extension.get();
+        let window = self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64;
+        let seen_from = start.minus(window as i64);
         let mut held: Vec<(Option<u32>, u32, u32)> = Vec::new();
         for &lease in &line.leases[..granted] {
+            // Of most leases that a number remembers the session was last seen before: that is told by little of them.
+            if self.was_last_seen_before(lease, seen_from) {
+                continue;
+            }
             let is_dialled = || {
                 let own = self.terms(lease).and_then(|terms| terms.extension);
                 own.map(|own| self.shared.texts.get(own)) == extension
@@ -204,13 +210,20 @@ impl Account {
         self.fetch(&held);
         // Stable: the leases of one session stay in order of their grant.
         held.sort_by_key(|(session, visitor, _)| (*session, *visitor));
-        let window = self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64;
         let place = Place { ix, start, links, spent: self.spent(ix, start) };
         let mut candidates = Vec::new();
         for group in held.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
             candidates.extend(self.candidate(&place, group, window));
         }
         candidates
+    }
+
+    /// Whether nothing was seen of a lease and its session at `from` or later, as far as that is told without looking at other leases.
+    fn was_last_seen_before(&self, lease: u32, from: Time) -> bool {
+        let lease = &self.leases[lease];
+        let Some(session) = lease.session().filter(|_| lease.granted_at < from) else { return false };
+        let session = &self.sessions[session];
+        session.last_at() < from && session.has_one_lease() && lease.last_told(Time::MAX).is_none_or(|told| told < from)
     }
 
     /// Reads a little of everything that [`Account::candidate`] looks at, for all of them: each is some ten places in memory that no

@@ -289,6 +289,10 @@ impl Session {
         self.rest.get_or_insert_default()
     }
 
+    pub fn has_one_lease(&self) -> bool {
+        self.lease.is_some() && self.rest.as_ref().is_none_or(|rest| rest.leases.is_empty())
+    }
+
     pub fn has_leases(&self) -> bool {
         self.lease.is_some()
     }
