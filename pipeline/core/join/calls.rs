@@ -7,7 +7,7 @@ use super::links::Person;
 use super::name::Name;
 use super::session::Written;
 use super::tags::Tagging;
-use super::timers::Due;
+use super::timers::{Due, Thing};
 use super::{Effects, Mode};
 use crate::event::{Call, CallRecord, CallStatus, Direction, Event, HangupBy, Outcome, Text};
 use crate::moment::{Moment, MomentKind};
@@ -75,7 +75,7 @@ pub(super) struct CallState {
     pub line: Option<(Phone, Time)>,
     /// Under which caller and start it is filed.
     pub filed_caller: Option<(Phone, Time)>,
-    /// Sessions that are candidates as of the last decision.
+    /// Sessions that are candidates as of the last decision, by number.
     pub candidates: Vec<u32>,
     /// Those of them that are likely its own, in thousandths.
     pub likely: Vec<(u32, u16)>,
@@ -447,17 +447,20 @@ impl Account {
     }
 
     /// Notes for which calls each session is a candidate.
-    pub fn set_candidates(&mut self, ix: u32, sessions: Vec<u32>) {
-        let before = std::mem::take(&mut self.calls[ix].candidates);
-        if before != sessions {
-            for session in before {
-                if let Some(session) = self.sessions.get_mut(session) {
-                    session.drop_call(ix);
-                }
+    pub fn set_candidates(&mut self, ix: u32, mut sessions: Vec<u32>) {
+        sessions.sort_unstable();
+        let mut before = std::mem::take(&mut self.calls[ix].candidates);
+        // States of earlier programs have them in another order.
+        before.sort_unstable();
+        for &session in before.iter().filter(|session| sessions.binary_search(session).is_err()) {
+            let Some(session_of) = self.sessions.get_mut(session) else { continue };
+            session_of.drop_call(ix);
+            if session_of.calls().is_empty() && session_of.due.is_waiting() {
+                self.timers.set(&mut session_of.due, self.watermark, Thing::Session(session));
             }
-            for &session in &sessions {
-                self.sessions[session].add_call(ix);
-            }
+        }
+        for &session in sessions.iter().filter(|session| before.binary_search(session).is_err()) {
+            self.sessions[session].add_call(ix);
         }
         self.calls[ix].candidates = sessions;
     }

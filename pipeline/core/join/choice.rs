@@ -35,6 +35,8 @@ pub(super) struct Candidate {
     pub session: Option<u32>,
     pub visitor: u32,
     pub lease: u32,
+    /// What the session's first page view says.
+    pub touch: Option<Sym>,
     pub evidence: Evidence,
 }
 
@@ -75,14 +77,12 @@ impl Account {
         self.rules(self.calls[ix].start()).number(number).filter(|it| it.kind == NumberKind::Static)
     }
 
-    /// Whose a call would be if nothing were known of its caller's other calls: the visitor, if that is likely.
-    pub fn decide_alone(&self, ix: u32) -> Option<(u32, f64)> {
-        self.number_called(ix).filter(|number| self.static_number(ix, *number).is_none())?;
-        let candidates = self.ordered_candidates(ix, &[]);
+    /// Whose a call with these candidates would be if nothing were known of its caller's other calls: the visitor, if that is likely.
+    pub fn decide_alone(&self, ix: u32, candidates: &[Candidate]) -> Option<(u32, f64)> {
         if candidates.is_empty() {
             return None;
         }
-        let choice = self.judge(ix, &candidates, &[], |judge, evidence| judge.unacquainted(evidence));
+        let choice = self.judge(ix, candidates, &[], |judge, evidence| judge.unacquainted(evidence));
         choice.chosen.map(|at| (candidates[at].visitor, choice.probabilities[at]))
     }
 
@@ -115,6 +115,9 @@ impl Account {
     ) -> T {
         let call = &self.calls[ix];
         let mut evidence: Vec<Evidence> = candidates.iter().map(|it| it.evidence.clone()).collect();
+        if links.is_empty() {
+            evidence.iter_mut().for_each(|it| it.link = 0.0);
+        }
         let pool = self.pool_of(candidates);
         let rates: &Rates = self.learner.rates(call.start(), pool.as_deref()).unwrap_or(&self.supposed);
         let present = share_links(candidates, &mut evidence);
@@ -143,7 +146,7 @@ impl Account {
         choice.chosen = choice.chosen.filter(|at| choice.probabilities[*at] >= threshold.unwrap_or(0.0));
         // How likely the call came by each source, in the order in which candidates name them. One source is held once, so its
         // number tells it.
-        let source_of = |it: &Candidate| Some(self.touch_of(it.session?)?.source);
+        let source_of = |it: &Candidate| Some(self.shared.touches.get(it.touch?).source);
         let sources: Vec<Option<Sym>> = candidates.iter().map(source_of).collect();
         let mut masses: SmallVec<[(Sym, f64); 16]> = SmallVec::new();
         for (source, probability) in sources.iter().zip(&choice.probabilities) {
@@ -189,10 +192,9 @@ impl Account {
         let granted = line.leases.partition_point(|lease| self.leases[*lease].granted_at <= start);
         let extension = call.extension.get();
         let window = self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64;
-        let seen_from = start.minus(window as i64);
+        let seen_from = self.window_from(start);
         let mut held: Vec<(Option<u32>, u32, u32)> = Vec::new();
-        for &lease in &line.leases[..granted] {
-            // Of most leases that a number remembers the session was last seen before: that is told by little of them.
+        for &lease in line.leases[..granted].get(line.passed_over(seen_from)..).unwrap_or_default() {
             if self.was_last_seen_before(lease, seen_from) {
                 continue;
             }
@@ -216,6 +218,12 @@ impl Account {
             candidates.extend(self.candidate(&place, group, window));
         }
         candidates
+    }
+
+    /// When a session must have been seen for a call at `start` to be its own.
+    pub fn window_from(&self, start: Time) -> Time {
+        let window = self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64;
+        start.minus(window as i64)
     }
 
     /// Whether nothing was seen of a lease and its session at `from` or later, as far as that is told without looking at other leases.
@@ -299,6 +307,7 @@ impl Account {
             let at = place.spent.binary_search_by_key(&session, |(session, _)| *session).ok()?;
             Some(place.spent[at].1)
         });
+        let touch = session.and_then(|session| self.sessions[session].touch());
         let evidence = Evidence {
             last_sign,
             state,
@@ -309,11 +318,11 @@ impl Account {
             again: 0.0,
             spent: (spent.unwrap_or(0.0) + session.map_or(0.0, |session| self.sessions[session].called())).min(1.0),
             moved: session.is_some_and(|session| self.has_moved(session, lease, start)),
-            same_country: self.same_country(ix, session),
+            same_country: self.same_country(ix, touch),
             pages: session.map_or(0, |session| self.sessions[session].pages_by(start)),
             shown: shown(last_sign),
         };
-        Some(Candidate { session, visitor, lease, evidence })
+        Some(Candidate { session, visitor, lease, touch, evidence })
     }
 
     /// What has become of a lease at `start`, and since when nothing was seen of its session.
@@ -368,9 +377,9 @@ impl Account {
         said.map(|said| start.since(said.at)).min_by_key(|since| (*since < 0, since.abs()))
     }
 
-    fn same_country(&self, ix: u32, session: Option<u32>) -> Option<bool> {
+    fn same_country(&self, ix: u32, touch: Option<Sym>) -> Option<bool> {
         let caller = self.calls[ix].country.as_ref()?.1.as_ref()?;
-        let place = self.shared.places.get(self.touch_of(session?)?.place);
+        let place = self.shared.places.get(self.shared.touches.get(touch?).place);
         place.country.as_ref().map(|country| **country == **caller)
     }
 }

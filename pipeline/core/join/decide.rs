@@ -22,14 +22,33 @@ fn micros(amount: f64, unit: i64) -> i64 {
 }
 
 impl Account {
-    /// Whether something of this last change may be forgotten at `at`: if not, it is looked at again later.
-    fn may_forget(&self, due: Due, at: Time) -> bool {
-        at <= self.watermark && !due.is_remembered(self.taken)
+    /// Whether something is not forgotten before `at`, or is remembered still: then it is looked at again later.
+    fn is_kept(&mut self, thing: Thing, at: Time) -> bool {
+        let due = match thing {
+            Thing::Session(ix) => &mut self.sessions[ix].due,
+            Thing::Lease(ix) => &mut self.leases[ix].due,
+            Thing::Call(ix) => &mut self.calls[ix].due,
+            Thing::Visitor(_) => return false,
+        };
+        if at > self.watermark {
+            self.timers.set(due, at, thing);
+            return true;
+        }
+        let is_remembered = due.is_remembered(self.taken);
+        if is_remembered {
+            self.timers.wait(*due, self.taken, thing);
+        }
+        is_remembered
     }
 
-    /// When something that could not be forgotten at `at` is looked at again.
-    fn again(&self, at: Time) -> Time {
-        at.max(self.watermark.plus(LATE_GRACE / 4))
+    fn is_waiting(&self, thing: Thing) -> bool {
+        let due = match thing {
+            Thing::Session(ix) => self.sessions.get(ix).map(|it| it.due),
+            Thing::Lease(ix) => self.leases.get(ix).map(|it| it.due),
+            Thing::Call(ix) => self.calls.get(ix).map(|it| it.due),
+            Thing::Visitor(_) => None,
+        };
+        due.is_some_and(Due::is_waiting)
     }
 
     fn lateness(&self, at: Time) -> i64 {
@@ -45,6 +64,7 @@ impl Account {
             return;
         }
         due.set_open(true);
+        self.look_again_at_leases(ix);
         let at = self.session_decided_at(ix);
         self.timers.set(&mut self.sessions[ix].due, at, Thing::Session(ix));
     }
@@ -106,13 +126,22 @@ impl Account {
 
     /// Looks at everything whose time has come.
     pub fn fire(&mut self, mode: Mode, out: &mut Effects) {
-        while let Some(thing) = self.next_due_thing() {
-            match thing {
-                Thing::Session(ix) => self.session_due(ix, out),
-                Thing::Lease(ix) => self.lease_due(ix, out),
-                Thing::Call(ix) => self.call_due(ix, mode, out),
-                Thing::Visitor(ix) => self.visitor_due(ix),
+        for thing in self.timers.waited(self.taken) {
+            if self.is_waiting(thing) {
+                self.look_at(thing, mode, out);
             }
+        }
+        while let Some(thing) = self.next_due_thing() {
+            self.look_at(thing, mode, out);
+        }
+    }
+
+    fn look_at(&mut self, thing: Thing, mode: Mode, out: &mut Effects) {
+        match thing {
+            Thing::Session(ix) => self.session_due(ix, out),
+            Thing::Lease(ix) => self.lease_due(ix, out),
+            Thing::Call(ix) => self.call_due(ix, mode, out),
+            Thing::Visitor(ix) => self.visitor_due(ix),
         }
     }
 
@@ -138,11 +167,10 @@ impl Account {
             self.pages_counted(ix);
         }
         let at = self.session_forgotten_at(ix);
-        if self.may_forget(self.sessions[ix].due, at) && self.sessions[ix].calls().is_empty() {
-            return self.forget_session(ix);
+        // The last of its calls to go has it looked at again.
+        if !self.is_kept(Thing::Session(ix), at) && self.sessions[ix].calls().is_empty() {
+            self.forget_session(ix);
         }
-        let at = self.again(at);
-        self.timers.set(&mut self.sessions[ix].due, at, Thing::Session(ix));
     }
 
     /// A session that nothing can refer to any more goes, and its leases with it. Its visitor still counts it.
@@ -181,11 +209,9 @@ impl Account {
         let lease = &self.leases[ix];
         let window = micros(self.rules(lease.granted_at).settings().attribution_window_hours, MICROS_PER_HOUR);
         let at = lease.over_at().max(lease.due.changed()).plus(window + LATE_GRACE);
-        if self.may_forget(lease.due, at) {
-            return self.forget_lease(ix);
+        if !self.is_kept(Thing::Lease(ix), at) {
+            self.forget_lease(ix);
         }
-        let at = self.again(at);
-        self.timers.set(&mut self.leases[ix].due, at, Thing::Lease(ix));
     }
 
     fn call_due(&mut self, ix: u32, mode: Mode, out: &mut Effects) {
@@ -200,12 +226,8 @@ impl Account {
         }
         let call = &self.calls[ix];
         let at = call.ended_at().unwrap_or(call.last_event).max(call.due.changed()).plus(LATE_GRACE);
-        if self.may_forget(call.due, at) && !call.due.is_open() {
-            return self.forget_call(ix);
-        }
-        if !self.calls[ix].due.is_open() {
-            let at = self.again(at);
-            self.timers.set(&mut self.calls[ix].due, at, Thing::Call(ix));
+        if !call.due.is_open() && !self.is_kept(Thing::Call(ix), at) {
+            self.forget_call(ix);
         }
     }
 

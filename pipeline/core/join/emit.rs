@@ -175,6 +175,7 @@ impl Account {
 
     /// Writes the call's row if it is news. Once the call is decided, subscribers are told of each.
     pub fn emit_call(&mut self, ix: u32, mode: Mode, out: &mut Effects) -> Decision {
+        self.pass_over_leases(ix);
         let decision = self.decide(ix);
         let session = decision.chosen.and_then(|at| decision.candidates[at].session);
         let mut row = self.call_row(ix, &decision);
@@ -182,7 +183,7 @@ impl Account {
         self.set_candidates(ix, decision.candidates.iter().filter_map(|it| it.session).collect());
         self.set_likely(ix, decision.likely());
         self.note_joined(ix, self.joined(&decision));
-        self.note_tells(ix);
+        self.note_tells(ix, &decision.candidates);
         if mode == Mode::Live
             && let Some(session) = session
             && self.sessions[session].written.is_nothing()

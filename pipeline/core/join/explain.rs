@@ -79,7 +79,7 @@ impl Account {
             same_country: evidence.same_country,
             pages: Some(evidence.pages),
             shown_seconds: Some(seconds(evidence.shown)),
-            source: it.session.and_then(|session| self.source_of(session)).cloned(),
+            source: it.touch.map(|touch| self.shared.sources.get(self.shared.touches.get(touch).source).clone()),
             ..none_of_them(call, 0.0, false)
         }
     }

@@ -53,27 +53,68 @@ pub(super) struct Line {
     pub number: Phone,
     /// By the time of their grant.
     pub leases: Vec<u32>,
-    /// By their start; most numbers have none most of the time.
-    #[allow(clippy::box_collection)] // 8 bytes in place of 24
-    calls: Option<Box<Vec<(Time, u32)>>>,
+    /// Most numbers have none most of the time.
+    calls: Option<Box<Called>>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Called {
+    /// By their start.
+    calls: Vec<(Time, u32)>,
+    /// So many of the number's leases, from the first, are decided sessions' that were seen last at `seen_until` or before: no call
+    /// need look at them that asks for later ones. It is told by the rest, and may always be 0.
+    #[serde(skip)]
+    passed: usize,
+    #[serde(skip)]
+    seen_until: Option<Time>,
 }
 
 impl Line {
     pub fn calls(&self) -> &[(Time, u32)] {
-        self.calls.as_deref().map_or(&[], |calls| calls)
+        self.calls.as_deref().map_or(&[], |called| &called.calls)
     }
 
     pub fn add_call(&mut self, start: Time, call: u32) {
-        let calls = self.calls.get_or_insert_default();
+        let calls = &mut self.calls.get_or_insert_default().calls;
         calls.insert(place_after(calls, start, |(at, _)| *at), (start, call));
     }
 
     pub fn drop_call(&mut self, call: u32) {
-        if let Some(calls) = &mut self.calls {
-            calls.retain(|(_, held)| *held != call);
+        if let Some(called) = &mut self.calls {
+            called.calls.retain(|(_, held)| *held != call);
         }
         if self.calls().is_empty() {
             self.calls = None;
+        }
+    }
+
+    /// How many of its leases, from the first, were surely seen last before `from`.
+    pub fn passed_over(&self, from: Time) -> usize {
+        let called = self.calls.as_deref().filter(|called| called.seen_until.is_some_and(|seen| seen < from));
+        called.map_or(0, |called| called.passed)
+    }
+
+    /// Something may be seen of a lease of that time: it is to be looked at again.
+    fn look_again(&mut self, granted_at: Time) {
+        if let Some(called) = self.calls.as_deref_mut().filter(|called| called.seen_until >= Some(granted_at)) {
+            (called.passed, called.seen_until) = (0, None);
+        }
+    }
+
+    fn add_lease(&mut self, place: usize, lease: u32, granted_at: Time) {
+        self.look_again(granted_at);
+        if self.leases.len() == self.leases.capacity() {
+            // By an eighth: numbers are leased again and again for days.
+            self.leases.reserve_exact(self.leases.len() / 8 + 1);
+        }
+        self.leases.insert(place, lease);
+    }
+
+    fn drop_lease(&mut self, lease: u32) {
+        let Some(place) = self.leases.iter().position(|held| *held == lease) else { return };
+        self.leases.remove(place);
+        if let Some(called) = self.calls.as_deref_mut().filter(|called| place < called.passed) {
+            called.passed -= 1;
         }
     }
 }
@@ -205,13 +246,8 @@ impl Account {
         (lease.in_session, lease.holder) = (false, visitor);
         lease.set_ends(ends);
         let leases = &self.leases;
-        let list = &mut self.lines[line].leases;
-        let place = place_after(list, at, |lease| leases[*lease].granted_at);
-        if list.len() == list.capacity() {
-            // By an eighth: numbers are leased again and again for days.
-            list.reserve_exact(list.len() / 8 + 1);
-        }
-        list.insert(place, ix);
+        let place = place_after(&self.lines[line].leases, at, |lease| leases[*lease].granted_at);
+        self.lines[line].add_lease(place, ix, at);
         match session {
             Some(session) => self.hold(ix, session),
             None => {
@@ -314,6 +350,7 @@ impl Account {
 
     /// The session holds the lease: its grant and renewals are signs of the session's life.
     fn hold(&mut self, ix: u32, session: u32) {
+        self.look_again_at(ix);
         let visitor = self.lease_visitor(ix);
         let is_others = self.sessions[session].visitor != visitor;
         let lease = &mut self.leases[ix];
@@ -332,12 +369,49 @@ impl Account {
 
     /// The lease is its visitor's, and no session's.
     pub fn hold_no_more(&mut self, ix: u32, visitor: u32) {
+        self.look_again_at(ix);
         let lease = &mut self.leases[ix];
         (lease.in_session, lease.holder) = (false, visitor);
         if let Some(rest) = &mut lease.rest {
             rest.visitor = None;
         }
         lease.tidy();
+    }
+
+    fn look_again_at(&mut self, ix: u32) {
+        let granted_at = self.leases[ix].granted_at;
+        let line = self.terms(ix).map(|terms| terms.line);
+        if let Some(line) = line.and_then(|line| self.lines.get_mut(line)) {
+            line.look_again(granted_at);
+        }
+    }
+
+    /// A session that was decided may be seen later than it was.
+    pub fn look_again_at_leases(&mut self, session: u32) {
+        if self.sessions[session].has_leases() {
+            self.sessions[session].held_leases().into_iter().for_each(|lease| self.look_again_at(lease));
+        }
+    }
+
+    /// Notes which leases of its number a call, and later ones, need not look at.
+    pub fn pass_over_leases(&mut self, call: u32) {
+        let Some((number, start)) = self.calls[call].line else { return };
+        let Some(line_ix) = self.find_line(number) else { return };
+        let from = self.window_from(start);
+        let line = &self.lines[line_ix];
+        let Some(called) = line.calls.as_deref() else { return };
+        let (mut passed, mut seen_until) = (called.passed, called.seen_until);
+        for &lease in line.leases.get(passed..).unwrap_or_default() {
+            let granted_at = self.leases[lease].granted_at;
+            let session = self.leases[lease].session().filter(|&session| !self.sessions[session].due.is_open());
+            let seen = session.map(|session| self.session_ended_at(session).max(granted_at));
+            let Some(seen) = seen.filter(|seen| *seen < from) else { break };
+            passed += 1;
+            seen_until = seen_until.max(Some(seen));
+        }
+        if let Some(called) = self.lines[line_ix].calls.as_deref_mut() {
+            (called.passed, called.seen_until) = (passed, seen_until);
+        }
     }
 
     /// Gives a lease without a session to the made session that it falls into.
@@ -392,7 +466,7 @@ impl Account {
         let Some(terms) = self.terms(ix) else { return };
         let line = terms.line;
         let (visitor, session) = (self.lease_visitor(ix), self.leases[ix].session());
-        self.lines[line].leases.retain(|held| *held != ix);
+        self.lines[line].drop_lease(ix);
         self.tidy_line(line);
         if let Some(session) = session.and_then(|session| self.sessions.get_mut(session)) {
             session.drop_lease(ix);

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::account::Account;
 use super::callers::line_hash;
-use super::choice::Decision;
+use super::choice::{Candidate, Decision};
 use super::intern::hash_of;
 use crate::limits::{LATER_CALLS_HEARD, VISITORS_PER_CALLER};
 use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Time};
@@ -113,20 +113,20 @@ impl Account {
     }
 
     /// Whose a call is by itself, in thousandths, if that is likely enough for calls before it to hear of.
-    fn tells(&self, ix: u32) -> Option<(Person, u16)> {
-        let (visitor, probability) = self.decide_alone(ix)?;
+    fn tells(&self, ix: u32, candidates: &[Candidate]) -> Option<(Person, u16)> {
+        let (visitor, probability) = self.decide_alone(ix, candidates)?;
         let likely = thousandths(probability);
         (likely >= TELLS).then(|| (self.person(visitor), likely))
     }
 
     /// Notes whose a call is by itself: if that is news, its caller's calls before it are decided anew.
-    pub fn note_tells(&mut self, ix: u32) {
+    pub fn note_tells(&mut self, ix: u32, candidates: &[Candidate]) {
         let Some((phone, start)) = self.calls[ix].filed_caller else { return };
         let calls = self.calls_of_phone(phone);
         if calls.len() < 2 {
             return;
         }
-        let tells = self.tells(ix);
+        let tells = self.tells(ix, candidates);
         if self.calls[ix].tells == tells {
             return;
         }
@@ -143,8 +143,9 @@ impl Account {
         if links.is_empty() {
             return 0.0;
         }
-        let (person, browser) = (self.person(visitor), person_named(&self.text_of(&self.visitors[visitor].id)));
-        let of = links.iter().filter(|link| link.person == person || link.person == browser);
+        let user = self.visitors[visitor].rest.as_ref().and_then(|rest| rest.user);
+        let browser = person_named(&self.text_of(&self.visitors[visitor].id));
+        let of = links.iter().filter(|link| Some(link.person) == user || link.person == browser);
         of.map(|link| link.sure(at)).fold(0.0, f64::max)
     }
 

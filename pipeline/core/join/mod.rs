@@ -25,6 +25,8 @@ mod emit;
 mod erase;
 mod explain;
 mod few;
+#[cfg(test)]
+mod forget_tests;
 mod index;
 mod intern;
 mod leases;

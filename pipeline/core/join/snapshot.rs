@@ -128,7 +128,7 @@ impl Join {
         join.taken = stored.taken;
         for (at, account) in stored.accounts.into_iter().enumerate() {
             join.by_name.insert(account.name.clone(), at);
-            let mut account = account.restored()?;
+            let mut account = account.restored(join.taken)?;
             account.taken = join.taken;
             join.accounts.push(account);
         }
@@ -170,17 +170,18 @@ fn listed<'a, T: 'a>(things: &'a Arena<T>, hash: impl Fn(&T) -> Option<u64>) -> 
     index
 }
 
-/// Each thing keeps its time itself.
-fn timers(account: &StoredAccount) -> Timers {
+/// Each thing keeps its time itself; of those that have none it is not told for what they wait, and a look too many does nothing.
+fn timers(account: &StoredAccount, taken: u64) -> Timers {
     let mut timers = Timers::default();
-    for (ix, session) in account.sessions.iter() {
-        timers.push(session.due.at(), Thing::Session(ix));
-    }
-    for (ix, lease) in account.leases.iter() {
-        timers.push(lease.due.at(), Thing::Lease(ix));
-    }
-    for (ix, call) in account.calls.iter() {
-        timers.push(call.due.at(), Thing::Call(ix));
+    let sessions = account.sessions.iter().map(|(ix, it)| (it.due, Thing::Session(ix)));
+    let leases = account.leases.iter().map(|(ix, it)| (it.due, Thing::Lease(ix)));
+    let calls = account.calls.iter().map(|(ix, it)| (it.due, Thing::Call(ix)));
+    for (due, thing) in sessions.chain(leases).chain(calls) {
+        if due.is_waiting() {
+            timers.wait(due, taken, thing);
+        } else {
+            timers.push(due.at(), thing);
+        }
     }
     for (ix, visitor) in account.visitors.iter() {
         visitor.until().into_iter().for_each(|until| timers.push(until, Thing::Visitor(ix)));
@@ -189,14 +190,14 @@ fn timers(account: &StoredAccount) -> Timers {
 }
 
 impl StoredAccount {
-    fn restored(self) -> Result<Account, SnapshotError> {
+    fn restored(self, taken: u64) -> Result<Account, SnapshotError> {
         let mut account = Account::new(self.name.clone());
         account.watermark = self.watermark;
         for (from, settings) in &self.eras {
             let settings: Settings = serde_json::from_str(settings)?;
             account.eras.push(Era { from: *from, rules: Arc::new(Rules::new(settings)) });
         }
-        account.timers = timers(&self);
+        account.timers = timers(&self, taken);
         account.seen = self.seen;
         account.shared = self.shared.listed();
         let of_name = |name: &Name| Some(name.hash());

@@ -7,27 +7,40 @@ use crate::time::{MICROS_PER_DAY, MICROS_PER_MINUTE};
 
 const START: Time = Time(1_795_132_800_000_000);
 
-struct Story {
-    join: Join,
+pub(super) struct Story {
+    pub join: Join,
     surveyor: Surveyor,
     events: usize,
     /// After each event what nobody names is let go.
     sweeps: bool,
-    told: String,
+    pub told: String,
     sessions: Vec<SessionRow>,
     leases: Vec<LeaseRow>,
 }
 
 impl Story {
-    fn new(mode: Mode) -> Story {
+    pub fn new(mode: Mode) -> Story {
         let (join, surveyor) = (Join::new(mode), Surveyor::default());
         let (sessions, leases) = (Vec::new(), Vec::new());
         Story { join, surveyor, events: 0, sweeps: false, told: String::new(), sessions, leases }
     }
 
-    fn apply(&mut self, minutes: i64, kind: &str, data: &str) {
+    pub fn time(&self, minutes: i64) -> Time {
+        START.plus(minutes * MICROS_PER_MINUTE)
+    }
+
+    /// So many events of others come.
+    pub fn pass(&mut self, events: u64) {
+        self.join.taken += events;
+    }
+
+    pub fn tick_at(&mut self, minutes: i64) {
+        self.tick(self.time(minutes));
+    }
+
+    pub fn apply(&mut self, minutes: i64, kind: &str, data: &str) {
         self.events += 1;
-        let time = START.plus(minutes * MICROS_PER_MINUTE);
+        let time = self.time(minutes);
         let id = self.events;
         let line = format!(
             r#"{{"specversion":"1.0","id":"{id}","source":"web","type":"{kind}","time":"{time}","account":"acme","data":{data}}}"#
@@ -54,7 +67,7 @@ impl Story {
         self.tell(&out);
     }
 
-    fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.join = Join::restore(&self.join.snapshot().unwrap()).unwrap();
     }
 

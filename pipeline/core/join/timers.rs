@@ -1,6 +1,7 @@
 //! When things are looked at next. Times in the far future lie in buckets of about a minute, four bytes a thing; the bucket
 //! that the watermark is in is a queue in order of time. A thing keeps its time itself: an entry that does not agree
-//! with it is passed over.
+//! with it is passed over. What only waits until enough events were taken since it changed has no time, and lies in buckets by
+//! their count.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -13,6 +14,8 @@ use crate::time::{MICROS_PER_SECOND, Time};
 /// Events are counted in this unit where the count is kept with each thing.
 const COUNT_UNIT: u64 = 1 << 16;
 const COUNT_BITS: u32 = 19;
+/// The change may be the last of its unit.
+const UNITS_REMEMBERED: u64 = EVENTS_REMEMBERED.div_ceil(COUNT_UNIT) + 1;
 /// Seconds since 1970 until the year 10,000 and beyond.
 const SECONDS_BITS: u32 = 38;
 const NEVER: u64 = (1 << SECONDS_BITS) - 1;
@@ -71,17 +74,26 @@ impl Due {
         time(self.part(SECONDS_BITS, SECONDS_BITS))
     }
 
+    /// It is decided, and has no time: it waits until it is no longer remembered, or for what it cannot go before.
+    pub fn is_waiting(self) -> bool {
+        !self.is_open() && self.at() == Time::MAX
+    }
+
     /// The thing changed, when so many events had been taken.
     pub fn change(&mut self, watermark: Time, taken: u64) {
         self.set_part(SECONDS_BITS, SECONDS_BITS, seconds(watermark).min(NEVER - 1));
         self.set_part(2 * SECONDS_BITS, COUNT_BITS, taken / COUNT_UNIT);
     }
 
-    /// Whether [`EVENTS_REMEMBERED`] were taken since the last change.
+    /// Whether fewer than [`EVENTS_REMEMBERED`] were taken since the last change.
     pub fn is_remembered(self, taken: u64) -> bool {
+        self.units_since(taken) < UNITS_REMEMBERED
+    }
+
+    /// Whole units and the one begun, since the unit of the last change began.
+    fn units_since(self, taken: u64) -> u64 {
         let then = self.part(2 * SECONDS_BITS, COUNT_BITS);
-        let units = (taken / COUNT_UNIT).wrapping_sub(then) & ((1 << COUNT_BITS) - 1);
-        units.saturating_sub(1) * COUNT_UNIT < EVENTS_REMEMBERED
+        (taken / COUNT_UNIT).wrapping_sub(then) & ((1 << COUNT_BITS) - 1)
     }
 
     /// Something changed since the thing was decided.
@@ -134,11 +146,19 @@ pub(super) struct Timers {
     current: u64,
     /// When the first of the far buckets begins.
     horizon: Time,
+    /// By the unit of events taken in which they are no longer remembered.
+    counted: BTreeMap<u64, Vec<Thing>>,
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        Timers { near: BinaryHeap::new(), far: BTreeMap::new(), current: 0, horizon: Time::MAX }
+        Timers {
+            near: BinaryHeap::new(),
+            far: BTreeMap::new(),
+            current: 0,
+            horizon: Time::MAX,
+            counted: BTreeMap::new(),
+        }
     }
 }
 
@@ -184,6 +204,24 @@ impl Timers {
             }
             _ => self.near.push(Reverse((at, thing))),
         }
+    }
+
+    /// A thing without a time is looked at once it is no longer remembered.
+    pub fn wait(&mut self, due: Due, taken: u64, thing: Thing) {
+        let left = UNITS_REMEMBERED.saturating_sub(due.units_since(taken));
+        self.counted.entry(taken / COUNT_UNIT + left).or_default().push(thing);
+    }
+
+    /// What waited until so many events were taken, in order; it may have changed since, or be another thing by now.
+    pub fn waited(&mut self, taken: u64) -> Vec<Thing> {
+        let unit = taken / COUNT_UNIT;
+        let mut things = Vec::new();
+        while let Some(first) = self.counted.first_entry().filter(|first| *first.key() <= unit) {
+            things.append(&mut first.remove());
+        }
+        things.sort_unstable();
+        things.dedup();
+        things
     }
 
     /// The next thing whose time has come. `time_of` is what the things themselves say.
