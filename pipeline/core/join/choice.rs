@@ -285,13 +285,9 @@ impl Account {
             Some(session) => self.last_sign(session, start),
             None => self.loose_sign(visitor, start),
         };
-        let is_seen = |last: Time| start.since(last) as f64 <= window;
-        if last_sign.is_some_and(|last| !is_seen(last)) {
-            return None;
-        }
         let lease = active().unwrap_or(latest);
         let last_sign = last_sign.unwrap_or(self.leases[lease].granted_at);
-        if !is_seen(last_sign) {
+        if start.since(last_sign) as f64 > window {
             return None;
         }
         let (state, since) = self.state_of(lease, last_sign, start);

@@ -162,9 +162,7 @@ impl Account {
             if at > self.watermark {
                 return self.timers.set(&mut self.sessions[ix].due, at, Thing::Session(ix));
             }
-            self.sessions[ix].due.set_open(false);
-            self.emit_session(ix, out);
-            self.pages_counted(ix);
+            self.decide_session(ix, out);
         }
         let at = self.session_forgotten_at(ix);
         // The last of its calls to go has it looked at again.
@@ -199,8 +197,7 @@ impl Account {
             if at > self.watermark {
                 return self.timers.set(&mut self.leases[ix].due, at, Thing::Lease(ix));
             }
-            self.leases[ix].due.set_open(false);
-            self.emit_lease(ix, out);
+            self.decide_lease(ix, out);
         }
         if self.leases[ix].session().is_some() {
             // It goes with its session.
@@ -231,6 +228,17 @@ impl Account {
         }
     }
 
+    pub fn decide_session(&mut self, ix: u32, out: &mut Effects) {
+        self.sessions[ix].due.set_open(false);
+        self.emit_session(ix, out);
+        self.pages_counted(ix);
+    }
+
+    pub fn decide_lease(&mut self, ix: u32, out: &mut Effects) {
+        self.leases[ix].due.set_open(false);
+        self.emit_lease(ix, out);
+    }
+
     pub fn decide_call(&mut self, ix: u32, due: Time, mode: Mode, out: &mut Effects) {
         // Calls are due in order of time, so what was learned by then is the same however far the watermark has jumped.
         self.learner.pass(due);
@@ -255,9 +263,7 @@ impl Account {
     pub fn settle(&mut self, mode: Mode, out: &mut Effects) {
         let sessions: Vec<u32> = self.sessions.iter().filter(|(_, it)| it.due.is_open()).map(|(ix, _)| ix).collect();
         for ix in sessions {
-            self.sessions[ix].due.set_open(false);
-            self.emit_session(ix, out);
-            self.pages_counted(ix);
+            self.decide_session(ix, out);
             let at = self.session_forgotten_at(ix);
             self.timers.set(&mut self.sessions[ix].due, at, Thing::Session(ix));
         }
@@ -274,8 +280,7 @@ impl Account {
         }
         let leases: Vec<u32> = self.leases.iter().filter(|(_, it)| it.due.is_open()).map(|(ix, _)| ix).collect();
         for ix in leases {
-            self.leases[ix].due.set_open(false);
-            self.emit_lease(ix, out);
+            self.decide_lease(ix, out);
         }
     }
 }

@@ -115,9 +115,7 @@ impl Account {
         for ix in sessions {
             let until = self.session_forgotten_at(ix);
             if self.sessions[ix].due.is_open() {
-                self.sessions[ix].due.set_open(false);
-                self.emit_session(ix, out);
-                self.pages_counted(ix);
+                self.decide_session(ix, out);
             }
             let session = &self.sessions[ix];
             if session.given.is_some() && session.written.revision > 0 {
@@ -126,8 +124,7 @@ impl Account {
         }
         for ix in self.leases_of_visitor(visitor) {
             if self.leases[ix].due.is_open() {
-                self.leases[ix].due.set_open(false);
-                self.emit_lease(ix, out);
+                self.decide_lease(ix, out);
             }
         }
     }

@@ -257,7 +257,6 @@ impl Account {
                 self.touch_calls_on_loose_leases(visitor, at);
             }
         }
-        self.touch_calls_on(ix, at);
         self.touch_lease(ix);
         if mode == Mode::Live {
             self.emit_lease(ix, out);
