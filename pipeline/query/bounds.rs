@@ -144,6 +144,7 @@ impl ExecutionPlan for BoundsExec {
             cancelled: Box::pin(self.bounds.cancel.clone().cancelled_owned()),
             left: self.bounds.rows,
             bounds: Arc::clone(&self.bounds),
+            is_beyond: false,
             is_over: false,
         }))
     }
@@ -157,10 +158,16 @@ struct Bounded {
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     left: u64,
     bounds: Arc<Bounds>,
+    /// There are more rows than may be, and those that may be were given.
+    is_beyond: bool,
     is_over: bool,
 }
 
 impl Bounded {
+    fn too_many(&mut self) -> Poll<Option<Result<RecordBatch>>> {
+        self.end(QueryError::TooManyRows { max: self.bounds.rows })
+    }
+
     fn end(&mut self, error: QueryError) -> Poll<Option<Result<RecordBatch>>> {
         self.is_over = true;
         self.place = None;
@@ -175,6 +182,9 @@ impl Stream for Bounded {
         if self.is_over {
             return Poll::Ready(None);
         }
+        if self.is_beyond {
+            return self.too_many();
+        }
         if self.alarm.as_mut().poll(context).is_ready() {
             let seconds = self.bounds.time.as_secs_f64();
             return self.end(QueryError::TimeUp { seconds });
@@ -187,16 +197,21 @@ impl Stream for Bounded {
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.rows.poll_next_unpin(context)));
         let Ok(polled) = polled else { return self.end(QueryError::Panicked) };
         match ready!(polled) {
-            Some(Ok(batch)) => match self.left.checked_sub(batch.num_rows() as u64) {
-                Some(left) => {
+            Some(Ok(batch)) => {
+                let rows = batch.num_rows() as u64;
+                if let Some(left) = self.left.checked_sub(rows) {
                     self.left = left;
-                    Poll::Ready(Some(Ok(batch)))
+                    return Poll::Ready(Some(Ok(batch)));
                 }
-                None => {
-                    let max = self.bounds.rows;
-                    self.end(QueryError::TooManyRows { max })
+                if self.left > 0 {
+                    // Whoever wanted no more than these never meets the bound, however large the engine's batches are.
+                    let first = batch.slice(0, self.left as usize);
+                    self.left = 0;
+                    self.is_beyond = true;
+                    return Poll::Ready(Some(Ok(first)));
                 }
-            },
+                self.too_many()
+            }
             other => {
                 self.is_over = true;
                 self.place = None;

@@ -31,6 +31,10 @@ pub enum QueryError {
     )]
     OneStatement { count: usize, format: &'static str },
     #[error(
+        "two columns of the answer are called {name}, and {format} would lose one of them: give one another name, as in `SELECT … AS other_name`"
+    )]
+    SameName { name: String, format: &'static str },
+    #[error(
         "the query needs more memory than its limit of {max_mib} MiB: narrow it by date or account, or select fewer columns ({message})"
     )]
     Memory { max_mib: usize, message: String },
@@ -68,6 +72,8 @@ pub enum QueryError {
     Format { name: String, near: Option<String>, all: String },
     #[error("{path} cannot be read: {source}", path = path.display())]
     Input { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    SameFile(#[from] crate::files::outputs::Clash),
     #[error("{path} cannot be written: {source}", path = path.display())]
     Output { path: PathBuf, source: io::Error },
     #[error("the result cannot be encoded: {0}")]
@@ -86,6 +92,8 @@ impl QueryError {
             self,
             NoQuery
                 | OneStatement { .. }
+                | SameName { .. }
+                | SameFile(_)
                 | NoReport { .. }
                 | Parameter { .. }
                 | Format { .. }

@@ -116,6 +116,11 @@ impl<W: Write + Send> Encoder<W> {
     /// `arrow_file`: Arrow's file format in place of its streaming format.
     pub fn new(format: Format, arrow_file: bool, schema: &SchemaRef, to: W) -> Result<Encoder<W>, QueryError> {
         let text = !format.is_binary();
+        if matches!(format, Format::Json | Format::Ndjson)
+            && let Some(name) = twice(schema)
+        {
+            return Err(QueryError::SameName { name: name.to_owned(), format: format.name() });
+        }
         let fields = schema.fields().iter().map(|field| {
             let plain = plain_type(field.data_type(), text);
             // CSV has no lists and structures: they are written as JSON.
@@ -198,6 +203,12 @@ impl<W: Write + Send> Encoder<W> {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns?, &options)
     }
+}
+
+/// The first name that two columns have. A JSON object's readers keep one of them, and tell nobody.
+fn twice(schema: &SchemaRef) -> Option<&str> {
+    let mut seen = std::collections::HashSet::new();
+    schema.fields().iter().map(|field| field.name().as_str()).find(|name| !seen.insert(*name))
 }
 
 /// The type that every reader knows: no views, no dictionaries; in text every instant in UTC and microseconds.

@@ -53,6 +53,7 @@ pub fn routes(logins: Arc<Logins>) -> Router {
 
 /// A question.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct Question {
     /// One statement that reads.
     sql: String,
@@ -63,6 +64,7 @@ struct Question {
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Wish {
     format: Option<String>,
     max_rows: Option<u64>,
@@ -316,7 +318,14 @@ impl Page {
                 encoder.write(&batch.slice(0, rows as usize))?;
                 if self.is_cut { self.finish().map(Some) } else { Ok(Some(self.made.take())) }
             }
-            Some(Err(error)) => Err(QueryError::from_engine(error, &self.sql)),
+            Some(Err(error)) => match QueryError::from_engine(error, &self.sql) {
+                // The bound of the login lies where the asker wanted the answer to be cut.
+                error if self.left == 0 && matches!(error.bound(), Some(QueryError::TooManyRows { .. })) => {
+                    self.is_cut = true;
+                    self.finish().map(Some)
+                }
+                error => Err(error),
+            },
             None => self.finish().map(Some),
         }
     }
@@ -408,6 +417,7 @@ fn of_query(error: &QueryError) -> (StatusCode, &'static str) {
     use StatusCode as Is;
     match error.bound().unwrap_or(error) {
         QueryError::Sql(_) | QueryError::NoQuery => (Is::BAD_REQUEST, "sql"),
+        QueryError::SameName { .. } => (Is::BAD_REQUEST, "same-name"),
         QueryError::Refused { .. } => (Is::FORBIDDEN, "read-only"),
         QueryError::TooLong { .. } => (Is::PAYLOAD_TOO_LARGE, "too-long"),
         QueryError::TooDeep { .. } => (Is::UNPROCESSABLE_ENTITY, "too-deep"),

@@ -369,6 +369,11 @@ def try_flight(server, calls):
         cursor.execute("select call_id from calls where call_id = $1 and talk_seconds >= $2", (table["call_id"][3].as_py(), 0.0))
         check("flight: a prepared statement with values", cursor.fetchall(), [(table["call_id"][3].as_py(),)])
         info = connection.adbc_get_info()
+        check("flight: the current catalog and schema", (connection.adbc_current_catalog, connection.adbc_current_db_schema), ("callweave", "public"))
+        check_fails("flight: another catalog", "catalog", lambda: setattr(connection, "adbc_current_catalog", "other"))
+        check_fails("flight: nothing is executed many times", "ask with `execute`, once for each", lambda: cursor.executemany("select call_id from calls where call_id = $1", [("a",), ("b",)]))
+        check_fails("flight: no updates", "read-only", lambda: cursor.executemany("delete from calls", None))
+        check_fails("flight: statistics", "(?i)not.?(implemented|supported)", lambda: connection.adbc_get_statistics())
         check("flight: what the server is", info["vendor_name"], "callweave")
         check("flight: table types", sorted(connection.adbc_get_table_types()), ["TABLE", "VIEW"])
         objects = connection.adbc_get_objects(depth="all").read_all().to_pylist()
@@ -409,10 +414,20 @@ def try_http(server, calls):
     check("http: parquet", pyarrow.parquet.read_table(pyarrow.BufferReader(body)).num_rows, calls)
     _, _, body = http_ask(server, "mona", "select count(*) as n from calls", Content_Type="application/sql", Accept="application/x-ndjson")
     check("http: ndjson", json.loads(body), {"n": calls})
+    _, _, body = http_ask(server, "mona", {"sql": "select a.call_id, b.call_id from calls a join calls b using (account, call_id)"}, Accept="text/csv")
+    check("http: columns of one name are two in CSV", body.splitlines()[0], b"call_id,call_id")
+    for max_rows in (9, 10):
+        status, headers, body = http_ask(server, "tiny", {"sql": "select event_id from page_views", "max_rows": max_rows})
+        check(f"http: cut at {max_rows} of the login's 10 rows", (status, json.loads(body).get("row_count"), headers.get("x-callweave-truncated")), (200, max_rows, "true"))
+    _, _, body = http_ask(server, "mona", {"sql": "select 1", "maxrows": 1})
+    check("http: an unknown member is named", "maxrows" in json.loads(body)["detail"], True)
     for what, expected, request in [
         ("no SQL", (400, "sql"), {"body": {"sql": "selec 1"}}),
         ("two statements", (400, "bad-request"), {"body": {"sql": "select 1; select 2"}}),
         ("no JSON", (400, "bad-request"), {"body": "{"}),
+        ("an unknown member", (400, "bad-request"), {"body": {"sql": "select 1", "maxrows": 1}}),
+        ("an unknown parameter", (400, "bad-request"), {"body": {"sql": "select 1"}, "path": "/v1/sql?maxrows=1"}),
+        ("columns of one name", (400, "same-name"), {"body": {"sql": "select a.call_id, b.call_id from calls a join calls b using (account)"}}),
         ("writing", (403, "read-only"), {"body": {"sql": "drop table calls"}}),
         ("a value", (422, "data"), {"body": {"sql": "select cast(call_id as int) from calls"}}),
         ("a format", (406, "format"), {"body": {"sql": "select 1"}, "Accept": "image/png"}),
