@@ -61,11 +61,16 @@ pub async fn pump<W: Write + Send>(
     Ok((Written { rows, is_cut }, to))
 }
 
-/// Standard output, or a file under its final name with `.partial` behind until it is whole.
+/// Standard output; a file under its final name with `.partial` behind until it is whole; or what is no file (a device, a pipe), which
+/// is written to as it is and never replaced.
 pub enum Output {
     Stdout(BufWriter<Stdout>),
     File { to: BufWriter<File>, partial: Partial, path: PathBuf },
+    Direct { to: BufWriter<File>, path: PathBuf },
 }
+
+/// Names of standard output. Where it goes to a file, each is a link to that: it is the open file that is meant, and not its name.
+const STDOUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
 /// Removes the unfinished file unless it was renamed.
 pub struct Partial(PathBuf);
@@ -79,12 +84,29 @@ impl Drop for Partial {
 
 impl Output {
     pub fn open(path: Option<&Path>) -> Result<Output, QueryError> {
-        let Some(path) = path else { return Ok(Output::Stdout(BufWriter::new(io::stdout()))) };
+        let stdout = |path: &&Path| !STDOUT.iter().any(|name| *path == Path::new(name));
+        let Some(path) = path.filter(stdout) else { return Ok(Output::Stdout(BufWriter::new(io::stdout()))) };
+        Output::open_path(path).map_err(|source| QueryError::Output { path: path.to_owned(), source })
+    }
+
+    fn open_path(path: &Path) -> io::Result<Output> {
+        if path.metadata().is_ok_and(|about| !about.is_file()) {
+            let to = BufWriter::new(File::options().write(true).open(path)?);
+            return Ok(Output::Direct { to, path: path.to_owned() });
+        }
+        // A link stays; what it leads to is replaced, or made.
+        let path = match path.is_symlink() {
+            true if !path.exists() => {
+                return Ok(Output::Direct { to: BufWriter::new(File::create(path)?), path: path.to_owned() });
+            }
+            true => path.canonicalize()?,
+            false => path.to_owned(),
+        };
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
-        let file = File::create(&partial).map_err(|source| QueryError::Output { path: path.to_owned(), source })?;
-        Ok(Output::File { to: BufWriter::new(file), partial: Partial(partial), path: path.to_owned() })
+        let to = BufWriter::new(File::create(&partial)?);
+        Ok(Output::File { to, partial: Partial(partial), path })
     }
 
     pub fn finish(self) -> Result<(), QueryError> {
@@ -99,6 +121,7 @@ impl Output {
                 };
                 finish().map_err(|source| QueryError::Output { path: path.clone(), source })
             }
+            Output::Direct { mut to, path } => to.flush().map_err(|source| QueryError::Output { path, source }),
         }
     }
 }
@@ -107,14 +130,53 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Output::Stdout(to) => to.write(bytes),
-            Output::File { to, .. } => to.write(bytes),
+            Output::File { to, .. } | Output::Direct { to, .. } => to.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Output::Stdout(to) => to.flush(),
-            Output::File { to, .. } => to.flush(),
+            Output::File { to, .. } | Output::Direct { to, .. } => to.flush(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(path: &Path, text: &str) -> Result<(), QueryError> {
+        let mut to = Output::open(Some(path))?;
+        to.write_all(text.as_bytes()).map_err(|source| QueryError::Output { path: path.to_owned(), source })?;
+        to.finish()
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn only_files_are_replaced() -> Result<(), Box<dyn std::error::Error>> {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+        let dir = tempfile::tempdir()?;
+        let at = |name: &str| dir.path().join(name);
+        // Links to devices, so that a machine is none the worse where this fails.
+        symlink("/dev/null", at("null"))?;
+        write(&at("null"), "away")?;
+        assert!(at("null").metadata()?.file_type().is_char_device());
+        std::fs::write(at("file"), "before")?;
+        symlink("file", at("link"))?;
+        write(&at("link"), "after")?;
+        assert_eq!(std::fs::read_to_string(at("file"))?, "after");
+        assert!(at("link").is_symlink());
+        symlink("new", at("ahead"))?;
+        write(&at("ahead"), "made")?;
+        assert_eq!(std::fs::read_to_string(at("new"))?, "made");
+        symlink("/dev/full", at("full"))?;
+        assert!(write(&at("full"), "no room").is_err_and(|error| error.to_string().contains("full")));
+        assert!(write(dir.path(), "a folder").is_err());
+        let mut names: Vec<_> =
+            std::fs::read_dir(dir.path())?.map(|it| it.map(|it| it.file_name())).collect::<Result<_, _>>()?;
+        names.sort();
+        assert_eq!(names, ["ahead", "file", "full", "link", "new", "null"], "nothing unfinished stays");
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ use super::guard::QUERY_BYTES_MAX;
 use super::output::{Output, Shape, pump};
 use super::prompt;
 use super::session::QuerySession;
+use crate::files::outputs;
 
 #[derive(Debug, Clone, Default)]
 pub struct SqlOptions {
@@ -29,6 +30,8 @@ pub struct SqlOptions {
 pub async fn sql(options: SqlOptions) -> Result<(), QueryError> {
     let shape = Shape::new(options.format, options.output.as_deref(), options.max_rows);
     refuse_bytes_on_terminal(options.format, options.output.as_deref())?;
+    let input = options.query.is_none().then(|| options.file.as_deref().unwrap_or(Path::new("-")));
+    outputs::apart(input, &[("--output", options.output.as_deref())])?;
     let text = match (options.query, options.file) {
         (Some(_), Some(_)) => {
             return Err(QueryError::Parameter {

@@ -182,6 +182,7 @@ impl Default for DialDelays {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SimulateError {
+    /// `name` is the flag of `callweave simulate`, where there is one.
     #[error("{name} is {value}, but a share must be from 0 to 1")]
     Share { name: &'static str, value: f64 },
     #[error("{name} is {value}, but must be from {least} to {most}")]
@@ -257,25 +258,25 @@ const ACCOUNTS_MOST: usize = 1000;
 impl Simulation {
     fn check(&self) -> Result<(), SimulateError> {
         for (name, value) in [
-            ("returning_share", self.returning_share),
-            ("call_share", self.call_share),
-            ("click_share", self.click_share),
+            ("--returning", self.returning_share),
+            ("--calls", self.call_share),
+            ("--clicks", self.click_share),
             ("extension_share", self.extension_share),
-            ("wrong_number_share", self.wrong_number_share),
+            ("--wrong-numbers", self.wrong_number_share),
             ("static_share", self.static_share),
-            ("withheld_share", self.withheld_share),
-            ("shared_phone_share", self.shared_phone_share),
-            ("repeat_share", self.repeat_share),
+            ("--withheld", self.withheld_share),
+            ("--shared-phones", self.shared_phone_share),
+            ("--repeats", self.repeat_share),
             ("record_share", self.record_share),
             ("tag_share", self.tag_share),
             ("note_share", self.note_share),
             ("transcript_share", self.transcript_share),
             ("deal_share", self.deal_share),
             ("form_share", self.form_share),
-            ("implicit_session_share", self.implicit_session_share),
-            ("late_share", self.late_share),
-            ("duplicate_share", self.duplicate_share),
-            ("unusable_share", self.unusable_share),
+            ("--without-session-id", self.implicit_session_share),
+            ("--late", self.late_share),
+            ("--duplicates", self.duplicate_share),
+            ("--unusable", self.unusable_share),
         ] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(SimulateError::Share { name, value });
@@ -296,27 +297,27 @@ impl Simulation {
 
     fn check_ranges(&self) -> Result<(), SimulateError> {
         let pool = match self.pool {
-            PoolSize::Numbers(numbers) => ("pool numbers", numbers as f64, 2.0, 10_000.0),
-            PoolSize::Utilisation(share) => ("pool utilisation", share, 0.01, 100.0),
+            PoolSize::Numbers(numbers) => ("--pool-numbers", numbers as f64, 2.0, 10_000.0),
+            PoolSize::Utilisation(share) => ("--utilisation", share, 0.01, 100.0),
         };
         let least = EXTENSION_DIGITS_MIN;
         let [minutes, hours, days] = self.delays.later;
         let weights = self.delays.during_visit + minutes.weight + hours.weight + days.weight;
         for (name, value, least, most) in [
-            ("visits_per_day", self.visits_per_day, 1.0, 1e9),
-            ("days", self.days.unwrap_or(1.0), 0.0, 36_500.0),
-            ("pages_per_visit", self.pages_per_visit, 1.0, 100.0),
-            ("page_seconds", self.page_seconds, 5.0, 600.0),
-            ("heartbeat_seconds", self.heartbeat_seconds, 1.0, 600.0),
-            ("hold_minutes", self.hold_minutes, 1.0, 1440.0),
-            ("cooldown_minutes", self.cooldown_minutes, 0.0, 1440.0),
+            ("--visits-per-day", self.visits_per_day, 1.0, 1e9),
+            ("--days", self.days.unwrap_or(1.0), 0.0, 36_500.0),
+            ("--pages-per-visit", self.pages_per_visit, 1.0, 100.0),
+            ("--page-seconds", self.page_seconds, 5.0, 600.0),
+            ("--heartbeat-seconds", self.heartbeat_seconds, 1.0, 600.0),
+            ("--hold-minutes", self.hold_minutes, 1.0, 1440.0),
+            ("--cooldown-minutes", self.cooldown_minutes, 0.0, 1440.0),
             ("extension_digits", f64::from(self.extension_digits.unwrap_or(least)), least.into(), 4.0),
-            ("telephones", self.telephones.unwrap_or(1) as f64, 1.0, numbers::TELEPHONES_MOST as f64),
+            ("--telephones", self.telephones.unwrap_or(1) as f64, 1.0, numbers::TELEPHONES_MOST as f64),
             ("late_seconds", self.late_seconds, 1.0, 86_400.0),
-            ("the sum of the weights of delays", weights, 1e-9, 1e9),
-            ("the delay of minutes", minutes.mean_seconds, 1.0, 1e6),
-            ("the delay of hours", hours.mean_seconds, 1.0, 1e6),
-            ("the delay of days", days.mean_seconds, 1.0, 1e6),
+            ("the sum of --dial", weights, 1e-9, 1e9),
+            ("the minutes of --dial-seconds", minutes.mean_seconds, 1.0, 1e6),
+            ("the hours of --dial-seconds", hours.mean_seconds, 1.0, 1e6),
+            ("the days of --dial-seconds", days.mean_seconds, 1.0, 1e6),
             pool,
         ] {
             // A NaN is in no range.

@@ -173,13 +173,13 @@ fn impossible_wishes_are_refused() {
         let error = World::new(options).map(|_| ()).expect_err(words);
         assert!(error.to_string().contains(words), "{error}");
     };
-    check(Simulation { late_share: 1.5, ..small() }, "late_share is 1.5");
-    check(Simulation { call_share: f64::NAN, ..small() }, "call_share is NaN");
+    check(Simulation { late_share: 1.5, ..small() }, "--late is 1.5");
+    check(Simulation { call_share: f64::NAN, ..small() }, "--calls is NaN");
     check(Simulation { accounts: vec![], ..small() }, "0 accounts");
     check(Simulation { accounts: vec!["a".into(), "a".into()], ..small() }, "2 accounts");
     check(Simulation { accounts: vec!["o'neil".into()], ..small() }, "not an account's name");
-    check(Simulation { page_seconds: 0.0, ..small() }, "page_seconds is 0");
-    check(Simulation { pool: PoolSize::Numbers(0), ..small() }, "pool numbers is 0");
+    check(Simulation { page_seconds: 0.0, ..small() }, "--page-seconds is 0");
+    check(Simulation { pool: PoolSize::Numbers(0), ..small() }, "--pool-numbers is 0");
     check(Simulation { visits_per_day: 1e9, ..small() }, "tracking numbers");
     assert!(matches!(
         World::new(Simulation { visits_per_day: 1e9, ..small() }),

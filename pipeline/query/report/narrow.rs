@@ -93,9 +93,15 @@ fn folded(text: &Text, by: Option<&str>) -> Result<Vec<&'static str>, QueryError
     let chosen: Vec<&str> = by.split(',').map(str::trim).filter(|column| !column.is_empty()).collect();
     if let Some(unknown) = chosen.iter().find(|column| !possible.contains(column)) {
         let near = nearest(unknown, possible.iter().copied());
-        let near = near.map_or_else(String::new, |near| format!(", did you mean {near}?"));
-        let all = if possible.is_empty() { "nothing".to_owned() } else { possible.join(", ") };
-        let problem = format!("{unknown:?} is not what {} can be broken down by{near} It is {all}", text.name);
+        let near = near.map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
+        let problem = match possible.is_empty() {
+            true => format!("is {unknown:?}, but {} cannot be broken down: leave --by away", text.name),
+            false => format!(
+                "is {unknown:?}, which {} cannot be broken down by{near}: give one or more of {}",
+                text.name,
+                possible.join(", ")
+            ),
+        };
         return Err(QueryError::Parameter { flag: "--by", problem });
     }
     Ok(possible.into_iter().filter(|column| !chosen.contains(column)).collect())
