@@ -4,21 +4,22 @@
 
 mod about;
 mod kept;
+mod options;
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
-use arrow_flight::flight_service_server::FlightServiceServer;
+use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
 use arrow_flight::sql::server::{FlightSqlService, PeekableFlightDataStream};
 use arrow_flight::sql::{
     ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, CommandGetCatalogs,
     CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
     CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
-    CommandPreparedStatementQuery, CommandStatementQuery, DoPutPreparedStatementResult, ProstMessageExt, SqlInfo,
-    TicketStatementQuery,
+    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementQuery, CommandStatementUpdate,
+    DoPutPreparedStatementResult, ProstMessageExt, SqlInfo, TicketStatementQuery,
 };
 use arrow_flight::{
     Action, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, IpcMessage, SchemaAsIpc,
@@ -264,6 +265,13 @@ fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
     Ok(message.map_err(|error: datafusion::arrow::error::ArrowError| Status::internal(error.to_string()))?.0)
 }
 
+/// Nothing that is admitted changes rows, so there is nothing to count.
+fn no_update() -> Status {
+    Status::permission_denied(
+        "the lake is read-only here, and an update (`executemany`) gives no rows: ask with `execute`, once for each set of values",
+    )
+}
+
 /// A name of its own before the text, so that the same text asked twice can be cancelled apart.
 fn handle(sql: &str) -> Bytes {
     format!("{}:{sql}", uuid::Uuid::new_v4().simple()).into()
@@ -371,6 +379,35 @@ impl FlightSqlService for Flight {
         prepared.values = values;
         self.prepared.put(name.clone(), prepared);
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(name.into()) })
+    }
+
+    async fn do_put_statement_update(
+        &self,
+        query: CommandStatementUpdate,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        let reader = self.reader(request.metadata()).await?;
+        one(reader.session.admit(&query.query).map_err(status)?).map_err(status)?;
+        Err(no_update())
+    }
+
+    /// What ADBC's `executemany` does.
+    async fn do_put_prepared_statement_update(
+        &self,
+        _: CommandPreparedStatementUpdate,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        self.reader(request.metadata()).await?;
+        Err(no_update())
+    }
+
+    async fn do_action_fallback(
+        &self,
+        request: Request<Action>,
+    ) -> Result<Response<<Flight as FlightService>::DoActionStream>, Status> {
+        self.reader(request.metadata()).await?;
+        let answer = arrow_flight::Result { body: options::act(request.get_ref())?.into() };
+        Ok(Response::new(Box::pin(futures::stream::once(async move { Ok(answer) }))))
     }
 
     async fn get_flight_info_prepared_statement(
