@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -36,11 +37,19 @@ pub enum Refused {
     #[error("the body is not what is asked for here: {0}")]
     Body(String),
     #[error("{0}")]
+    Parameter(String),
+    #[error("{0}")]
     Wrong(String),
     #[error("all {0} streams are taken: try again later")]
     Full(usize),
     #[error("it cannot be done now: {0}")]
     Away(String),
+}
+
+impl From<QueryRejection> for Refused {
+    fn from(error: QueryRejection) -> Refused {
+        Refused::Parameter(error.body_text())
+    }
 }
 
 impl From<StoreError> for Refused {
@@ -64,6 +73,7 @@ impl IntoResponse for Refused {
             Refused::Key => (StatusCode::UNAUTHORIZED, "wrong-key"),
             Refused::Unknown(..) => (StatusCode::NOT_FOUND, "not-found"),
             Refused::Body(_) => (StatusCode::BAD_REQUEST, "bad-body"),
+            Refused::Parameter(_) => (StatusCode::BAD_REQUEST, "bad-request"),
             Refused::Wrong(_) => (StatusCode::UNPROCESSABLE_ENTITY, "wrong"),
             Refused::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Refused::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "away"),
@@ -236,14 +246,21 @@ async fn attempts(State(place): Here, headers: HeaderMap, Path(name): Path<Strin
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct After {
     #[serde(default)]
     after: u64,
 }
 
 /// A page of dead letters; the next begins after the last one's `sequence`.
-async fn dead(State(place): Here, headers: HeaderMap, Path(name): Path<String>, Query(from): Query<After>) -> Answered {
+async fn dead(
+    State(place): Here,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    from: Result<Query<After>, QueryRejection>,
+) -> Answered {
     let (of, _) = find(&place, &headers, &name)?;
+    let Query(from) = from?;
     let dead = place.shared.tools.store.dead(&of, from.after, LISTED_MAX).await?;
     let shown = dead.into_iter().map(|(sequence, dead)| {
         let event: Map<String, Value> = serde_json::from_str(&dead.kept.event).unwrap_or_default();
@@ -307,6 +324,7 @@ fn sample(account: &str, now: Time) -> Option<Told> {
 
 /// Which dead letters are sent again: those named, those of a span of the log, or all.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Wanted {
     sequences: Option<Vec<u64>>,
     from: Option<u64>,

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use callweave_core::moment::MomentKind;
 use futures::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -28,6 +30,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Wanted {
     /// Names with commas between; all if absent.
     moments: Option<String>,
@@ -58,7 +61,7 @@ impl Drop for Place {
 struct Listener {
     shared: Arc<Shared>,
     account: Arc<str>,
-    moments: Option<Vec<String>>,
+    moments: Option<Vec<MomentKind>>,
     filter: Option<Filter>,
     entries: Entries,
     ready: VecDeque<Event>,
@@ -68,21 +71,23 @@ struct Listener {
 pub async fn get(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
-    Query(wanted): Query<Wanted>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Refused> {
     let account = account_of(&shared, &headers)?;
+    let Query(wanted) = wanted?;
+    let moments = wanted.moments.as_deref().map(named).transpose()?;
     let filter = wanted.filter.as_deref().map(Filter::parse).transpose();
     let filter = filter.map_err(|error| Refused::Wrong(error.to_string()))?;
     let place = Place::take(&shared.tools.metrics)?;
     let away = |error: ReadError| Refused::Away(error.to_string());
-    let moments = &shared.tools.moments;
-    let (first, last) = (moments.first_sequence(0).await.map_err(away)?, moments.last_sequence(0).await.map_err(away)?);
+    let log = &shared.tools.moments;
+    let (first, last) = (log.first_sequence(0).await.map_err(away)?, log.last_sequence(0).await.map_err(away)?);
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
     // What is gone cannot be told, and what was never there neither.
     let after = seen.unwrap_or(last).clamp(first.saturating_sub(1), last.max(first.saturating_sub(1)));
     let listener = Listener {
-        entries: moments.read(0, after),
-        moments: wanted.moments.map(|names| names.split(',').map(|name| name.trim().to_owned()).collect()),
+        entries: log.read(0, after),
+        moments,
         ready: VecDeque::new(),
         _place: place,
         shared: shared.clone(),
@@ -99,6 +104,18 @@ pub async fn get(
     let told = begun.chain(told).take_until(async move { stopping.cancelled().await });
     let events = Sse::new(told).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     Ok(([(header::CACHE_CONTROL, "no-store")], events).into_response())
+}
+
+/// The moments that are named. Of an unknown one nothing would ever be told, and nobody would know why.
+fn named(names: &str) -> Result<Vec<MomentKind>, Refused> {
+    let known =
+        |name: &str| MomentKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| name.to_owned());
+    let kinds: Result<Vec<MomentKind>, String> = names.split(',').map(|name| known(name.trim())).collect();
+    kinds.map_err(|name| {
+        let name: String = name.chars().take(64).collect();
+        let all: Vec<&str> = MomentKind::ALL.iter().map(|kind| kind.name()).collect();
+        Refused::Parameter(format!("there is no moment {name:?}; moments names some of {}", all.join(", ")))
+    })
 }
 
 impl Listener {
@@ -130,7 +147,7 @@ impl Listener {
         let text = std::str::from_utf8(&entry.payload).ok().filter(|_| *account == *self.account)?;
         let event: Map<String, Value> = serde_json::from_str(text).ok()?;
         let moment = event.get("type")?.as_str()?;
-        let wanted = self.moments.as_ref().is_none_or(|all| all.iter().any(|name| name == moment));
+        let wanted = self.moments.as_ref().is_none_or(|all| all.iter().any(|kind| kind.name() == moment));
         let met = match (&self.filter, event.get("data").and_then(Value::as_object)) {
             (Some(filter), Some(data)) => filter.is_met(moment, data).unwrap_or(true),
             _ => true,

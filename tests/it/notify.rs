@@ -475,6 +475,15 @@ fn listen(
 fn a_stream_of_events_is_resumed_where_it_broke() {
     let place = place(json!([]), "");
     let program = Program::start(&place, &["up"]);
+    // Of what cannot be meant nothing would ever come, so it is said at once.
+    for (query, words) in [
+        ("?moments=call.startd", "no moment \"call.startd\"; moments names some of call.started, "),
+        ("?moments=", "no moment \"\""),
+        ("?moment=call.started", "unknown field `moment`, expected `moments` or `filter`"),
+    ] {
+        let (status, problem) = ask(&program, "acme", "GET", &format!("stream{query}"), "");
+        assert!(status == 400 && problem["detail"].as_str().is_some_and(|it| it.contains(words)), "{query}: {problem}");
+    }
     let mut first = listen(&program, "acme", "?moments=call.started", None);
     let mut others = listen(&program, "globex", "", None);
     post(&program, &[step("c1", "started"), step("c1", "answered")]);
