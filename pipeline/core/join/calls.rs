@@ -154,12 +154,16 @@ impl CallState {
         self.record_started_at.get().copied().or(self.started).unwrap_or(self.first_event)
     }
 
+    /// Within the call. Who tells of an answer may have another clock than who tells of the start and the end.
     pub fn answered_at(&self) -> Option<Time> {
-        self.record_answered_at.get().copied().or(self.answered)
+        let told = self.record_answered_at.get().copied().or(self.answered)?;
+        Some(told.min(self.ended_at().unwrap_or(told)).max(self.start()))
     }
 
+    /// Not before the start. A record that says so is rejected; of two events, each of which can be, nobody knows which clock is off.
     pub fn ended_at(&self) -> Option<Time> {
-        self.record_ended_at.get().copied().or(self.ended)
+        let told = self.record_ended_at.get().copied().or(self.ended)?;
+        Some(told.max(self.start()))
     }
 
     pub fn is_over(&self) -> bool {

@@ -53,12 +53,14 @@ impl<'a> Call<'a> {
 
     fn answered_at(&self) -> Option<i64> {
         let told = record(&self.events).and_then(|record| record.instant("answered_at"));
-        told.or(self.reached("answered").first().copied())
+        let told = told.or(self.reached("answered").first().copied())?;
+        let latest = self.ended_at().unwrap_or(i64::MAX);
+        Some(told.min(latest).max(self.start))
     }
 
     fn ended_at(&self) -> Option<i64> {
         let told = record(&self.events).and_then(|record| record.instant("ended_at"));
-        told.or(self.reached("ended").last().copied())
+        told.or(self.reached("ended").last().copied()).map(|end| end.max(self.start))
     }
 
     /// Of the latest event that has it. What a record's schema does not know is no member of it.

@@ -45,6 +45,22 @@ fn a_record_tells_the_times_and_the_latest_event_the_members() {
 }
 
 #[test]
+fn clocks_that_disagree_make_no_call_that_ends_before_it_starts() {
+    for (answered, ended, expected) in [
+        ("10:00:03", "10:00:01", ["10:00:05", "10:00:05"]),
+        ("10:00:03", "10:00:30", ["10:00:05", "10:00:30"]),
+        ("10:00:40", "10:00:30", ["10:00:30", "10:00:30"]),
+        ("10:00:10", "10:00:30", ["10:00:10", "10:00:30"]),
+    ] {
+        let story = Story::default()
+            .call("10:00:05", "c", "started", json!({}))
+            .call(answered, "c", "answered", json!({}))
+            .call(ended, "c", "ended", json!({}));
+        check_call(&story, "c", json!({"answered_at": column(expected[0]), "ended_at": column(expected[1])}));
+    }
+}
+
+#[test]
 fn an_agent_has_the_name_that_the_settings_have() {
     for (told, name) in [("12", "Ada"), ("+14155559999", "Ben"), ("Cem", "Cem")] {
         let story = Story::default()
