@@ -85,6 +85,8 @@ pub const EVENTS_REMEMBERED: u64 = 1_000_000;
 pub const VISITOR_MEMORY: i64 = 396 * MICROS_PER_DAY;
 /// Sessions of erased visitors whose names are recognised (by hash) as long as the session itself would have been.
 pub const ERASED_SESSIONS_KEPT: usize = 10_000;
+/// Calls of erased people that are recognised (by hash) as long as the call itself would have been.
+pub const ERASED_CALLS_KEPT: usize = 10_000;
 /// A caller who does not call is remembered for five years.
 pub const CALLER_MEMORY: i64 = 1_826 * MICROS_PER_DAY;
 /// Signs of life other than page views that a session keeps; beyond it every second one of the older half is let go.

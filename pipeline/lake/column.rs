@@ -48,6 +48,8 @@ pub enum Erase {
     Query,
     /// Names the visitor: rows are found by it, and it is replaced by a name that nobody knows.
     Visitor,
+    /// Names a session. The name of a made one begins with its visitor's, which is replaced there, too.
+    Session,
     /// Names the person's phone: rows are found by it, and it becomes `anonymous`.
     Phone,
     /// JSON that may tell the person's phone: rows are found by it, and it goes.

@@ -79,6 +79,7 @@ pub fn apply(
                 counts.duplicates += 1;
                 None
             }
+            Verdict::Erased => None,
         });
     }
     taken

@@ -6,7 +6,7 @@ use super::arena::Arena;
 use super::attribution::{Learner, Rates};
 use super::callers::Caller;
 use super::calls::CallState;
-use super::erase::ErasedSessions;
+use super::erase::{ErasedCalls, ErasedSessions};
 use super::index::Index;
 use super::intern::{Named, Shared};
 use super::leases::{Lease, Line};
@@ -39,6 +39,7 @@ pub(super) struct Account {
     pub defaults: Arc<Rules>,
     pub seen: Seen,
     pub erased: ErasedSessions,
+    pub erased_calls: ErasedCalls,
     pub shared: Shared,
     pub timers: Timers,
     /// When this account's calls come, as far as it was learned; and what is supposed before that.
@@ -69,6 +70,7 @@ impl Account {
             defaults: Arc::new(Rules::new(Settings::default())),
             seen: Seen::default(),
             erased: ErasedSessions::default(),
+            erased_calls: ErasedCalls::default(),
             shared: Shared::default(),
             timers: Timers::default(),
             learner: Learner::default(),
@@ -93,6 +95,11 @@ impl Account {
             return Verdict::Duplicate;
         }
         let (at, told) = (event.time, out.moments.len());
+        if self.erased_calls.are_told_of(&event.body) {
+            self.advance(event.time.min(event.recorded), mode, out);
+            self.add_visits(&mut out.moments[told..]);
+            return Verdict::Erased;
+        }
         match &event.body {
             Body::PageView(view) => self.page_view(at, view, visit),
             Body::WebEvent(web) => self.web_event(at, web),
@@ -136,6 +143,7 @@ impl Account {
             if self.seen.advance(to, self.taken) {
                 self.forget_silent_callers();
                 self.erased.advance(to);
+                self.erased_calls.advance(to);
             }
             self.fire(mode, out);
             self.learner.pass(self.watermark);

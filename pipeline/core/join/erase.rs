@@ -10,11 +10,11 @@ use super::account::Account;
 use super::session::Written;
 use super::visitors::VisitorRest;
 use super::{Effects, Erasure, Mode};
-use crate::event::Erase;
-use crate::limits::ERASED_SESSIONS_KEPT;
+use crate::event::{Body, Erase};
+use crate::limits::{ERASED_CALLS_KEPT, ERASED_SESSIONS_KEPT, LATE_GRACE};
 use crate::phone::Phone;
 use crate::row::Str;
-use crate::time::Time;
+use crate::time::{MICROS_PER_MINUTE, Time};
 
 /// How far the rows of forgotten sessions had come that a browser named, by the name's hash: the browser may go on under that name, and
 /// one name has one session that counts.
@@ -51,6 +51,41 @@ impl ErasedSessions {
     }
 }
 
+/// Calls of which a row was written before their people were forgotten, by the name's hash: what is still told of them would begin them
+/// anew, with the person's number and as a second first row.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct ErasedCalls(BTreeMap<u64, Time>);
+
+impl ErasedCalls {
+    fn note(&mut self, name: u64, until: Time) {
+        if self.0.len() >= ERASED_CALLS_KEPT
+            && let Some(oldest) = self.0.iter().min_by_key(|(_, until)| **until).map(|(name, _)| *name)
+        {
+            self.0.remove(&oldest);
+        }
+        self.0.insert(name, until);
+    }
+
+    /// Whether this tells more of one of them. Tags and deals say nothing of the person.
+    pub fn are_told_of(&self, body: &Body<'_>) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let call = match body {
+            Body::Call(it) => &it.call_id,
+            Body::CallRecord(it) => &it.call_id,
+            Body::CallNote(it) => &it.call_id,
+            Body::Transcript(it) => &it.call_id,
+            _ => return false,
+        };
+        self.0.contains_key(&xxh3_64(call.as_bytes()))
+    }
+
+    pub fn advance(&mut self, watermark: Time) {
+        self.0.retain(|_, until| *until > watermark);
+    }
+}
+
 impl Account {
     /// Their sessions, leases and calls leave the state. What is still to be written of them is written first, since they were;
     /// later no row of them is. Whoever comes by that name or calls from that telephone later is somebody new.
@@ -61,18 +96,22 @@ impl Account {
             until = until.max(self.visitor_seen_until(visitor));
             self.write_visits(visitor, out);
             let calls = self.calls_of_visitor(visitor);
-            self.write_what_is_over(calls, until, mode, out);
+            self.write_what_is_over(calls.clone(), until, mode, out);
+            let written = self.written_calls(&calls);
             self.forget_visitor(visitor);
+            self.note_erased(written, until);
         }
         if let Some(phone) = erase.phone {
             let calls: Vec<u32> = self.calls_of(phone);
             until = calls.iter().map(|&ix| self.calls[ix].start()).fold(until, Time::max);
             self.write_what_is_over(calls.clone(), until, mode, out);
+            let written = self.written_calls(&calls);
             self.forget_caller(phone);
             // Outbound calls are filed under nobody.
             for ix in calls.into_iter().filter(|&ix| self.calls.get(ix).is_some()).collect::<Vec<u32>>() {
                 self.forget_call(ix);
             }
+            self.note_erased(written, until);
             self.forget_wishes(phone);
         }
         out.erasures.push(Erasure {
@@ -81,6 +120,23 @@ impl Account {
             phone: erase.phone,
             until,
         });
+    }
+
+    /// Those that have a row, with their names' hashes.
+    fn written_calls(&self, calls: &[u32]) -> Vec<(u32, u64)> {
+        let written = calls.iter().filter(|&&ix| self.calls[ix].written.revision > 0);
+        written.map(|&ix| (ix, xxh3_64(self.text_of(&self.calls[ix].id).as_bytes()))).collect()
+    }
+
+    /// Those of them that were forgotten with their person stay so.
+    fn note_erased(&mut self, written: Vec<(u32, u64)>, until: Time) {
+        let timeout = self.rules(until).settings().call_timeout_minutes * MICROS_PER_MINUTE as f64;
+        let until = until.plus(timeout as i64).plus(LATE_GRACE);
+        for (ix, name) in written {
+            if self.calls.get(ix).is_none() {
+                self.erased_calls.note(name, until);
+            }
+        }
     }
 
     fn calls_of(&self, phone: Phone) -> Vec<u32> {

@@ -135,6 +135,8 @@ pub enum Verdict {
     Taken,
     /// An event of this name was taken before: nothing changes.
     Duplicate,
+    /// It tells of a call of somebody who was erased: nothing of it lands.
+    Erased,
 }
 
 pub struct Join {

@@ -1,7 +1,8 @@
 //! The state as bytes: versioned, and checked by a hash. What is shared or derived is left out and made again.
 //!
 //! Layout: the magic `CWSTATE`, one byte of version, 16 bytes of XXH3-128 over the rest (big-endian), then the postcard
-//! encodings of [`Stored`] and of each account's [`ErasedSessions`]; states that were written before there were those end earlier.
+//! encodings of [`Stored`], of each account's [`ErasedSessions`] and [`ErasedCalls`]; states that were written before there were those end
+//! earlier.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::arena::Arena;
 use super::attribution::Learner;
 use super::callers::Caller;
 use super::calls::CallState;
-use super::erase::ErasedSessions;
+use super::erase::{ErasedCalls, ErasedSessions};
 use super::index::Index;
 use super::intern::{Shared, hash_of};
 use super::leases::{Lease, Line};
@@ -104,6 +105,8 @@ impl Join {
         bytes = postcard::to_extend(&StoredRef { mode: self.mode, taken: self.taken, accounts }, bytes)?;
         let erased: Vec<&ErasedSessions> = self.accounts.iter().map(|account| &account.erased).collect();
         bytes = postcard::to_extend(&erased, bytes)?;
+        let erased: Vec<&ErasedCalls> = self.accounts.iter().map(|account| &account.erased_calls).collect();
+        bytes = postcard::to_extend(&erased, bytes)?;
         let hash = xxh3_128(&bytes[HEADER..]);
         bytes[..MAGIC.len()].copy_from_slice(MAGIC);
         bytes[MAGIC.len()] = VERSION;
@@ -123,7 +126,8 @@ impl Join {
             return Err(SnapshotError::Damaged);
         }
         let (stored, rest) = postcard::take_from_bytes::<Stored>(body)?;
-        let erased: Vec<ErasedSessions> = if rest.is_empty() { Vec::new() } else { postcard::from_bytes(rest)? };
+        let (sessions, rest) = behind::<Vec<ErasedSessions>>(rest)?;
+        let (calls, _) = behind::<Vec<ErasedCalls>>(rest)?;
         let mut join = Join::new(stored.mode);
         join.taken = stored.taken;
         for (at, account) in stored.accounts.into_iter().enumerate() {
@@ -132,11 +136,19 @@ impl Join {
             account.taken = join.taken;
             join.accounts.push(account);
         }
-        for (account, erased) in join.accounts.iter_mut().zip(erased) {
+        for (account, erased) in join.accounts.iter_mut().zip(sessions) {
             account.erased = erased;
+        }
+        for (account, erased) in join.accounts.iter_mut().zip(calls) {
+            account.erased_calls = erased;
         }
         Ok(join)
     }
+}
+
+/// What stands next, if anything does.
+fn behind<'b, T: Default + Deserialize<'b>>(rest: &'b [u8]) -> Result<(T, &'b [u8]), postcard::Error> {
+    if rest.is_empty() { Ok((T::default(), rest)) } else { postcard::take_from_bytes(rest) }
 }
 
 impl<'a> AccountRef<'a> {

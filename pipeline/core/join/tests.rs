@@ -321,6 +321,39 @@ fn a_session_goes_on_behind_its_erasure() {
     }
 }
 
+/// What is told of a call after its person was erased does not begin it anew; of one that went on, the rest is somebody's of whom
+/// nothing is known.
+#[test]
+fn what_is_told_of_an_erased_call_stays_erased() {
+    let note = r#"{"call_id":"c1","comment":"call Jane back"}"#;
+    let erasures = [r#"{"phone":"+14155550199"}"#, r#"{"visitor_id":"v1"}"#];
+    for (mode, erase, over) in [Mode::Bounded, Mode::Live]
+        .into_iter()
+        .flat_map(|mode| erasures.map(|it| (mode, it)))
+        .flat_map(|(mode, it)| [(mode, it, true), (mode, it, false)])
+    {
+        let mut story = Story::new(mode);
+        story.apply(0, "page_view", r#"{"visitor_id":"v1","session_id":"s1","url":"https://example.com/"}"#);
+        story.apply(0, "lease_granted", &LEASE.replace("SESSION", r#""session_id":"s1","#));
+        story.apply(1, "call", &CALL.replace("STATUS", "started"));
+        if over {
+            story.apply(2, "call", &CALL.replace("STATUS", "ended"));
+        }
+        story.apply(3, "erase", erase);
+        story.restart();
+        let told = story.told.len();
+        story.apply(4, "call_note", note);
+        story.apply(5, "call", &CALL.replace("STATUS", "ended"));
+        story.settle();
+        let again = story.told[told..].contains(r#"call_id: "c1""#);
+        assert_eq!(again, !over, "{mode:?} {erase} {over}: {}", &story.told[told..]);
+        let told = story.told.len();
+        story.apply(6, "call", &CALL.replace("c1", "c2").replace("STATUS", "ended"));
+        story.settle();
+        assert!(story.told[told..].contains(r#"call_id: "c2""#), "others are told of: {mode:?} {erase} {over}");
+    }
+}
+
 /// Nothing of a session that was taken back is left, though it was to be told only later.
 #[test]
 fn a_session_is_taken_back_before_its_visitor_is_forgotten() {

@@ -150,13 +150,13 @@ fn hits(definition: &Definition, batch: &RecordBatch, traces: &Traces) -> Option
             Erase::Phone => rows.is_of(row, value, &traces.phones),
             Erase::Call => traces.calls.contains(&(accounts.value(row).to_owned(), value.to_owned())),
             Erase::Telling => phones_in(value).any(|phone| rows.is_of(row, phone, &traces.phones)),
-            Erase::Keep | Erase::Null | Erase::Query => false,
+            Erase::Keep | Erase::Null | Erase::Query | Erase::Session => false,
         };
         let idle = match column.erase {
             Erase::Visitor => traces.visitors.is_empty(),
             Erase::Phone | Erase::Telling => traces.phones.is_empty(),
             Erase::Call => traces.calls.is_empty(),
-            Erase::Keep | Erase::Null | Erase::Query => true,
+            Erase::Keep | Erase::Null | Erase::Query | Erase::Session => true,
         };
         if idle {
             continue;
@@ -208,6 +208,10 @@ fn redact(
                 Some(accounts) => rename(column, accounts, hits, traces),
                 None => Arc::clone(column),
             },
+            Erase::Session => match strings(batch, "account") {
+                Some(accounts) => rename_sessions(column, accounts, hits, traces),
+                None => Arc::clone(column),
+            },
             Erase::Phone => replace(column, hits, |_| ANONYMOUS),
         };
         changed |= replaced.to_data() != column.to_data();
@@ -242,6 +246,23 @@ fn rename(column: &ArrayRef, accounts: &StringArray, hits: &BooleanArray, traces
                 None => text.map(Cow::Borrowed),
             }
         })
+        .collect();
+    Arc::new(renamed)
+}
+
+/// A made session is called by its visitor and its start, with a dot between. What browsers call theirs says nothing of the visitor.
+fn rename_sessions(column: &ArrayRef, accounts: &StringArray, hits: &BooleanArray, traces: &Traces) -> ArrayRef {
+    let Some(texts) = column.as_string_opt::<i32>() else { return Arc::clone(column) };
+    let made = |row: usize, text: &str| {
+        let (visitor, start) = text.rsplit_once('.').filter(|_| hits.value(row))?;
+        let account = accounts.value(row);
+        let is_theirs = traces.visitors.contains_key(&(account.to_owned(), visitor.to_owned()));
+        is_theirs.then(|| format!("{}.{start}", traces.nobody(account, visitor)))
+    };
+    let renamed: StringArray = texts
+        .iter()
+        .enumerate()
+        .map(|(row, text)| text.map(|text| made(row, text).map_or(Cow::Borrowed(text), Cow::Owned)))
         .collect();
     Arc::new(renamed)
 }

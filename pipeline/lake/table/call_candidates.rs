@@ -38,7 +38,9 @@ fn who_it_is() -> Vec<Candidate> {
             |r| Some(r.probability),
         ),
         Candidate::bool("chosen", "The call was joined to this one.", |r| Some(r.chosen)),
-        Candidate::text("session_id", "The visit that held the number.", |r| r.session_id.as_deref()).unique(),
+        Candidate::text("session_id", "The visit that held the number.", |r| r.session_id.as_deref())
+            .unique()
+            .erase(Erase::Session),
         Candidate::text("visitor_id", "Its browser.", |r| r.visitor_id.as_deref()).unique().erase(Erase::Visitor),
         Candidate::text("lease_id", "Its lease of the number: the active one, else the latest.", |r| {
             r.lease_id.as_deref()

@@ -75,7 +75,7 @@ fn how_it_was_joined() -> Vec<Call> {
         Call::double("source_confidence", "The probability that the source is the call's.", |r| r.source_confidence),
         Call::int("candidates", "How many sessions could have been the caller's.", |r| count(r.candidates)),
         Call::text("lease_id", "The lease the call was joined by.", |r| r.lease_id.as_deref()),
-        Call::text("session_id", "The visit the call came from.", |r| r.session_id.as_deref()),
+        Call::text("session_id", "The visit the call came from.", |r| r.session_id.as_deref()).erase(Erase::Session),
         Call::text("visitor_id", "The browser it came from.", |r| r.visitor_id.as_deref()).erase(Erase::Visitor),
         Call::text("pool", "The pool the number belongs to.", |r| r.pool.as_deref()),
         Call::text("site", "The site of that pool.", |r| r.site.as_deref()),

@@ -31,7 +31,8 @@ impl Row for LeaseRow {
                 .unique()
                 .erase(Erase::Visitor),
             Column::<Self>::text("session_id", "The visit the number is held for.", |r| r.session_id.as_deref())
-                .unique(),
+                .unique()
+                .erase(Erase::Session),
             Column::<Self>::time("expires_at", "The latest end that was told.", |r| Some(r.expires_at)),
             Column::<Self>::time("released_at", "When it was given back.", |r| r.released_at),
             Column::<Self>::int("renewals", "How often it was held for longer.", |r| count(r.renewals)),

@@ -18,7 +18,8 @@ impl Row for SessionRow {
             Column::<Self>::text("session_id", "The visit: the browser's own name for it, or a made one.", |r| {
                 Some(&r.session_id)
             })
-            .unique(),
+            .unique()
+            .erase(Erase::Session),
             Column::<Self>::int("revision", "The highest of an account's session_id counts.", |r| count(r.revision))
                 .stats(),
             Column::<Self>::bool("retracted", "The session turned out not to exist.", |r| Some(r.retracted)),

@@ -180,7 +180,13 @@ async fn a_forgotten_person_leaves_counts_only() -> Outcome {
     views.commit(&views.write(rows_to_batches(&rows)?).await?, &[]).await?;
     // Of the same name, but after the erasure.
     let later = CallRow { started_at: DAY.plus(MICROS_PER_HOUR), ..call("c3", 14_155_550_123, "v1") };
-    let rows = [call("c1", 14_155_550_123, "v1"), call("c2", 14_155_550_199, "v2"), later];
+    // The names of made sessions begin with the visitor's.
+    let of = |session: &str, row: CallRow| CallRow { session_id: Some(session.into()), ..row };
+    let rows = [
+        of("v1.1795132800000000", call("c1", 14_155_550_123, "v1")),
+        of("v2.1795132800000000", call("c2", 14_155_550_199, "v2")),
+        of("v1.own", later),
+    ];
     calls.commit(&calls.write(rows_to_batches(&rows)?).await?, &[]).await?;
     let made = ["c1", "c2"].map(|call_id| CallNote {
         call_id: call_id.into(),
@@ -217,6 +223,15 @@ async fn a_forgotten_person_leaves_counts_only() -> Outcome {
     assert!(text.contains("| c1      | anonymous    | 31.5         | true  |"), "{text}");
     assert!(text.contains("| c2      | +14155550199 | 31.5         | false |"), "{text}");
     assert!(text.contains("| c3      | +14155550123 | 31.5         | false |"), "{text}");
+    let text = sql(
+        calls,
+        "select call_id, case when session_id = visitor_id || '.1795132800000000' then left(session_id, 7) else session_id end as told \
+         from calls where call_id <> 'c3'",
+    )
+    .await?;
+    assert!(text.contains("| c1      | erased- ") && text.contains("| c2      | v2.1795 "), "{text}");
+    let text = sql(calls, "select count(*) as n from calls where session_id like 'v1.%'").await?;
+    assert!(text.contains("| 1 "), "only that of whoever came later: {text}");
     let text = sql(notes, "select call_id, status, comment from notes order by 1").await?;
     assert!(
         text.contains("| c1      | open   |                |")
