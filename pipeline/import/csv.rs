@@ -261,16 +261,16 @@ impl<'r> CallLine<'r> {
         home: Option<country::Id>,
     ) -> Result<CallLine<'r>, String> {
         let zone = run.options.timezone;
-        let time = |name| member(columns, record, name, A_TIME, |text| values::time(text, zone));
+        let time = |name, from| member(columns, record, name, A_TIME, |text| values::time(text, zone, from));
         let seconds = |name| member(columns, record, name, A_DURATION, values::duration);
         let direction = member(columns, record, "direction", "inbound, outbound or callback", values::direction)?;
         let direction = direction.unwrap_or(Direction::Inbound);
         let outcome_text = columns.get(record, "outcome");
         let outcome = outcome_text.and_then(values::outcome);
-        let started_at = time("started_at")?.ok_or("started_at is empty")?;
+        let started_at = time("started_at", None)?.ok_or("started_at is empty")?;
         let (talk, whole) = (seconds("talk_seconds")?, seconds("duration")?);
-        let mut answered_at = answered(columns, record, zone)?;
-        let ended_at = match (time("ended_at")?, whole, answered_at, talk) {
+        let mut answered_at = answered(columns, record, zone, started_at)?;
+        let ended_at = match (time("ended_at", answered_at.max(Some(started_at)))?, whole, answered_at, talk) {
             (Some(end), ..) => end,
             (None, Some(whole), ..) => started_at.plus(whole),
             (None, None, Some(answer), Some(talk)) => answer.plus(talk),
@@ -338,12 +338,17 @@ impl<'r> CallLine<'r> {
 }
 
 /// `answered_at`; some exports have a column `answered` that says yes or no instead, which tells no time.
-fn answered(columns: &Columns, record: &[String], zone: chrono_tz::Tz) -> Result<Option<Time>, String> {
+fn answered(
+    columns: &Columns,
+    record: &[String],
+    zone: chrono_tz::Tz,
+    started_at: Time,
+) -> Result<Option<Time>, String> {
     const WORDS: [&str; 8] = ["yes", "no", "true", "false", "1", "0", "y", "n"];
     if columns.get(record, "answered_at").is_some_and(|text| WORDS.contains(&&*text.to_ascii_lowercase())) {
         return Ok(None);
     }
-    member(columns, record, "answered_at", A_TIME, |text| values::time(text, zone))
+    member(columns, record, "answered_at", A_TIME, |text| values::time(text, zone, Some(started_at)))
 }
 
 /// Of the business's own number and the client's, only the client's may be withheld, and only where the client calls.

@@ -255,6 +255,30 @@ fn calls_of_a_csv() {
 }
 
 #[test]
+fn calls_in_an_hour_that_comes_twice() {
+    // The clocks of New York are put back at 2:00 on 1 November 2026.
+    let (counts, calls) = calls(
+        "call_id,from,to,started_at,answered_at,ended_at\n\
+         over,+442079460001,+442079460002,2026-11-01 01:50:00,2026-11-01 01:55:00,2026-11-01 01:05:00\n\
+         answered after,+442079460001,+442079460002,2026-11-01 01:50:00,2026-11-01 01:01:00,2026-11-01 01:55:00\n\
+         within,+442079460001,+442079460002,2026-11-01 01:10,2026-11-01 01:11,2026-11-01 01:12\n\
+         zone,+442079460001,+442079460002,2026-11-01T01:50-04:00,,2026-11-01T06:05Z\n\
+         wrong,+442079460001,+442079460002,2026-11-01 03:10:00,,2026-11-01 01:12:00\n",
+        |options| options.timezone = chrono_tz::America::New_York,
+    );
+    assert_eq!((counts.calls, counts.unreadable), (4, 1));
+    let times = |at: usize| ["started_at", "answered_at", "ended_at"].map(|name| calls[at][name].as_str());
+    let day = |times: [&'static str; 3]| times.map(|time| Some(time).filter(|time| !time.is_empty()));
+    let expected = [
+        day(["2026-11-01T05:50:00.000Z", "2026-11-01T05:55:00.000Z", "2026-11-01T06:05:00.000Z"]),
+        day(["2026-11-01T05:50:00.000Z", "2026-11-01T06:01:00.000Z", "2026-11-01T06:55:00.000Z"]),
+        day(["2026-11-01T05:10:00.000Z", "2026-11-01T05:11:00.000Z", "2026-11-01T05:12:00.000Z"]),
+        day(["2026-11-01T05:50:00.000Z", "", "2026-11-01T06:05:00.000Z"]),
+    ];
+    (0..4).for_each(|at| assert_eq!(times(at), expected[at], "{}", calls[at]));
+}
+
+#[test]
 fn columns_under_other_names() {
     let csv = "Nummer,Klant,Wanneer,Einde\n+442079460001,+442079460002,2026-11-20T12:00:00Z,2026-11-20T12:01:00Z\n";
     let map = [("Nummer", "to"), ("klant", "from"), ("Wanneer", "started_at"), ("Einde", "ended_at")];
@@ -487,6 +511,15 @@ fn call_records_of_telephone_systems() {
     let cx = "historyid,_1,00:00:40,2026/11/20 09:00:00,2026/11/20 09:00:05,2026/11/20 09:00:45,TerminatedByDst,\
               14155550199,14155550100,10000,100,14155550100\n";
     check(Format::ThreeCx, cx, &one, 0);
+    // Over the hour that comes twice, when Berlin's clocks are put back.
+    let over = |line: &str| {
+        let at = |line: String, from, to| line.replace(from, to);
+        let line = at(at(line.replace("2026-11-20", "2026-10-25"), "2026/11/20", "2026/10/25"), "09:00:00", "02:59:50");
+        at(at(line, "09:00:05", "02:59:55"), "09:00:45", "02:00:30")
+    };
+    let twice = [("+14155550199", "2026-10-25T00:59:50.000000Z")];
+    check(Format::Asterisk, &over(asterisk), &twice, 0);
+    check(Format::ThreeCx, &over(cx), &twice, 0);
     let mut desk = Desk::new(Format::ThreeCx);
     desk.options.record_columns = Some("call,time".to_owned());
     assert!(matches!(desk.run(), Err(ImportError::RecordColumns(_))));

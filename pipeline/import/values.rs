@@ -12,20 +12,23 @@ use phonenumber::country;
 
 /// Reads RFC 3339; `2026-11-20 12:34:56` (with `T` or `/`, without seconds, with a fraction) in the zone; or a Unix time
 /// in seconds, milliseconds or microseconds, by its size.
-pub(super) fn time(text: &str, zone: Tz) -> Option<Time> {
+///
+/// Of a time that the clock on the wall shows twice the first is meant, unless that lies before `from`: a call that began at 2:50 and
+/// ended at 2:05 ended in the second hour.
+pub(super) fn time(text: &str, zone: Tz, from: Option<Time>) -> Option<Time> {
     if let Ok(time) = Time::parse(text) {
         return Some(time);
     }
     if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') && text.len() >= 9 {
         return unix(text);
     }
-    // `2026-11-20 12:34:56 UTC`, as some write it.
-    let (text, zone) = match text.strip_suffix(" UTC").or_else(|| text.strip_suffix(" GMT")) {
+    // `2026-11-20 12:34:56 UTC`, as some write it, and `2026-11-20T12:34Z`.
+    let (text, zone) = match [" UTC", " GMT", "Z"].iter().find_map(|utc| text.strip_suffix(utc)) {
         Some(text) => (text, Tz::UTC),
         None => (text, zone),
     };
     let plain = &*text.replace('/', "-").replace('T', " ");
-    for format in ["%Y-%m-%d %H:%M:%S%.f %z", "%Y-%m-%d %H:%M:%S%.f%z"] {
+    for format in ["%Y-%m-%d %H:%M:%S%.f %#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M %#z", "%Y-%m-%d %H:%M%#z"] {
         if let Ok(time) = chrono::DateTime::parse_from_str(plain, format) {
             return Some(Time(time.timestamp_micros()));
         }
@@ -33,15 +36,19 @@ pub(super) fn time(text: &str, zone: Tz) -> Option<Time> {
     let local = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"]
         .iter()
         .find_map(|format| NaiveDateTime::parse_from_str(plain, format).ok())?;
-    Some(Time(utc_micros(local, zone)?))
+    Some(Time(utc_micros(local, zone, from)?))
 }
 
-/// A time that the clock shows twice is the first of the two; one that it skips is as long after the skip as it would
-/// have been.
-fn utc_micros(local: NaiveDateTime, zone: Tz) -> Option<i64> {
+/// A time that the clock shows twice is the first of the two that is not before `from`; one that it skips is as long after the skip as
+/// it would have been.
+fn utc_micros(local: NaiveDateTime, zone: Tz, from: Option<Time>) -> Option<i64> {
     let hour = Duration::hours(1);
     match zone.from_local_datetime(&local) {
-        LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time.timestamp_micros()),
+        LocalResult::Single(time) => Some(time.timestamp_micros()),
+        LocalResult::Ambiguous(first, second) => {
+            let is_early = from.is_some_and(|from| first.timestamp_micros() < from.0);
+            Some(if is_early { second.timestamp_micros() } else { first.timestamp_micros() })
+        }
         LocalResult::None => {
             let before = zone.from_local_datetime(&local.checked_sub_signed(hour)?).earliest()?;
             before.timestamp_micros().checked_add(3600 * MICROS_PER_SECOND)
@@ -230,6 +237,11 @@ mod tests {
             ("2026-11-20T12:34:56+02:00", Some("2026-11-20T10:34:56.000000Z")),
             ("2026-11-20 12:34:56 +0200", Some("2026-11-20T10:34:56.000000Z")),
             ("2026-11-20 12:34:56 UTC", Some("2026-11-20T12:34:56.000000Z")),
+            ("2026-11-20T12:34Z", Some("2026-11-20T12:34:00.000000Z")),
+            ("2026-11-20 12:34 GMT", Some("2026-11-20T12:34:00.000000Z")),
+            ("2026-11-20T12:34+02:00", Some("2026-11-20T10:34:00.000000Z")),
+            ("2026-11-20 12:34 +0200", Some("2026-11-20T10:34:00.000000Z")),
+            ("2026-11-20 12:34:56+02", Some("2026-11-20T10:34:56.000000Z")),
             ("2026-11-20 12:34:56", Some("2026-11-20T17:34:56.000000Z")),
             ("2026/07/20 12:34:56.25", Some("2026-07-20T16:34:56.250000Z")),
             ("2026-07-20 12:34", Some("2026-07-20T16:34:00.000000Z")),
@@ -244,7 +256,21 @@ mod tests {
             ("", None),
             ("12345", None),
         ] {
-            assert_eq!(time(text, new_york).map(|time| time.to_string()).as_deref(), expected, "{text}");
+            assert_eq!(time(text, new_york, None).map(|time| time.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_clock_shows_twice_is_not_before_what_it_follows() {
+        let new_york = chrono_tz::America::New_York;
+        let first = time("2026-11-01 01:50:00", new_york, None);
+        for (text, expected) in [
+            ("2026-11-01 01:55:00", "2026-11-01T05:55:00.000000Z"),
+            ("2026-11-01 01:50:00", "2026-11-01T05:50:00.000000Z"),
+            ("2026-11-01 01:05:00", "2026-11-01T06:05:00.000000Z"),
+            ("2026-11-01 00:55:00", "2026-11-01T04:55:00.000000Z"),
+        ] {
+            assert_eq!(time(text, new_york, first).map(|time| time.to_string()).as_deref(), Some(expected), "{text}");
         }
     }
 
@@ -325,7 +351,7 @@ mod tests {
         #[test]
         fn nothing_panics(text in ".{0,60}", number in "[0-9.,:/ T+-]{0,30}") {
             for text in [&text, &number] {
-                let _ = time(text, chrono_tz::Europe::London);
+                let _ = time(text, chrono_tz::Europe::London, None);
                 let _ = (duration(text), date(text), money(text));
                 let _ = party(Some(text), home("GB"));
             }

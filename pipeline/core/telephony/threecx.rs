@@ -110,10 +110,12 @@ impl ThreeCx {
     }
 
     fn call<'c>(&self, draft: &mut Draft<'_>, get: &dyn Fn(&str) -> Option<&'c str>, terms: &Terms<'_>) {
-        let time = |name: &str| {
-            get(name).and_then(|text| if text.ends_with('Z') { when::rfc(text) } else { when::local(text, self.zone) })
+        let time = |name: &str, from| {
+            let local = |text| when::local_from(text, self.zone, from);
+            get(name).and_then(|text| if text.ends_with('Z') { when::rfc(text) } else { local(text) })
         };
-        let (Some(started_at), Some(ended_at)) = (time("time-start"), time("time-end")) else {
+        let started_at = time("time-start", None);
+        let (Some(started_at), Some(ended_at)) = (started_at, time("time-end", started_at)) else {
             return draft
                 .reject("time-start", "time-start or time-end is no time such as 2026/11/20 09:00:00".to_owned());
         };
@@ -129,7 +131,7 @@ impl ThreeCx {
         let Some(parties) = book.parties(from, if own { dialled } else { to }, None) else {
             return draft.pass(Pass::Internal);
         };
-        let answered_at = time("time-answered");
+        let answered_at = time("time-answered", Some(started_at));
         let legs = legs(get, answered_at.is_some());
         let mut record = record(&id, &parties, started_at, ended_at);
         record.answered_at = answered_at.filter(|_| legs.bridged);

@@ -35,21 +35,27 @@ pub(super) fn stamp(text: &str) -> Option<Time> {
 /// `2020-08-27 11:02:40`, with fractions or slashes, by the clock on the wall of `zone`. Of an hour that comes twice the
 /// first is meant; one that never comes counts as the hour after.
 pub(super) fn local(text: &str, zone: Tz) -> Option<Time> {
+    local_from(text, zone, None)
+}
+
+/// What happened at `from` or later: of an hour that comes twice the second is meant where the first would be before that.
+pub(super) fn local_from(text: &str, zone: Tz, from: Option<Time>) -> Option<Time> {
     let text = text.trim().replace('/', "-");
-    pattern_local(&text, "%Y-%m-%d %H:%M:%S%.f", zone)
+    pattern_local(&text, "%Y-%m-%d %H:%M:%S%.f", zone, from)
 }
 
 /// By a pattern of `strftime`: with a zone of its own, or by the clock on the wall of `zone`.
 pub(super) fn pattern(text: &str, pattern: &str, zone: Tz) -> Option<Time> {
     match DateTime::parse_from_str(text.trim(), pattern) {
         Ok(at) => from_micros(at.timestamp_micros()),
-        Err(_) => pattern_local(text.trim(), pattern, zone),
+        Err(_) => pattern_local(text.trim(), pattern, zone, None),
     }
 }
 
-fn pattern_local(text: &str, pattern: &str, zone: Tz) -> Option<Time> {
+fn pattern_local(text: &str, pattern: &str, zone: Tz, from: Option<Time>) -> Option<Time> {
     let wall = NaiveDateTime::parse_from_str(text, pattern).ok()?;
     let at = match zone.from_local_datetime(&wall) {
+        LocalResult::Ambiguous(first, second) if from.is_some_and(|from| first.timestamp_micros() < from.0) => second,
         LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => at,
         LocalResult::None => zone.from_local_datetime(&wall.checked_add_signed(Duration::hours(1))?).earliest()?,
     };
@@ -115,6 +121,15 @@ mod tests {
             ("", "none"),
         ] {
             assert_eq!(told(local(text, berlin)), expected, "{text}");
+        }
+        // Berlin's clocks are put back at 3:00.
+        let start = local("2026-10-25 02:50:00", berlin);
+        for (text, expected) in [
+            ("2026-10-25 02:55:00", "2026-10-25T00:55:00.000000Z"),
+            ("2026-10-25 02:05:00", "2026-10-25T01:05:00.000000Z"),
+            ("2026-10-25 03:05:00", "2026-10-25T02:05:00.000000Z"),
+        ] {
+            assert_eq!(told(local_from(text, berlin, start)), expected, "{text}");
         }
         let ctm = pattern("2013-05-01 11:48 PM -04:00", "%Y-%m-%d %I:%M %p %:z", berlin);
         assert_eq!(told(ctm), "2013-05-02T03:48:00.000000Z");

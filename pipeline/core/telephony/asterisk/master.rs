@@ -102,8 +102,9 @@ fn key(row: &Row) -> String {
 
 /// One call of all its rows.
 fn tell(draft: &mut Draft<'_>, call_id: &str, rows: &[Row], zone: Tz, terms: &Terms<'_>) {
-    let time = |row: &Row, column| row.get(column).and_then(|text| when::local(text, zone));
-    let starts = rows.iter().filter_map(|row| time(row, Column::Start));
+    let start = |row: &Row| row.get(Column::Start).and_then(|text| when::local(text, zone));
+    let time = |row: &Row, column| row.get(column).and_then(|text| when::local_from(text, zone, start(row)));
+    let starts = rows.iter().filter_map(start);
     let ends = rows.iter().filter_map(|row| time(row, Column::End));
     let (Some(started_at), Some(ended_at), Some(last)) = (starts.min(), ends.max(), rows.last()) else {
         return draft.reject("start", "start or end is no time such as 2026-11-20 09:00:00".to_owned());
