@@ -22,6 +22,7 @@ use super::postgres::Postgres;
 use super::session::QuerySession;
 use super::workers::Crew;
 use crate::config::{Config, Door, FirstRunError, mask_key};
+use crate::lake::location::{self, UrlError};
 use crate::log::SharedLog;
 use crate::telemetry::metrics::Metrics;
 
@@ -66,7 +67,16 @@ impl Server {
         if let Some(crew) = &crew {
             crew.look().await;
         }
-        let lake = QuerySession::open(&config.lake())?.with_postgres().await?.with_crew(crew.clone());
+        // Whoever asks may come before whoever writes, and is told of empty tables meanwhile.
+        let place = config.lake();
+        if let Err(UrlError::Missing { path }) = location::resolve(&place, false) {
+            let path = path.display();
+            tracing::warn!(
+                "there is no lake at {path} yet: the folder is made, and its tables are empty until `callweave process` fills them"
+            );
+            location::resolve(&place, true).map_err(QueryError::from)?;
+        }
+        let lake = QuerySession::open(&place)?.with_postgres().await?.with_crew(crew.clone());
         let logins = Logins::new(config.accounts.values(), log, clock, lake, mask);
         let (tls, pem) = match (&config.query.tls_certificate, &config.query.tls_key) {
             (Some(certificate), Some(key)) => {

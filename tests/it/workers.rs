@@ -27,7 +27,6 @@ fn password_of(user: &str) -> String {
 /// A lake of two accounts over three days, with logins, a secret and a key of pseudonyms.
 fn place() -> Place {
     let place = Place::new();
-    let folder = place.folder.path();
     let accounts = ACCOUNTS.join(",");
     // Several days are several files, so that each worker has something to read.
     place.run(&[
@@ -46,6 +45,12 @@ fn place() -> Place {
         "all.ndjson",
     ]);
     place.run(&["run", "--input", "all.ndjson"]);
+    configure(&place);
+    place
+}
+
+fn configure(place: &Place) {
+    let folder = place.folder.path();
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a file");
     write("workers.secret", "the secret of all machines\n");
     write("mask.key", "the key of pseudonyms\n");
@@ -56,13 +61,12 @@ fn place() -> Place {
         let logins: Vec<Value> = [(MONA, "manager"), (ANNA, "analyst"), (GERD, "manager")]
             .into_iter()
             .filter(|(user, _)| user.ends_with(account))
-            .map(|(user, role)| login(&place, user, role))
+            .map(|(user, role)| login(place, user, role))
             .collect();
         write(&format!("{account}.json"), &json!({ "logins": logins }).to_string());
         text += &format!("[accounts.{account}]\nkeys = [\"{}\"]\nsettings = \"{account}.json\"\n", key_of(account));
     }
     write("callweave.toml", &text);
-    place
 }
 
 impl Place {
@@ -163,6 +167,19 @@ impl Query {
     fn failed_over(&self) -> usize {
         self.program.said().iter().filter(|line| line.contains(AGAIN)).count()
     }
+}
+
+#[test]
+fn who_asks_before_anything_was_written_finds_empty_tables() {
+    let place = Place::new();
+    configure(&place);
+    let query = Query::start(&place, &[]);
+    query.program.says("there is no lake at");
+    let counted = || query.rows(MONA, "SELECT count(*) AS n FROM calls");
+    assert_eq!(counted(), [r#"{"n":0}"#]);
+    place.run(&["simulate", "--visits", "50", "--calls", "1", "--account", "acme", "-o", "some.ndjson"]);
+    place.run(&["run", "--input", "some.ndjson"]);
+    assert_ne!(counted(), [r#"{"n":0}"#]);
 }
 
 /// The same rows: in any order where none was asked for, and sums of fractions to a billionth, since machines add them up in
