@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::chunk::{Chunk, Chunks, Ready};
 use super::history::{self, History, Past};
-use super::maintain::erase;
+use super::maintain::{compact, erase};
 use super::step::{Batches, Counts, apply, effect_rows, rows};
 use crate::files;
 use crate::lake::{
@@ -94,6 +94,8 @@ pub async fn run(
     erase(lake, &erasures).await?;
     let (bytes, join) = kept.await.map_err(|_| RunError::Stopped)?;
     History::save(lake.state(), sequence, bytes?).await?;
+    // After all else: whatever becomes of it, the input is in the lake.
+    compact(lake).await;
     // To let go of millions of small things takes time, and nobody waits for it.
     std::thread::spawn(move || drop(join));
     Ok(summary)

@@ -27,6 +27,8 @@ fn no_file_is_lost_to_what_cannot_be_done() {
     fs::write(at("kept"), "of before").expect("written");
     #[cfg(unix)]
     std::os::unix::fs::symlink("calls.csv", at("link")).expect("a link");
+    fs::write(at("query"), "SELECT 1 AS one").expect("written");
+    fs::hard_link(at("query"), at("hard")).expect("a link");
     let import = "import --format csv";
     for (line, words) in [
         (format!("{import} calls.csv -o calls.csv"), "--output and the input calls.csv are one file"),
@@ -37,14 +39,20 @@ fn no_file_is_lost_to_what_cannot_be_done() {
         (format!("{import} calls.csv -o x --rejects x"), "--rejects and --output are one file"),
         ("simulate --events 10 -o kept --truth kept".to_owned(), "--truth and --output are one file"),
         ("simulate --events 10 -o x --truth ./x".to_owned(), "--truth and --output are one file"),
+        ("sql --file query --output query".to_owned(), "--output and the input query are one file"),
+        ("sql --file ./query -o hard".to_owned(), "--output and the input ./query are one file"),
+        (
+            "report performance --by nope".to_owned(),
+            "--by is \"nope\", which performance cannot be broken down by: give",
+        ),
         ("evaluate --truth kept --input calls.csv --plot kept".to_owned(), "--plot and the input kept are one file"),
         // Wrong flags.
         (format!("{import} calls.csv -o kept --map Caller=frm"), "there is no member frm"),
         (format!("{import} calls.csv -o kept --country ZZ"), "--country ZZ"),
         (format!("{import} calls.csv -o kept --account bad/name!"), "not an account's name"),
         ("import --format combined calls.csv -o kept --site ex.com".to_owned(), "--site ex.com"),
-        ("simulate --calls 1.5 -o kept".to_owned(), "a share must be from 0 to 1"),
-        ("simulate --pool-numbers 0 -o kept".to_owned(), "pool numbers is 0"),
+        ("simulate --calls 1.5 -o kept".to_owned(), "--calls is 1.5, but a share must be from 0 to 1"),
+        ("simulate --pool-numbers 0 -o kept".to_owned(), "--pool-numbers is 0"),
         ("simulate --account bad/name! -o x --truth kept".to_owned(), "not an account's name"),
     ] {
         ends(&place, &line, 2, words);
@@ -55,6 +63,7 @@ fn no_file_is_lost_to_what_cannot_be_done() {
     ends(&place, "import --format csv calls.csv -o kept --map Caller=from", 1, "has no column Caller");
     assert_eq!(fs::read_to_string(at("calls.csv")).expect("there"), CALLS);
     assert_eq!(fs::read_to_string(at("kept")).expect("there"), "of before");
+    assert_eq!(fs::read_to_string(at("query")).expect("there"), "SELECT 1 AS one");
     assert!(!at("x").exists() && !at("kept2").exists());
 
     // What can be done is done, also twice to where nothing is kept.
@@ -80,6 +89,27 @@ fn a_result_that_cannot_be_written_is_a_failure() {
         let (status, said) = ended(&place.command(arguments).stdout(writer).output().expect("the binary runs"));
         assert_eq!((status, said.as_str()), (Some(0), ""), "{arguments:?}");
     }
+}
+
+#[test]
+fn many_bounded_jobs_leave_few_files() {
+    let place = Place::new();
+    for n in 0..8 {
+        let event = format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"{n}\",\"source\":\"t\",\"type\":\"page_view\",\"time\":\"2026-11-20T12:00:00Z\",\
+             \"account\":\"acme\",\"data\":{{\"visitor_id\":\"v{n}\",\"url\":\"https://www.example.com/\"}}}}\n"
+        );
+        fs::write(place.folder.path().join("e.ndjson"), event).expect("written");
+        ends(&place, "run --input e.ndjson", 0, "1 events");
+    }
+    // What the table's log says last: eight files went, and one came.
+    let log = place.lake().join("page_views/_delta_log");
+    let mut commits: Vec<_> = fs::read_dir(log).expect("a log").map(|entry| entry.expect("an entry").path()).collect();
+    commits.retain(|path| path.extension().is_some_and(|it| it == "json"));
+    let last = fs::read_to_string(commits.iter().max().expect("commits")).expect("a commit");
+    let of = |action: &str| last.lines().filter(|line| line.starts_with(&format!("{{\"{action}\":"))).count();
+    assert_eq!((of("remove"), of("add")), (8, 1), "{last}");
+    assert_eq!(place.sql("SELECT count(*) AS n FROM page_views")[0]["n"], 8);
 }
 
 #[test]
