@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use callweave_core::event::Segment;
 use callweave_core::phone::Phone;
-use callweave_core::time::Date;
+use callweave_core::row::Money;
+use callweave_core::time::{Date, Time};
 use deltalake_core::arrow::array::{
     Array, ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder,
     ListBuilder, RecordBatch, StringBuilder, StructBuilder, TimestampMicrosecondBuilder, new_null_array,
@@ -45,7 +46,7 @@ fn build<'r, R: Row + 'r, I: Iterator<Item = &'r R>>(
     rows: impl Fn() -> I,
 ) -> Result<RecordBatch, ArrowError> {
     let columns = R::columns();
-    let mut builders: Vec<Builder> = columns.iter().map(|column| Builder::new(column, count)).collect();
+    let mut builders: Vec<Builder<R>> = columns.iter().map(|column| Builder::new(column, count)).collect();
     let mut scratch = String::new();
     let mut block = Vec::with_capacity(BLOCK_ROWS.min(count));
     let mut rows = rows();
@@ -55,9 +56,7 @@ fn build<'r, R: Row + 'r, I: Iterator<Item = &'r R>>(
         if block.is_empty() {
             break;
         }
-        for (column, builder) in columns.iter().zip(&mut builders) {
-            builder.append(&column.cell, &block, &mut scratch);
-        }
+        builders.iter_mut().for_each(|builder| builder.append(&block, &mut scratch));
     }
     let arrays = builders.into_iter().map(Builder::finish).collect::<Result<Vec<_>, _>>()?;
     let field = |(column, array): (&Column<R>, &ArrayRef)| Field::new(column.name, array.data_type().clone(), true);
@@ -79,98 +78,109 @@ pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, A
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
-enum Builder {
-    Text(StringBuilder),
-    Words(WordBuilder),
-    Phones(ListBuilder<StringBuilder>),
-    Segments(ListBuilder<StructBuilder>),
-    Time(TimestampMicrosecondBuilder),
-    Int(Int32Builder),
-    Long(Int64Builder),
-    Double(Float64Builder),
-    Bool(BooleanBuilder),
-    Money(Decimal128Builder),
-    Binary(BinaryBuilder),
+/// A column that is being built, and how its values are read.
+enum Builder<R> {
+    Text(StringBuilder, Texts<R>),
+    Words(WordBuilder, Texts<R>),
+    Phones(ListBuilder<StringBuilder>, fn(&R) -> Option<&[Phone]>),
+    Segments(ListBuilder<StructBuilder>, for<'r> fn(&'r R) -> &'r [Segment<'r>]),
+    Time(TimestampMicrosecondBuilder, fn(&R) -> Option<Time>),
+    Int(Int32Builder, fn(&R) -> Option<i32>),
+    Long(Int64Builder, fn(&R) -> Option<i64>),
+    Double(Float64Builder, fn(&R) -> Option<f64>),
+    Bool(BooleanBuilder, fn(&R) -> Option<bool>),
+    Money(Decimal128Builder, fn(&R) -> Option<Money>),
+    Binary(BinaryBuilder, fn(&R) -> Option<&[u8]>),
+}
+
+/// How a text is read.
+enum Texts<R> {
+    Told(fn(&R) -> Option<&str>),
+    Shown(fn(&R, &mut String) -> bool),
+}
+
+impl<R> Texts<R> {
+    fn each(&self, rows: &[&R], scratch: &mut String, mut to: impl FnMut(Option<&str>)) {
+        match self {
+            Texts::Told(get) => rows.iter().for_each(|row| to(get(row))),
+            Texts::Shown(write) => rows.iter().for_each(|row| to(shown(*row, write, scratch))),
+        }
+    }
 }
 
 /// Bytes that a text column is given room for per row, before it has to grow.
 const TEXT_BYTES: usize = 16;
 
-impl Builder {
-    fn new<R>(column: &Column<R>, rows: usize) -> Builder {
+impl<R> Builder<R> {
+    fn new(column: &Column<R>, rows: usize) -> Builder<R> {
         match column.cell {
-            Cell::Text(_) | Cell::Show(_) if column.unique => {
-                Builder::Text(StringBuilder::with_capacity(rows, rows * TEXT_BYTES))
+            Cell::Text(get) => Builder::text(column, rows, Texts::Told(get)),
+            Cell::Show(write) => Builder::text(column, rows, Texts::Shown(write)),
+            Cell::Phones(get) => {
+                let phones = ListBuilder::with_capacity(StringBuilder::new(), rows).with_field(item(DataType::Utf8));
+                Builder::Phones(phones, get)
             }
-            Cell::Text(_) | Cell::Show(_) => Builder::Words(WordBuilder::with_capacity(rows)),
-            Cell::Phones(_) => {
-                Builder::Phones(ListBuilder::with_capacity(StringBuilder::new(), rows).with_field(item(DataType::Utf8)))
-            }
-            Cell::Segments(_) => {
+            Cell::Segments(get) => {
                 let fields = segment_fields();
                 let element = item(DataType::Struct(fields.clone()));
-                Builder::Segments(
-                    ListBuilder::with_capacity(StructBuilder::from_fields(fields, rows), rows).with_field(element),
-                )
+                let segments = ListBuilder::with_capacity(StructBuilder::from_fields(fields, rows), rows);
+                Builder::Segments(segments.with_field(element), get)
             }
-            Cell::Time(_) => Builder::Time(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC")),
-            Cell::Int(_) => Builder::Int(Int32Builder::with_capacity(rows)),
-            Cell::Long(_) => Builder::Long(Int64Builder::with_capacity(rows)),
-            Cell::Double(_) => Builder::Double(Float64Builder::with_capacity(rows)),
-            Cell::Bool(_) => Builder::Bool(BooleanBuilder::with_capacity(rows)),
-            Cell::Money(_) => {
+            Cell::Time(get) => {
+                Builder::Time(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC"), get)
+            }
+            Cell::Int(get) => Builder::Int(Int32Builder::with_capacity(rows), get),
+            Cell::Long(get) => Builder::Long(Int64Builder::with_capacity(rows), get),
+            Cell::Double(get) => Builder::Double(Float64Builder::with_capacity(rows), get),
+            Cell::Bool(get) => Builder::Bool(BooleanBuilder::with_capacity(rows), get),
+            Cell::Money(get) => {
                 let (precision, scale) = MONEY;
-                Builder::Money(
-                    Decimal128Builder::with_capacity(rows).with_data_type(DataType::Decimal128(precision, scale)),
-                )
+                let money = Decimal128Builder::with_capacity(rows);
+                Builder::Money(money.with_data_type(DataType::Decimal128(precision, scale)), get)
             }
-            Cell::Binary(_) => Builder::Binary(BinaryBuilder::with_capacity(rows, rows * TEXT_BYTES)),
+            Cell::Binary(get) => Builder::Binary(BinaryBuilder::with_capacity(rows, rows * TEXT_BYTES), get),
         }
     }
 
-    /// Appends one column of a block of rows. A builder is always made for its own cell, so no other pair comes up.
-    fn append<R>(&mut self, cell: &Cell<R>, rows: &[&R], scratch: &mut String) {
-        match (self, cell) {
-            (Builder::Text(to), Cell::Text(get)) => rows.iter().for_each(|row| to.append_option(get(row))),
-            (Builder::Words(to), Cell::Text(get)) => rows.iter().for_each(|row| to.append(get(row))),
-            (Builder::Text(to), Cell::Show(write)) => {
-                rows.iter().for_each(|row| to.append_option(shown(*row, write, scratch)));
-            }
-            (Builder::Words(to), Cell::Show(write)) => {
-                rows.iter().for_each(|row| to.append(shown(*row, write, scratch)));
-            }
-            (Builder::Phones(to), Cell::Phones(get)) => {
-                rows.iter().for_each(|row| append_phones(to, get(row), scratch));
-            }
-            (Builder::Segments(to), Cell::Segments(get)) => rows.iter().for_each(|row| append_segments(to, get(row))),
-            (Builder::Time(to), Cell::Time(get)) => {
-                rows.iter().for_each(|row| to.append_option(get(row).map(|time| time.0)));
-            }
-            (Builder::Int(to), Cell::Int(get)) => rows.iter().for_each(|row| to.append_option(get(row))),
-            (Builder::Long(to), Cell::Long(get)) => rows.iter().for_each(|row| to.append_option(get(row))),
-            (Builder::Double(to), Cell::Double(get)) => rows.iter().for_each(|row| to.append_option(get(row))),
-            (Builder::Bool(to), Cell::Bool(get)) => rows.iter().for_each(|row| to.append_option(get(row))),
-            (Builder::Money(to), Cell::Money(get)) => {
+    fn text(column: &Column<R>, rows: usize, texts: Texts<R>) -> Builder<R> {
+        match column.unique {
+            true => Builder::Text(StringBuilder::with_capacity(rows, rows * TEXT_BYTES), texts),
+            false => Builder::Words(WordBuilder::with_capacity(rows), texts),
+        }
+    }
+
+    /// Appends the column of a block of rows.
+    fn append(&mut self, rows: &[&R], scratch: &mut String) {
+        match self {
+            Builder::Text(to, texts) => texts.each(rows, scratch, |text| to.append_option(text)),
+            Builder::Words(to, texts) => texts.each(rows, scratch, |text| to.append(text)),
+            Builder::Phones(to, get) => rows.iter().for_each(|row| append_phones(to, get(row), scratch)),
+            Builder::Segments(to, get) => rows.iter().for_each(|row| append_segments(to, get(row))),
+            Builder::Time(to, get) => rows.iter().for_each(|row| to.append_option(get(row).map(|time| time.0))),
+            Builder::Int(to, get) => rows.iter().for_each(|row| to.append_option(get(row))),
+            Builder::Long(to, get) => rows.iter().for_each(|row| to.append_option(get(row))),
+            Builder::Double(to, get) => rows.iter().for_each(|row| to.append_option(get(row))),
+            Builder::Bool(to, get) => rows.iter().for_each(|row| to.append_option(get(row))),
+            Builder::Money(to, get) => {
                 rows.iter().for_each(|row| to.append_option(get(row).map(|money| i128::from(money.0))));
             }
-            (Builder::Binary(to), Cell::Binary(get)) => rows.iter().for_each(|row| to.append_option(get(row))),
-            _ => unreachable!("a builder is made for its own cell"),
+            Builder::Binary(to, get) => rows.iter().for_each(|row| to.append_option(get(row))),
         }
     }
 
     fn finish(self) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
-            Builder::Words(from) => from.finish()?,
-            Builder::Text(mut from) => Arc::new(from.finish()),
-            Builder::Phones(mut from) => Arc::new(from.finish()),
-            Builder::Segments(mut from) => Arc::new(from.finish()),
-            Builder::Time(mut from) => Arc::new(from.finish()),
-            Builder::Int(mut from) => Arc::new(from.finish()),
-            Builder::Long(mut from) => Arc::new(from.finish()),
-            Builder::Double(mut from) => Arc::new(from.finish()),
-            Builder::Bool(mut from) => Arc::new(from.finish()),
-            Builder::Money(mut from) => Arc::new(from.finish()),
-            Builder::Binary(mut from) => Arc::new(from.finish()),
+            Builder::Words(from, _) => from.finish()?,
+            Builder::Text(mut from, _) => Arc::new(from.finish()),
+            Builder::Phones(mut from, _) => Arc::new(from.finish()),
+            Builder::Segments(mut from, _) => Arc::new(from.finish()),
+            Builder::Time(mut from, _) => Arc::new(from.finish()),
+            Builder::Int(mut from, _) => Arc::new(from.finish()),
+            Builder::Long(mut from, _) => Arc::new(from.finish()),
+            Builder::Double(mut from, _) => Arc::new(from.finish()),
+            Builder::Bool(mut from, _) => Arc::new(from.finish()),
+            Builder::Money(mut from, _) => Arc::new(from.finish()),
+            Builder::Binary(mut from, _) => Arc::new(from.finish()),
         })
     }
 }

@@ -224,6 +224,7 @@ impl Process {
             }
         }
         stop.cancel();
+        own.iter().for_each(|&partition| self.metrics.forget_partition(partition));
         // It ends between two tables.
         let _ = maintenance.await;
         first.map_or(Ok(()), Err)

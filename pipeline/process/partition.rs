@@ -23,7 +23,7 @@ use crate::lake::TableName;
 use crate::log;
 use crate::log::batching::{Batcher, Submission};
 use crate::log::{Entry, ReadError, SharedLog};
-use crate::telemetry::metrics::{Entries, Metrics, Partition as Label, Reason};
+use crate::telemetry::metrics::{Entries, JOIN_ENTRIES, Metrics, Partition as Label, Reason};
 
 /// How often it is looked whether time has to pass.
 const TICK_EVERY: Duration = Duration::from_millis(250);
@@ -235,9 +235,8 @@ impl Work {
             self.metrics.join_rejected.get_or_create(&Reason { reason }).inc();
         }
         let sizes = join.sizes();
-        for (entry, count) in
-            [("sessions", sizes.sessions), ("leases", sizes.leases), ("calls", sizes.calls), ("callers", sizes.callers)]
-        {
+        let counts = [sizes.sessions, sizes.leases, sizes.calls, sizes.callers];
+        for (entry, count) in JOIN_ENTRIES.into_iter().zip(counts) {
             self.metrics.join_entries.get_or_create(&Entries { partition: self.number, entry }).set(count as f64);
         }
     }

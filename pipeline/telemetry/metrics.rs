@@ -67,6 +67,9 @@ labels! {
     Build { version: &'static str = "version" }
 }
 
+/// What [`Families::join_entries`] tells of.
+pub const JOIN_ENTRIES: [&str; 4] = ["sessions", "leases", "calls", "callers"];
+
 /// A pool of an account: settings bound how many there are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OfPool {
@@ -248,6 +251,17 @@ impl Metrics {
         Metrics(Arc::new(Inner { families, registry, abouts, started: Instant::now() }))
     }
 
+    /// Levels of a partition that this process no longer reads: whoever does tells of it now, and what was last known here is no longer so.
+    pub fn forget_partition(&self, partition: u16) {
+        let label = Partition { partition };
+        for levels in [&self.log_read_sequence, &self.join_watermark_lag, &self.snapshot_time, &self.snapshot_size] {
+            levels.remove(&label);
+        }
+        for entry in JOIN_ENTRIES {
+            self.join_entries.remove(&Entries { partition, entry });
+        }
+    }
+
     /// What `/metrics` answers: the OpenMetrics text format.
     pub fn render(&self) -> String {
         self.process_uptime.set(self.0.started.elapsed().as_secs_f64());
@@ -304,6 +318,11 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in:\n{text}");
         }
+        metrics.log_read_sequence.get_or_create(&Partition { partition: 2 }).set(1.0);
+        metrics.log_read_sequence.get_or_create(&Partition { partition: 3 }).set(1.0);
+        metrics.forget_partition(2);
+        let text = metrics.clone().render();
+        assert!(!text.contains("partition=\"2\"") && text.contains("partition=\"3\""), "{text}");
         let mut names: Vec<_> = metrics.abouts().iter().map(|about| &about.name).collect();
         assert!(names.iter().any(|name| *name == "callweave_log_appended_bytes_total"));
         names.sort();

@@ -17,8 +17,9 @@ impl Hasher for AsItIs {
     fn finish(&self) -> u64 {
         self.0
     }
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("keys write one u64")
+    /// Keys write one `u64`, and nothing else; other bytes would do, too.
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
     }
     fn write_u64(&mut self, value: u64) {
         self.0 = value;
