@@ -54,6 +54,8 @@ pub enum Erase {
     Phone,
     /// JSON that may tell the person's phone: rows are found by it, and it goes.
     Telling,
+    /// Bytes as they came, which may name the person: rows are found by it, and it goes.
+    Raw,
     /// Names a call: rows of calls that were the person's are found by it. It stays.
     Call,
 }

@@ -200,7 +200,11 @@ impl Work {
     async fn keep(&self, forward: &Forward, mut heart: Heart, at: u64) -> Result<Heart, ProcessError> {
         self.retentions.note(&heart.join);
         let erasures = std::mem::take(&mut heart.erasures);
+        let erased = !erasures.is_empty();
         let taken = tokio::task::spawn_blocking(move || {
+            if erased {
+                heart.join.sweep();
+            }
             let bytes = heart.join.snapshot();
             (heart, bytes)
         });

@@ -86,8 +86,14 @@ pub async fn run(
     let done = tokio::task::spawn_blocking(move || job.work(join, &writers).map(|done| (done, writers)));
     let (done, writers) = done.await.map_err(|_| RunError::Stopped)??;
     inputs_done.push(done.hash);
-    let Done { join, erasures, hash, summary } = done;
-    let kept = tokio::task::spawn_blocking(move || (history::bytes(&join, inputs_done), join));
+    let Done { mut join, erasures, hash, summary } = done;
+    let erased = !erasures.is_empty();
+    let kept = tokio::task::spawn_blocking(move || {
+        if erased {
+            join.sweep();
+        }
+        (history::bytes(&join, inputs_done), join)
+    });
     let mark = Mark { app_id: format!("run-{hash:032x}"), from: None, to: 1 };
     let tables = TableName::ALL.into_iter().zip(writers);
     try_join_all(tables.map(|(name, writer)| land_all(lake.table(name), writer, &mark))).await?;

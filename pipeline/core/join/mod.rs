@@ -180,6 +180,11 @@ impl Join {
         }
     }
 
+    /// Lets go what nobody names any more, for a state that is written down: what people were called who were erased.
+    pub fn sweep(&mut self) {
+        self.accounts.iter_mut().for_each(Account::sweep);
+    }
+
     /// The least of the accounts' watermarks; nothing before the first event.
     pub fn watermark(&self) -> Option<Time> {
         self.accounts.iter().map(Account::watermark).min()

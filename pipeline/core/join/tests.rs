@@ -321,6 +321,22 @@ fn a_session_goes_on_behind_its_erasure() {
     }
 }
 
+/// Long names are shared values, which are let go when enough of them are idle. Of somebody erased none is written down.
+#[test]
+fn a_snapshot_does_not_name_who_was_erased() {
+    let long = "a visitor whose name is too long to be packed";
+    let mut story = Story::new(Mode::Live);
+    story.apply(0, "page_view", &view(long, "a"));
+    let names = |join: &Join| {
+        let bytes = join.snapshot().unwrap();
+        bytes.windows(long.len()).any(|it| it == long.as_bytes())
+    };
+    assert!(names(&story.join));
+    story.apply(1, "erase", &format!(r#"{{"visitor_id":"{long}"}}"#));
+    story.join.sweep();
+    assert!(!names(&story.join));
+}
+
 /// What is told of a call after its person was erased does not begin it anew; of one that went on, the rest is somebody's of whom
 /// nothing is known.
 #[test]

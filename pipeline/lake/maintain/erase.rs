@@ -14,6 +14,7 @@ use deltalake_core::arrow::datatypes::TimestampMicrosecondType;
 use deltalake_core::arrow::error::ArrowError;
 use deltalake_core::protocol::DeltaOperation;
 use hmac::{Hmac, Mac};
+use memchr::memmem;
 use sha2::Sha256;
 
 use super::MaintainError;
@@ -44,8 +45,25 @@ struct Traces {
     phones: Until,
     /// Of their calls everything is theirs, whenever it was told. (account, name).
     calls: HashSet<(String, String)>,
+    /// What bytes are looked through for.
+    needles: Vec<Needle>,
     /// What visitors are called from now on follows from it; drawn anew each time, and kept nowhere else.
     secret: [u8; 16],
+}
+
+/// Somebody's name as it stands in bytes of whatever form: a visitor's in quotation marks, of a telephone the digits.
+#[derive(Debug)]
+struct Needle {
+    account: String,
+    text: memmem::Finder<'static>,
+    until: Time,
+}
+
+impl Needle {
+    fn new(person: &Person, text: &str) -> Needle {
+        let text = memmem::Finder::new(text).into_owned();
+        Needle { account: person.account.clone(), text, until: person.until }
+    }
 }
 
 impl Traces {
@@ -77,11 +95,13 @@ impl Lake {
         };
         for person in people {
             if let Some(visitor) = &person.visitor_id {
+                traces.needles.push(Needle::new(person, &serde_json::json!(visitor).to_string()));
                 note(&mut traces.visitors, person, visitor.clone());
             }
             if let Some(phone) = person.phone {
                 let mut text = String::new();
                 show_phone(phone, &mut text);
+                traces.needles.push(Needle::new(person, text.trim_start_matches('+')));
                 note(&mut traces.phones, person, text);
             }
         }
@@ -144,19 +164,22 @@ fn hits(definition: &Definition, batch: &RecordBatch, traces: &Traces) -> Option
     let rows = Rows { accounts, times };
     let mut hits = vec![false; batch.num_rows()];
     for column in &definition.columns {
+        if column.erase == Erase::Raw {
+            rows.look_through(batch, column.name, &traces.needles, &mut hits);
+        }
         let Some(values) = strings(batch, column.name) else { continue };
         let is_hit = |row: usize, value: &str| match column.erase {
             Erase::Visitor => rows.is_of(row, value, &traces.visitors),
             Erase::Phone => rows.is_of(row, value, &traces.phones),
             Erase::Call => traces.calls.contains(&(accounts.value(row).to_owned(), value.to_owned())),
             Erase::Telling => phones_in(value).any(|phone| rows.is_of(row, phone, &traces.phones)),
-            Erase::Keep | Erase::Null | Erase::Query | Erase::Session => false,
+            Erase::Keep | Erase::Null | Erase::Query | Erase::Session | Erase::Raw => false,
         };
         let idle = match column.erase {
             Erase::Visitor => traces.visitors.is_empty(),
             Erase::Phone | Erase::Telling => traces.phones.is_empty(),
             Erase::Call => traces.calls.is_empty(),
-            Erase::Keep | Erase::Null | Erase::Query | Erase::Session => true,
+            Erase::Keep | Erase::Null | Erase::Query | Erase::Session | Erase::Raw => true,
         };
         if idle {
             continue;
@@ -177,8 +200,24 @@ impl Rows<'_> {
     /// Whether a row that names somebody is of before they were forgotten.
     fn is_of(&self, row: usize, name: &str, people: &Until) -> bool {
         let until = people.get(&(self.accounts.value(row).to_owned(), name.to_owned()));
+        until.is_some_and(|until| self.is_before(row, *until))
+    }
+
+    fn is_before(&self, row: usize, until: Time) -> bool {
         let at = self.times.filter(|times| times.is_valid(row)).map(|times| Time(times.value(row)));
-        until.is_some_and(|until| at.is_none_or(|at| at <= *until))
+        at.is_none_or(|at| at <= until)
+    }
+
+    /// Notes the rows whose bytes name somebody.
+    fn look_through(&self, batch: &RecordBatch, column: &str, needles: &[Needle], hits: &mut [bool]) {
+        let Some(bytes) = batch.column_by_name(column).and_then(|it| it.as_binary_opt::<i32>()) else { return };
+        for (row, hit) in hits.iter_mut().enumerate() {
+            if self.accounts.is_null(row) || bytes.is_null(row) {
+                continue;
+            }
+            let mut own = needles.iter().filter(|it| it.account == self.accounts.value(row));
+            *hit |= own.any(|it| self.is_before(row, it.until) && it.text.find(bytes.value(row)).is_some());
+        }
     }
 }
 
@@ -202,7 +241,7 @@ fn redact(
         let erase = definition.columns.iter().find(|known| known.name == field.name());
         let replaced = match erase.map_or(Erase::Keep, |known| known.erase) {
             Erase::Keep | Erase::Call => Arc::clone(column),
-            Erase::Null | Erase::Telling => nullif(column, hits)?,
+            Erase::Null | Erase::Telling | Erase::Raw => nullif(column, hits)?,
             Erase::Query => replace(column, hits, |text| text.split(['?', '#']).next().unwrap_or_default()),
             Erase::Visitor => match strings(batch, "account") {
                 Some(accounts) => rename(column, accounts, hits, traces),

@@ -1,6 +1,6 @@
 //! Maintenance neither loses nor doubles a row.
 
-use callweave::lake::table::{NoteRow, PageViewRow, WebEventRow};
+use callweave::lake::table::{NoteRow, PageViewRow, RejectedRow, WebEventRow};
 use callweave::lake::{MaintainError, Person, Retention};
 use callweave_core::event::{CallNote, Direction, PageView, WebEvent};
 use callweave_core::phone::{Party, Phone};
@@ -160,6 +160,36 @@ fn call(call_id: &str, caller: u64, visitor: &str) -> CallRow {
         first_source: None,
         kinds: Kinds::default(),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_rejected_does_not_name_who_is_forgotten() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let lake = open(&dir).await?;
+    let table = rejected(&lake);
+    let bytes = [r#"{"visitor_id":"v1"}"#, r#"{"visitor_id":"v11"}"#, "from=%2B14155550123", "from=14155550199"];
+    let row = |account, raw: &'static str, hour| RejectedRow {
+        account: Some(account),
+        reason: raw,
+        path: "data",
+        source: "file:1",
+        received_at: DAY.plus(hour * MICROS_PER_HOUR),
+        raw: raw.as_bytes(),
+    };
+    let mut rows: Vec<RejectedRow> = bytes.iter().map(|raw| row("acme", raw, 0)).collect();
+    rows.extend([row("acme", bytes[0], 2), row("beta", bytes[0], 0)]);
+    table.commit(&table.write(rows_to_batches(&rows)?).await?, &[]).await?;
+    let until = DAY.plus(MICROS_PER_HOUR);
+    let visitor = Person { account: "acme".into(), visitor_id: Some("v1".into()), phone: None, until };
+    let caller = Person { visitor_id: None, phone: Some(Phone(14_155_550_123)), ..visitor.clone() };
+    assert_eq!(lake.erase(&[visitor, caller]).await?, 1);
+    let text = sql(
+        table,
+        "select count(*) as rows, count(raw) as raw, count(reason) as reasons, count(path) as paths from rejected",
+    )
+    .await?;
+    assert!(text.contains("| 6    | 4   | 4       | 6     |"), "{text}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
