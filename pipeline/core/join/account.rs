@@ -284,7 +284,7 @@ impl Account {
         ix
     }
 
-    pub fn text_of(&self, name: &Name) -> String {
-        name.text(&self.shared.texts)
+    pub fn text_of(&self, name: &Name) -> Str {
+        name.with(&self.shared.texts, |text| Str::from(text))
     }
 }

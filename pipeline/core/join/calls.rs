@@ -345,7 +345,7 @@ impl Account {
         let id = self.text_of(&self.calls[ix].id);
         let row = (mode == Mode::Live).then(|| self.current_row(ix));
         let moment = Moment::told_by(event, kind, &self.name, &id);
-        out.moments.push(moment.of_call(Some(id.into()), row));
+        out.moments.push(moment.of_call(Some(id), row));
     }
 
     fn call_state(&mut self, id: &str, at: Time) -> u32 {

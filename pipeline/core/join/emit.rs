@@ -58,15 +58,15 @@ fn is_news<R: Serialize>(row: &R, written: &mut Written) -> bool {
 
 impl Account {
     /// What a session is called: its own name, or `visitor.microseconds` of its start where the browser gave none.
-    pub fn session_name(&self, ix: u32) -> String {
+    pub fn session_name(&self, ix: u32) -> Str {
         let session = &self.sessions[ix];
         match &session.given {
             Some(id) => self.text_of(id),
-            None => format!("{}.{}", self.visitor_name(session.visitor), session.started_at().0),
+            None => format!("{}.{}", self.visitor_name(session.visitor), session.started_at().0).into(),
         }
     }
 
-    pub fn visitor_name(&self, ix: u32) -> String {
+    pub fn visitor_name(&self, ix: u32) -> Str {
         self.text_of(&self.visitors[ix].id)
     }
 
@@ -118,10 +118,10 @@ impl Account {
         let seen = self.seen_from(touch, landing_page.as_ref());
         SessionRow {
             account: self.name.clone(),
-            session_id: self.session_name(ix).into(),
+            session_id: self.session_name(ix),
             revision: 0,
             retracted: session.taken_back,
-            visitor_id: self.visitor_name(session.visitor).into(),
+            visitor_id: self.visitor_name(session.visitor),
             visit_number: if session.taken_back { 0 } else { self.visit_number(ix) },
             started_at: session.started_at(),
             ended_at: self.session_ended_at(ix),
@@ -154,13 +154,13 @@ impl Account {
         let Some(terms) = self.terms(ix) else { return };
         let mut row = LeaseRow {
             account: self.name.clone(),
-            lease_id: self.text_of(&lease.id).into(),
+            lease_id: self.text_of(&lease.id),
             revision: 0,
             pool: self.shared.text(terms.pool),
             number: self.lines[terms.line].number,
             extension: terms.extension.map(|extension| self.shared.text(extension)),
-            visitor_id: self.visitor_name(self.lease_visitor(ix)).into(),
-            session_id: lease.session().map(|session| self.session_name(session).into()),
+            visitor_id: self.visitor_name(self.lease_visitor(ix)),
+            session_id: lease.session().map(|session| self.session_name(session)),
             granted_at: lease.granted_at,
             expires_at: lease.expires_at(),
             released_at: lease.released_at(),
@@ -229,7 +229,6 @@ impl Account {
         let landing_page = session.and_then(|(_, it)| it.first_page()).map(|(_, url)| page(url));
         let touch = session.and_then(|(ix, _)| self.touch_of(ix));
         let seen = self.seen_from(touch, landing_page.as_ref());
-        let text = |text: String| -> Str { text.into() };
         let called = call.tracking_number().number().and_then(|number| rules.number(number));
         let of_lease = chosen.and_then(|it| self.terms(it.lease)).map(|terms| self.shared.text(terms.pool));
         let of_number = called.filter(|_| !decision.is_static).and_then(|number| number.pool.as_deref()).map(Str::from);
@@ -237,7 +236,7 @@ impl Account {
         let site = pool.as_ref().and_then(|pool| rules.pool(pool)?.site.as_deref()).map(Str::from);
         CallRow {
             account: self.name.clone(),
-            call_id: self.text_of(&call.id).into(),
+            call_id: self.text_of(&call.id),
             revision: 0,
             direction: call.direction(),
             started_at: start,
@@ -268,9 +267,9 @@ impl Account {
             attribution_confidence: decision.confidence,
             source_confidence: decision.source_confidence,
             candidates: decision.candidates.len() as u32,
-            lease_id: chosen.map(|it| text(self.text_of(&self.leases[it.lease].id))),
-            session_id: session.map(|(ix, _)| text(self.session_name(ix))),
-            visitor_id: chosen.map(|it| text(self.visitor_name(it.visitor))),
+            lease_id: chosen.map(|it| self.text_of(&self.leases[it.lease].id)),
+            session_id: session.map(|(ix, _)| self.session_name(ix)),
+            visitor_id: chosen.map(|it| self.visitor_name(it.visitor)),
             pool,
             site,
             source: decision.source.clone(),

@@ -63,9 +63,9 @@ impl Account {
         let evidence = &it.evidence;
         let lease = &self.leases[it.lease];
         CandidateRow {
-            session_id: it.session.map(|session| self.session_name(session).into()),
-            visitor_id: Some(self.visitor_name(it.visitor).into()),
-            lease_id: Some(self.text_of(&lease.id).into()),
+            session_id: it.session.map(|session| self.session_name(session)),
+            visitor_id: Some(self.visitor_name(it.visitor)),
+            lease_id: Some(self.text_of(&lease.id)),
             granted_at: Some(lease.granted_at),
             last_seen_at: Some(evidence.last_sign),
             delay_seconds: Some(seconds(evidence.delay)),

@@ -88,7 +88,7 @@ impl Account {
     pub fn person(&self, visitor: u32) -> Person {
         let visitor = &self.visitors[visitor];
         let user = visitor.rest.as_ref().and_then(|rest| rest.user);
-        user.unwrap_or_else(|| person_named(&self.text_of(&visitor.id)))
+        user.unwrap_or_else(|| visitor.id.with(&self.shared.texts, person_named))
     }
 
     /// Everybody whose telephone the caller's may be, by all their other calls: earlier ones by what was decided, later ones by
@@ -144,7 +144,7 @@ impl Account {
             return 0.0;
         }
         let user = self.visitors[visitor].rest.as_ref().and_then(|rest| rest.user);
-        let browser = person_named(&self.text_of(&self.visitors[visitor].id));
+        let browser = self.visitors[visitor].id.with(&self.shared.texts, person_named);
         let of = links.iter().filter(|link| Some(link.person) == user || link.person == browser);
         of.map(|link| link.sure(at)).fold(0.0, f64::max)
     }

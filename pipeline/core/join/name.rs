@@ -119,26 +119,41 @@ impl Name {
         super::intern::hash_of(&(number as u64, (number >> 64) as u64))
     }
 
-    pub fn text(&self, texts: &Texts) -> String {
-        let number = u128::from_be_bytes(self.bits);
-        let spell = |len: usize, letters: &[u8], bits: usize| -> String {
-            let mask = (1 << bits) - 1;
-            (0..len).map(|at| char::from(letters[(number >> (bits * (len - 1 - at))) as usize & mask])).collect()
-        };
-        match self.kind {
-            Kind::Uuid => {
-                let mut text = spell(32, HEX, 4);
-                for at in [20, 16, 12, 8] {
-                    text.insert(at, '-');
-                }
-                text
+    /// Hands its text to `say`.
+    pub fn with<T>(&self, texts: &Texts, say: impl FnOnce(&str) -> T) -> T {
+        let mut number = u128::from_be_bytes(self.bits);
+        let mut spelled = [b'-'; 36];
+        // From the last to the first.
+        let mut spell = |places: &mut dyn Iterator<Item = usize>, letters: &[u8], bits: u32| {
+            for at in places {
+                spelled[at] = letters[number as usize & ((1 << bits) - 1)];
+                number >>= bits;
             }
-            Kind::Ulid => spell(26, CROCKFORD, 5),
-            Kind::Hex => spell(32, HEX, 4),
-            Kind::Letters(len) => spell(usize::from(len), LETTERS, 6),
-            Kind::Text(len) => str::from_utf8(&self.bits[..usize::from(len)]).unwrap_or_default().to_owned(),
-            Kind::Long => self.sym().map(|sym| texts.get(sym).to_string()).unwrap_or_default(),
-        }
+        };
+        let len = match self.kind {
+            Kind::Uuid => {
+                spell(&mut (0..36).rev().filter(|at| !is_hyphen(*at)), HEX, 4);
+                36
+            }
+            Kind::Ulid => {
+                spell(&mut (0..26).rev(), CROCKFORD, 5);
+                26
+            }
+            Kind::Hex => {
+                spell(&mut (0..32).rev(), HEX, 4);
+                32
+            }
+            Kind::Letters(len) => {
+                spell(&mut (0..usize::from(len)).rev(), LETTERS, 6);
+                len
+            }
+            Kind::Text(len) => {
+                spelled[..TEXT_MAX].copy_from_slice(&self.bits);
+                len
+            }
+            Kind::Long => return say(self.sym().map_or("", |sym| texts.get(sym))),
+        };
+        say(str::from_utf8(&spelled[..usize::from(len)]).unwrap_or_default())
     }
 }
 
@@ -163,7 +178,7 @@ mod tests {
         ] {
             let mut texts = Texts::default();
             let name = Name::new(text, &mut texts);
-            assert_eq!(name.text(&texts), text);
+            assert_eq!(name.with(&texts, str::to_owned), text);
             assert_eq!(name.sym().is_none(), is_packed, "{text}");
         }
         assert_eq!(size_of::<Option<Name>>(), 18);
@@ -174,7 +189,7 @@ mod tests {
         fn comes_back_as_it_was(text in "\\PC{0,40}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-7][0-9A-Z]{25}|[0-9a-zA-Z_-]{15,23}|[0-9a-f]{31,33}", other in "[0-9a]{0,3}") {
             let mut texts = Texts::default();
             let name = Name::new(&text, &mut texts);
-            prop_assert_eq!(name.text(&texts), &text[..]);
+            prop_assert_eq!(name.with(&texts, str::to_owned), &text[..]);
             prop_assert_eq!(Name::find(&text, &texts), Some(name));
             prop_assert_eq!(Name::new(&other, &mut texts) == name, other == text);
         }
