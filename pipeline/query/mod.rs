@@ -5,6 +5,7 @@
 //! the next one.
 
 mod access;
+mod bounded;
 mod bounds;
 mod changes;
 mod comments;
@@ -27,6 +28,7 @@ mod run;
 mod server;
 pub mod session;
 mod setter;
+mod sums;
 mod tables;
 mod traffic;
 mod tries;

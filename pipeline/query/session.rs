@@ -19,6 +19,7 @@ use datafusion::sql::parser::Statement;
 use tokio::sync::OnceCell;
 
 use super::access::Access;
+use super::bounded;
 use super::bounds::Bounds;
 use super::changes::{CALLS, Changes, ChangesError, changes};
 use super::dialect;
@@ -28,6 +29,7 @@ use super::guard;
 use super::library::STAGING;
 use super::removal;
 use super::setter::{Setter, Source};
+use super::sums;
 use super::tables::Tables;
 use super::workers::{Crew, LAKE, Stores, of_lake};
 
@@ -211,6 +213,8 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     }
     removal::register(&context);
     dialect::register(&context)?;
+    bounded::register(&context)?;
+    sums::register(&context);
     Ok(context.state())
 }
 
