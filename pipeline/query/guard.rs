@@ -272,6 +272,19 @@ pub fn admit_of_client(statement: &ast::Statement) -> Result<(), QueryError> {
         | Reset(_)
         | LISTEN { .. }
         | UNLISTEN { .. } => Ok(()),
+        // To the client alone: never to a file or a program of the server's.
+        Copy { source, to: true, target: ast::CopyTarget::Stdout, .. } => match source {
+            ast::CopySource::Table { .. } => Ok(()),
+            ast::CopySource::Query(query) => {
+                look_over_sql(&Query(query.clone())).map_err(|what| QueryError::Refused { what })
+            }
+        },
+        Prepare { statement, .. } => match &**statement {
+            Query(_) => look_over_sql(statement).map_err(|what| QueryError::Refused { what }),
+            other => Err(QueryError::Refused { what: name_of(other) }),
+        },
+        // What it stands for is looked over in its place.
+        Execute { name: Some(_), immediate: false, .. } => Ok(()),
         Declare { stmts } => stmts.iter().try_for_each(|declared| match &declared.for_query {
             Some(query) => look_over_sql(&Query(query.clone())).map_err(|what| QueryError::Refused { what }),
             None => Err(QueryError::Refused { what: "DECLARE without a query".to_owned() }),

@@ -3,11 +3,16 @@
 //! datafusion-postgres speaks the protocol; here stand who may ask ([`super::logins`]), what one statement sees
 //! ([`service`]), where clients trip ([`mend`]) and what errors are called ([`errors`]).
 
+mod adapt;
 mod catalog;
+mod copy;
 mod errors;
 pub(super) mod functions;
 mod mend;
+mod moments;
+mod names;
 pub(super) mod overlay;
+mod prepared;
 mod service;
 mod texts;
 

@@ -31,6 +31,8 @@ import polars
 import psycopg
 import sqlalchemy
 
+import dialect
+
 COUNTS = {"passed": 0, "failed": 0}
 TLS_KEY = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "tls.key", "-out", "tls.pem"]
@@ -595,13 +597,17 @@ def try_to_break_out(server, calls):
         check_fails("bounds: time", "57014", lambda: connection.execute(endless))
 
 
+def try_dialect(server, calls):
+    dialect.try_dialect(server, calls, check, check_fails)
+
+
 def main():
     binary = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="callweave-sql-") as folder:
         server = Server(binary, folder)
         calls = server.sql("select count(*) as n from calls where account = 'acme'")[0]["n"]
         try:
-            for attempt in (try_psql, try_psycopg, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_openapi, try_to_break_out, try_calls_after, try_guessing):
+            for attempt in (try_psql, try_psycopg, try_dialect, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_openapi, try_to_break_out, try_calls_after, try_guessing):
                 try:
                     attempt(server, calls)
                 except Exception as error:  # one client must not hide what the others find

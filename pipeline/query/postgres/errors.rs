@@ -1,27 +1,31 @@
 //! What errors are called: SQLSTATE (PostgreSQL's manual, appendix A), by which clients tell them apart.
 
+use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
 
 use crate::query::QueryError;
 
-const SYNTAX: &str = "42601";
+pub(super) const SYNTAX: &str = "42601";
 const UNDEFINED_TABLE: &str = "42P01";
 const UNDEFINED_COLUMN: &str = "42703";
 const UNDEFINED_FUNCTION: &str = "42883";
 const INVALID: &str = "22023";
-const NOT_SUPPORTED: &str = "0A000";
+pub(super) const NOT_SUPPORTED: &str = "0A000";
 const READ_ONLY: &str = "25006";
 const CANCELED: &str = "57014";
 const OUT_OF_MEMORY: &str = "53200";
-const TOO_MANY: &str = "54000";
+pub(super) const TOO_MANY: &str = "54000";
 const TOO_COMPLEX: &str = "54001";
 const BUSY: &str = "53300";
 const DATA: &str = "22000";
+const OVERFLOW: &str = "22003";
 const NOT_ALLOWED: &str = "28000";
+pub(super) const DUPLICATE_STATEMENT: &str = "42P05";
+pub(super) const UNDEFINED_STATEMENT: &str = "26000";
 const LOST: &str = "57P02";
-const INTERNAL: &str = "XX000";
+pub(super) const INTERNAL: &str = "XX000";
 
 /// An error as the client is told it.
 pub(super) fn told(error: PgWireError) -> PgWireError {
@@ -72,6 +76,7 @@ fn of_engine(error: DataFusionError) -> PgWireError {
         DataFusionError::SchemaError(..) => UNDEFINED_COLUMN,
         DataFusionError::NotImplemented(_) => NOT_SUPPORTED,
         DataFusionError::ResourcesExhausted(_) => OUT_OF_MEMORY,
+        DataFusionError::ArrowError(error, _) if matches!(**error, ArrowError::ArithmeticOverflow(_)) => OVERFLOW,
         DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => DATA,
         DataFusionError::Plan(text) => of_words(text),
         _ => INTERNAL,

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 
-use super::texts;
+use super::{moments, texts};
 
 /// Name and the one answer (PostgreSQL's manual, 9.27 and 9.28).
 fn constants() -> Vec<(&'static str, ScalarValue)> {
@@ -88,6 +88,13 @@ pub(in crate::query) fn add(
     let visible = Visible { oids: Arc::new(visible), signature: any() };
     context.register_udf(ScalarUDF::new_from_impl(visible));
     texts::add(context, views, tables);
+    moments::add(context);
+}
+
+/// What `current_user` says.
+pub(super) fn user(name: &str) -> ScalarUDF {
+    let answer = ScalarValue::Utf8(Some(name.to_owned()));
+    ScalarUDF::new_from_impl(Constant { name: "session_user", answer, signature: any() })
 }
 
 fn any() -> Signature {

@@ -11,10 +11,11 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
-use datafusion::sql::sqlparser::ast::{self, DiscardObject, Statement};
+use datafusion::sql::sqlparser::ast::{self, DiscardObject, FetchDirection, Statement};
 use datafusion_postgres::QueryHook;
 use datafusion_postgres::arrow_pg::datatypes::df::encode_dataframe;
 use datafusion_postgres::hooks::HookClient;
+use datafusion_postgres::hooks::cursor::CursorStatementHook;
 use datafusion_postgres::pgwire::api::ClientInfo;
 use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::api::portal::Format;
@@ -26,6 +27,10 @@ use datafusion_postgres::pgwire::messages::response::TransactionStatus;
 use datafusion_postgres::pgwire::messages::startup::ParameterStatus;
 use datafusion_postgres::pgwire::types::format::FormatOptions;
 
+use super::adapt::adapt;
+use super::names::name_columns;
+use super::prepared::{self, Settings};
+use super::service::begun;
 use super::{catalog, errors};
 use crate::query::QueryError;
 use crate::query::guard;
@@ -145,7 +150,12 @@ impl QueryHook for Mend {
             return Some(Err(errors::of_query(error)));
         }
         match statement {
-            Statement::Query(_) => Some(rows(statement, context, client).await),
+            Statement::Query(_) => Some(rows(statement, context, client.metadata()).await),
+            Statement::Declare { .. } => {
+                CursorStatementHook.handle_simple_query(&declared(statement), context, client).await
+            }
+            // What it prepares is noted before the text is run.
+            Statement::Prepare { .. } => Some(Ok(Response::Execution(Tag::new("PREPARE")))),
             _ => answer(statement, client).await,
         }
     }
@@ -153,7 +163,7 @@ impl QueryHook for Mend {
     async fn handle_extended_parse_query(
         &self,
         statement: &Statement,
-        _context: &SessionContext,
+        context: &SessionContext,
         _client: &(dyn ClientInfo + Send + Sync),
     ) -> Option<PgWireResult<LogicalPlan>> {
         if let Err(error) = guard::admit_of_client(statement) {
@@ -162,6 +172,9 @@ impl QueryHook for Mend {
         let is_zone = matches!(statement, Statement::ShowVariable { variable } if is_timezone(variable));
         if let Some(name) = variable(statement).map(|(name, _)| name).or(is_zone.then_some("TimeZone")) {
             return Some(one_text(name).map_err(|error| PgWireError::ApiError(Box::new(error))));
+        }
+        if let Statement::Query(_) = statement {
+            return Some(plan(&context.state(), statement.clone()).await);
         }
         is_ours(statement).then(|| {
             let schema = Arc::new(DFSchema::empty());
@@ -172,26 +185,58 @@ impl QueryHook for Mend {
     async fn handle_extended_query(
         &self,
         statement: &Statement,
-        _plan: &LogicalPlan,
-        _params: &ParamValues,
-        _context: &SessionContext,
+        plan: &LogicalPlan,
+        params: &ParamValues,
+        context: &SessionContext,
         client: &mut dyn HookClient,
     ) -> Option<PgWireResult<Response>> {
-        answer(statement, client).await
+        match statement {
+            Statement::Declare { .. } => {
+                CursorStatementHook.handle_extended_query(&declared(statement), plan, params, context, client).await
+            }
+            Statement::Prepare { .. } => Some(
+                prepared::note(statement, client.metadata_mut()).map(|()| Response::Execution(Tag::new("PREPARE"))),
+            ),
+            _ => answer(statement, client).await,
+        }
     }
 }
 
 /// Answers a question in one text. Upstream would tell its columns by the plan as it was written.
-async fn rows(statement: &Statement, context: &SessionContext, client: &mut dyn HookClient) -> PgWireResult<Response> {
-    let told = |error: DataFusionError| PgWireError::ApiError(Box::new(error));
+pub(super) async fn rows(
+    statement: &Statement,
+    context: &SessionContext,
+    settings: &Settings,
+) -> PgWireResult<Response> {
     let state = context.state();
-    let statement = DfStatement::Statement(Box::new(statement.clone()));
-    let plan = state.statement_to_plan(statement).await.map_err(told)?;
-    guard::admit_plan(&plan)?;
-    let plan = settled(&state, plan);
-    let options = Arc::new(FormatOptions::from_client_metadata(client.metadata()));
+    let plan = settled(&state, plan(&state, statement.clone()).await?);
+    let options = Arc::new(FormatOptions::from_client_metadata(settings));
     let frame = DataFrame::new(state, plan);
     Ok(Response::Query(encode_dataframe(frame, &Format::UnifiedText, Some(options)).await?))
+}
+
+/// Plans a statement, its columns called as PostgreSQL calls them.
+pub(super) async fn plan(state: &SessionState, mut statement: Statement) -> PgWireResult<LogicalPlan> {
+    if let Statement::Query(query) = &mut statement {
+        name_columns(query);
+        adapt(query);
+    }
+    let statement = DfStatement::Statement(Box::new(statement));
+    let plan = state.statement_to_plan(statement).await.map_err(|error| PgWireError::ApiError(Box::new(error)))?;
+    guard::admit_plan(&plan)?;
+    Ok(plan)
+}
+
+/// The same for what a cursor is declared for: upstream plans its text.
+fn declared(statement: &Statement) -> Statement {
+    let mut statement = statement.clone();
+    if let Statement::Declare { stmts } = &mut statement {
+        for query in stmts.iter_mut().filter_map(|declared| declared.for_query.as_mut()) {
+            name_columns(query);
+            adapt(query);
+        }
+    }
+    statement
 }
 
 /// The plan with the types that its answer is going to have: as it is written, `CASE WHEN a THEN 1 ELSE 0.0 END` is a whole number
@@ -206,6 +251,8 @@ fn is_ours(statement: &Statement) -> bool {
         statement,
         Discard { .. }
             | Deallocate { .. }
+            | Prepare { .. }
+            | Copy { .. }
             | Reset(_)
             | LISTEN { .. }
             | UNLISTEN { .. }
@@ -250,14 +297,28 @@ async fn answer(statement: &Statement, client: &mut dyn HookClient) -> Option<Pg
         // What pools send before they give a connection to somebody else (Npgsql, pgbouncer, pgAdmin).
         Statement::Discard { object_type: DiscardObject::ALL } => {
             client.portal_store().clear_portals();
+            prepared::forget_all(client.metadata_mut());
             done("DISCARD ALL")
         }
         Statement::Discard { .. } => done("DISCARD"),
         Statement::Deallocate { name, .. } => {
             client.portal_store().rm_statement(&name.value);
+            if let Err(error) = prepared::note(statement, client.metadata_mut()) {
+                return Some(Err(error));
+            }
             done("DEALLOCATE")
         }
         Statement::Reset(_) => done("RESET"),
+        // Upstream gives all rows for none.
+        Statement::Fetch {
+            name,
+            direction: FetchDirection::Count { limit } | FetchDirection::Forward { limit: Some(limit) },
+            ..
+        } if limit.to_string() == "0" => {
+            let portal = Arc::clone(client.portal_store().get_portal(&name.value)?.value()?);
+            let fields = begun(&*portal.state.lock().await).unwrap_or_default();
+            Some(Ok(Response::Query(QueryResponse::new(Arc::new(fields), futures::stream::empty()))))
+        }
         // Nobody ever notifies.
         Statement::LISTEN { .. } => done("LISTEN"),
         Statement::UNLISTEN { .. } => done("UNLISTEN"),

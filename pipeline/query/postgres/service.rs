@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::common::config::Dialect;
-use datafusion::execution::SessionState;
+use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as DfStatement;
@@ -30,8 +30,9 @@ use datafusion_postgres::pgwire::messages::simplequery::Query as PgQuery;
 use datafusion_postgres::{DfSessionService, QueryHook};
 use futures::Sink;
 
-use super::mend::{BackToSavepoint, Mend, SEARCH_PATH, TIMEOUT, reworded, settled};
-use super::{Current, Postgres};
+use super::mend::{BackToSavepoint, Mend, SEARCH_PATH, TIMEOUT, plan, reworded, rows, settled};
+use super::names::{told_answer, told_fields};
+use super::{Current, Postgres, copy, errors, functions, prepared};
 use crate::query::QueryError;
 use crate::query::guard;
 use crate::query::logins::Reader;
@@ -72,8 +73,7 @@ impl Service {
     /// Sets the scene for the statements of `sql`; `runs`: they are run, and not only looked at.
     async fn set_scene<C: ClientInfo>(&self, client: &C, sql: &str, runs: bool) -> PgWireResult<()> {
         let reader = self.reader(client).await?;
-        let statements = self.server.parser.parse(sql).map_err(|error| PgWireError::ApiError(Box::new(error)))?;
-        let mut asked: Vec<DfStatement> = statements.into_iter().flat_map(questions).collect();
+        let mut asked: Vec<DfStatement> = self.parse(sql)?.into_iter().flat_map(questions).collect();
         let bounds = match runs && !asked.is_empty() {
             true => Some(reader.bounds(timeout(client), self.current.next()).await?),
             false => None,
@@ -87,8 +87,48 @@ impl Service {
         if let Some(schema) = schema {
             state.config_mut().options_mut().catalog.default_schema = schema.to_owned();
         }
+        let user = client.metadata().get(METADATA_USER).map(String::as_str).unwrap_or_default();
+        state.register_udf(Arc::new(functions::user(user))).map_err(QueryError::engine)?;
         *self.context.state_ref().write() = state;
         Ok(())
+    }
+
+    fn parse(&self, sql: &str) -> PgWireResult<Vec<Statement>> {
+        self.server.parser.parse(sql).map_err(|error| PgWireError::ApiError(Box::new(error)))
+    }
+
+    /// The `COPY … TO STDOUT` that a text is.
+    fn copying(&self, sql: &str) -> PgWireResult<Option<Statement>> {
+        if !sql.to_ascii_lowercase().contains("copy") {
+            return Ok(None);
+        }
+        let mut statements = self.parse(sql)?;
+        match statements.iter().any(|statement| copy::question(statement).is_some()) {
+            true if statements.len() > 1 => {
+                let message = "COPY … TO STDOUT stands alone: send it apart from other statements";
+                Err(errors::info(errors::NOT_SUPPORTED, message.to_owned()))
+            }
+            true => Ok(statements.pop()),
+            false => Ok(None),
+        }
+    }
+
+    /// Answers a `COPY … TO STDOUT`: the rows that its question gives this login, within its bounds.
+    async fn copy<C>(&self, client: &mut C, sql: &str, statement: &Statement) -> PgWireResult<Response>
+    where
+        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        guard::admit_of_client(statement)?;
+        let shape = copy::Shape::of(statement)?;
+        let Some(query) = copy::question(statement) else { return Ok(Response::EmptyQuery) };
+        self.set_scene(client, sql, true).await?;
+        let answer = rows(&Statement::Query(query), &self.context, client.metadata()).await;
+        self.clear();
+        match told_answer(answer?) {
+            Response::Query(rows) => copy::send(client, rows, &shape).await,
+            other => Ok(other),
+        }
     }
 
     /// Gives up what was taken for a statement and not used.
@@ -100,6 +140,10 @@ impl Service {
 /// What a statement asks of tables.
 fn questions(statement: Statement) -> Vec<DfStatement> {
     match statement {
+        Statement::Copy { .. } => copy::question(&statement)
+            .map(|query| DfStatement::Statement(Box::new(Statement::Query(query))))
+            .into_iter()
+            .collect(),
         Statement::Declare { stmts } => stmts
             .into_iter()
             .filter_map(|declared| declared.for_query)
@@ -162,10 +206,21 @@ impl SimpleQueryHandler for Service {
     {
         guard::admit_text(query)?;
         let query = &*reworded(query, &[]);
+        let executed = match prepared::is_named_in(query) {
+            true => prepared::resolved(&self.server.parser, &self.parse(query)?, client.metadata_mut())?,
+            false => None,
+        };
+        if let Some(executed) = &executed {
+            guard::admit_text(executed)?;
+        }
+        let query = executed.as_deref().unwrap_or(query);
+        if let Some(statement) = self.copying(query)? {
+            return Ok(vec![self.copy(client, query, &statement).await?]);
+        }
         self.set_scene(client, query, true).await?;
         let answers = SimpleQueryHandler::do_query(&*self.inner, client, query).await;
         self.clear();
-        answers
+        Ok(answers?.into_iter().map(told_answer).collect())
     }
 }
 
@@ -194,16 +249,13 @@ impl ExtendedQueryHandler for Service {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let (sql, prepared) = &portal.statement.statement;
+        if let Some((statement @ Statement::Copy { .. }, _)) = prepared {
+            return self.copy(client, sql, statement).await;
+        }
         self.set_scene(client, sql, true).await?;
         let fresh = match prepared {
             Some((statement, _)) if !questions(statement.clone()).is_empty() && !is_declare(statement) => {
-                let state = self.context.state();
-                let statement_again = DfStatement::Statement(Box::new(statement.clone()));
-                let plan = state
-                    .statement_to_plan(statement_again)
-                    .await
-                    .map_err(|error| PgWireError::ApiError(Box::new(error)))?;
-                guard::admit_plan(&plan)?;
+                let plan = plan(&self.context.state(), statement.clone()).await?;
                 Some((statement.clone(), plan))
             }
             other => other.clone(),
@@ -219,7 +271,7 @@ impl ExtendedQueryHandler for Service {
         now.result_column_format = portal.result_column_format.clone();
         let answer = ExtendedQueryHandler::do_query(&*self.inner, client, &now, max_rows).await;
         self.clear();
-        answer
+        answer.map(told_answer)
     }
 
     async fn do_describe_statement<C>(
@@ -282,9 +334,9 @@ where
 }
 
 /// The columns of a portal that has begun to give rows.
-fn begun(state: &PortalExecutionState) -> Option<Vec<FieldInfo>> {
+pub(super) fn begun(state: &PortalExecutionState) -> Option<Vec<FieldInfo>> {
     match state {
-        PortalExecutionState::Suspended(rows) => Some(rows.row_schema.to_vec()),
+        PortalExecutionState::Suspended(rows) => Some(told_fields(&rows.row_schema)),
         _ => None,
     }
 }
@@ -308,6 +360,19 @@ impl QueryParser for Parser {
     {
         guard::admit_text(sql)?;
         let sql = &*reworded(sql, types);
+        let executed = match prepared::is_named_in(sql) {
+            true => self
+                .service
+                .parse(sql)?
+                .first()
+                .map(|first| prepared::executed(&self.service.server.parser, first, client.metadata())),
+            false => None,
+        };
+        let executed = executed.transpose()?.flatten().map(|query| query.to_string());
+        if let Some(executed) = &executed {
+            guard::admit_text(executed)?;
+        }
+        let sql = executed.as_deref().unwrap_or(sql);
         self.service.set_scene(client, sql, false).await?;
         let parsed = ExtendedQueryHandler::query_parser(&*self.service.inner).parse_sql(client, sql, types).await;
         self.service.clear();
@@ -321,6 +386,7 @@ impl QueryParser for Parser {
     fn get_result_schema(&self, statement: &Prepared, format: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {
         let (_, Some((_, plan))) = statement else { return Ok(Vec::new()) };
         let plan = settled(&self.service.server.idle, plan.clone());
-        arrow_schema_to_pg_fields(plan.schema().as_arrow(), format.unwrap_or(&Format::UnifiedText), None)
+        let fields = arrow_schema_to_pg_fields(plan.schema().as_arrow(), format.unwrap_or(&Format::UnifiedText), None)?;
+        Ok(told_fields(&fields))
     }
 }

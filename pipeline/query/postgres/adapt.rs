@@ -1,0 +1,301 @@
+//! What PostgreSQL writes and DataFusion does not plan, in words that it does: `FETCH FIRST n ROWS ONLY`, `LIKE … ESCAPE`, `EXISTS` as a
+//! value, `interval * n`, `'\x…'::bytea`, a function in FROM whose column goes by its alias, `AT TIME ZONE`, `date_trunc` in a zone.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+    GroupByExpr, Ident, LimitClause, ObjectName, Query, Select, SelectItem, SetExpr, TableAliasColumnDef, TableFactor,
+    UnaryOperator, Value, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+/// The function that an interval is taken several times with.
+pub(super) const TIMES: &str = "interval_times";
+/// In FROM, these have a column of their own.
+const SERIES: [&str; 2] = ["generate_series", "range"];
+
+pub(super) fn adapt(query: &mut Query) {
+    let _ = VisitMut::visit(query, &mut Adapt);
+}
+
+struct Adapt;
+
+impl VisitorMut for Adapt {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        fetch_first(query);
+        if let SetExpr::Select(select) = &mut *query.body {
+            for item in &mut select.projection {
+                if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                    let _ = VisitMut::visit(expr, &mut AsValue { depth: 0 });
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+                let escape = escape_char.as_ref().and_then(|escape| text(&escape.value));
+                if let (Some(escape), Expr::Value(written)) = (escape, &mut **pattern)
+                    && let Value::SingleQuotedString(pattern) = &mut written.value
+                    && escape != "\\"
+                {
+                    *pattern = escaped(pattern, escape.chars().next());
+                    *escape_char = None;
+                }
+            }
+            Expr::BinaryOp { left, op, right } => {
+                if let Some(times) = interval_times(left, op, right) {
+                    *expr = times;
+                }
+            }
+            Expr::Cast { expr: inner, data_type: DataType::Bytea, .. } => {
+                if let Expr::Value(value) = &**inner
+                    && let Some(hex) = text(&value.value).and_then(|text| text.strip_prefix("\\x"))
+                {
+                    *expr = call("decode", [string(hex), string("hex")]);
+                }
+            }
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                *expr = call("timezone", [(**time_zone).clone(), (**timestamp).clone()]);
+            }
+            Expr::Function(function) => {
+                if let Some(trunc) = trunc_in_zone(function) {
+                    *expr = trunc;
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, alias: Some(alias), args: Some(_), .. } = factor
+            && alias.columns.is_empty()
+            && SERIES.iter().any(|series| name.to_string().eq_ignore_ascii_case(series))
+        {
+            let column = TableAliasColumnDef { name: alias.name.clone(), data_type: None };
+            alias.columns = vec![column];
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `FETCH FIRST 5 ROWS ONLY` is `LIMIT 5` (Tableau, SAP, Oracle's people).
+fn fetch_first(query: &mut Query) {
+    let Some(fetch) = query.fetch.take_if(|fetch| !fetch.with_ties && !fetch.percent) else { return };
+    let rows = fetch.quantity.or_else(|| expression("1"));
+    match &mut query.limit_clause {
+        Some(LimitClause::LimitOffset { limit, .. }) => *limit = rows,
+        clause => *clause = Some(LimitClause::LimitOffset { limit: rows, offset: None, limit_by: Vec::new() }),
+    }
+}
+
+/// A pattern that escapes by `escape`, or by nothing, as one that escapes by `\`.
+fn escaped(pattern: &str, escape: Option<char>) -> String {
+    let (mut told, mut chars) = (String::new(), pattern.chars());
+    while let Some(next) = chars.next() {
+        match next {
+            _ if Some(next) == escape => match chars.next() {
+                Some(meant @ ('%' | '_' | '\\')) => told.extend(['\\', meant]),
+                Some(meant) => told.push(meant),
+                None => told.push(next),
+            },
+            '\\' => told.push_str("\\\\"),
+            _ => told.push(next),
+        }
+    }
+    told
+}
+
+/// `interval '1 day' * n`, either way round, and divided.
+fn interval_times(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
+    match op {
+        BinaryOperator::Multiply if is_interval(left) => Some(call(TIMES, [left.clone(), right.clone()])),
+        BinaryOperator::Multiply if is_interval(right) => Some(call(TIMES, [right.clone(), left.clone()])),
+        BinaryOperator::Divide if is_interval(left) => {
+            let one = expression("1.0")?;
+            let part = Expr::BinaryOp {
+                left: Box::new(one),
+                op: BinaryOperator::Divide,
+                right: Box::new(Expr::Nested(Box::new(right.clone()))),
+            };
+            Some(call(TIMES, [left.clone(), part]))
+        }
+        _ => None,
+    }
+}
+
+fn is_interval(expr: &Expr) -> bool {
+    match expr {
+        Expr::Interval(_) => true,
+        Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => is_interval(inner),
+        Expr::Cast { data_type, .. } => matches!(data_type, DataType::Interval { .. }),
+        Expr::TypedString(typed) => matches!(typed.data_type, DataType::Interval { .. }),
+        Expr::Function(function) => function.name.to_string() == TIMES,
+        _ => false,
+    }
+}
+
+/// `date_trunc('day', at, 'Europe/Berlin')`.
+fn trunc_in_zone(function: &Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let of = |at: usize| match list.args.get(at) {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))) => Some(expr.clone()),
+        _ => None,
+    };
+    let is_trunc = function.name.0.last().and_then(|part| part.as_ident());
+    let is_trunc = is_trunc.is_some_and(|name| name.value.eq_ignore_ascii_case("date_trunc"));
+    let (part, at, zone) = (of(0)?, of(1)?, of(2)?);
+    let there = Expr::AtTimeZone { timestamp: Box::new(Expr::Nested(Box::new(at))), time_zone: Box::new(zone) };
+    (is_trunc && list.args.len() == 3).then(|| call("date_trunc", [part, there]))
+}
+
+/// `EXISTS` where a value is wanted: what is there, counted. The planner knows it as a condition alone.
+struct AsValue {
+    /// Queries around, from the value on: what is in them is theirs.
+    depth: usize,
+}
+
+impl VisitorMut for AsValue {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        if let Expr::Exists { subquery, negated } = expr
+            && let Some(counted) = expression(if *negated { "count(*) = 0" } else { "count(*) > 0" })
+        {
+            let mut query = subquery.clone();
+            query.order_by = None;
+            let name = Ident::new("exists");
+            match &mut *query.body {
+                SetExpr::Select(select) if is_plain(select) && query.limit_clause.is_none() => {
+                    select.projection = vec![SelectItem::ExprWithAlias { expr: counted, alias: name }];
+                }
+                _ => {
+                    let written = format!("SELECT {counted} AS exists FROM ({query}) AS found");
+                    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(&written);
+                    let Ok(counting) = parsed.and_then(|mut parser| parser.parse_query()) else {
+                        return ControlFlow::Continue(());
+                    };
+                    query = counting;
+                }
+            }
+            *expr = Expr::Subquery(query);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Without anything that makes other rows of those that it finds.
+fn is_plain(select: &Select) -> bool {
+    let is_grouped = match &select.group_by {
+        GroupByExpr::Expressions(by, _) => !by.is_empty(),
+        GroupByExpr::All(_) => true,
+    };
+    !is_grouped
+        && select.distinct.is_none()
+        && select.having.is_none()
+        && select.qualify.is_none()
+        && select.projection.iter().all(|item| match item {
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+                matches!(expr, Expr::Value(_) | Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+            }
+            _ => true,
+        })
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::SingleQuotedString(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn string(text: &str) -> Expr {
+    Expr::Value(Value::SingleQuotedString(text.to_owned()).with_empty_span())
+}
+
+fn call<const N: usize>(name: &str, args: [Expr; N]) -> Expr {
+    let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        args: FunctionArguments::List(FunctionArgumentList {
+            args: args.to_vec(),
+            duplicate_treatment: None,
+            clauses: Vec::new(),
+        }),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+fn expression(text: &str) -> Option<Expr> {
+    Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_expr().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::ast::Statement;
+
+    use super::*;
+
+    #[test]
+    fn what_datafusion_does_not_plan_is_told_otherwise() {
+        for (sql, expected) in [
+            ("SELECT a FROM t FETCH FIRST 5 ROWS ONLY", "SELECT a FROM t LIMIT 5"),
+            ("SELECT a FROM t OFFSET 2 FETCH NEXT ROW ONLY", "SELECT a FROM t LIMIT 1 OFFSET 2"),
+            ("SELECT a LIKE 'x/%y\\%%' ESCAPE '/'", "SELECT a LIKE 'x\\%y\\\\%%'"),
+            ("SELECT a LIKE 'x\\%' ESCAPE ''", "SELECT a LIKE 'x\\\\%'"),
+            ("SELECT a LIKE 'x//%' ESCAPE '/'", "SELECT a LIKE 'x/%'"),
+            ("SELECT a LIKE 'x\\%' ESCAPE '\\'", "SELECT a LIKE 'x\\%' ESCAPE '\\'"),
+            ("SELECT 3 * INTERVAL '1 day'", "SELECT interval_times(INTERVAL '1 day', 3)"),
+            ("SELECT INTERVAL '1 day' / n", "SELECT interval_times(INTERVAL '1 day', 1.0 / (n))"),
+            ("SELECT '\\x6162'::bytea", "SELECT decode('6162', 'hex')"),
+            ("SELECT n FROM generate_series(1, 2) n", "SELECT n FROM generate_series(1, 2) n (n)"),
+            ("SELECT value FROM generate_series(1, 2)", "SELECT value FROM generate_series(1, 2)"),
+            ("SELECT date_trunc('day', a, 'UTC')", "SELECT date_trunc('day', (a) AT TIME ZONE 'UTC')"),
+            ("SELECT a AT TIME ZONE 'UTC'", "SELECT timezone('UTC', a)"),
+            ("SELECT EXISTS(SELECT 1 FROM t)", "SELECT (SELECT count(*) > 0 AS exists FROM t)"),
+            ("SELECT NOT EXISTS(SELECT 1 FROM t)", "SELECT (SELECT count(*) = 0 AS exists FROM t)"),
+            (
+                "SELECT EXISTS(SELECT a FROM t GROUP BY a)",
+                "SELECT (SELECT count(*) > 0 AS exists FROM (SELECT a FROM t GROUP BY a) AS found)",
+            ),
+            ("SELECT 1 WHERE EXISTS(SELECT 1 FROM t)", "SELECT 1 WHERE EXISTS (SELECT 1 FROM t)"),
+            (
+                "SELECT (SELECT 1 FROM t WHERE EXISTS (SELECT 1 FROM u))",
+                "SELECT (SELECT 1 FROM t WHERE EXISTS (SELECT 1 FROM u))",
+            ),
+        ] {
+            match Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().pop() {
+                Some(Statement::Query(mut query)) => {
+                    adapt(&mut query);
+                    assert_eq!(query.to_string(), expected, "{sql}");
+                }
+                other => panic!("{sql}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Columns of an answer as PostgreSQL calls them: `count` and not `count(*)`, and two of one name if so asked. DataFusion wants names
+//! that differ, so those that would be told twice get a mark behind them, which is taken off before anything is sent.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{
+    DataType, Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, TrimWhereField, Value, Visit, Visitor,
+};
+use datafusion_postgres::pgwire::api::results::{FieldInfo, QueryResponse, Response};
+
+/// Begins what is taken off: no name that somebody writes has it.
+const MARK: char = '\u{1f}';
+/// How datafusion-postgres calls a column that stands beside `*`, too.
+const BESIDE_STAR: &str = "__alias_";
+/// Of what has none (PostgreSQL's manual, 7.3.2).
+const NONE: &str = "?column?";
+
+/// Names the columns of the outermost `SELECT`.
+pub(super) fn name_columns(query: &mut Query) {
+    let mut inner = Inner::default();
+    if let Some(order) = &query.order_by
+        && let OrderByKind::Expressions(by) = &order.kind
+    {
+        let bare = |expr: &Expr| matches!(expr, Expr::Identifier(_));
+        for by in by.iter().filter(|by| !bare(&by.expr)) {
+            let _ = by.expr.visit(&mut inner);
+        }
+    }
+    name_body(&mut query.body, &inner.names);
+}
+
+fn name_body(body: &mut SetExpr, inner: &HashSet<String>) {
+    match body {
+        SetExpr::Select(select) => name_select(select, inner),
+        SetExpr::Query(query) => name_columns(query),
+        SetExpr::SetOperation { left, right, .. } => {
+            name_body(left, inner);
+            name_body(right, inner);
+        }
+        _ => {}
+    }
+}
+
+/// Names that stand inside expressions of ORDER BY: they mean columns of the tables, not those of the answer.
+#[derive(Default)]
+struct Inner {
+    names: HashSet<String>,
+}
+
+impl Visitor for Inner {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Identifier(name) = expr {
+            self.names.insert(folded(name));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn name_select(select: &mut Select, inner: &HashSet<String>) {
+    let is_star = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+    let beside_star = select.projection.iter().any(is_star);
+    let mut before: Vec<(String, Option<String>)> = Vec::new();
+    for (at, item) in select.projection.iter_mut().enumerate() {
+        let (name, is_column) = match &*item {
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => (folded(name), Some(String::new())),
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(names)) => {
+                let of = names.iter().rev().skip(1).map(folded).collect::<Vec<_>>().join(".");
+                (names.last().map(folded).unwrap_or_default(), Some(of))
+            }
+            SelectItem::UnnamedExpr(expr) => (name_of(expr).0, None),
+            SelectItem::ExprWithAlias { alias, .. } => (folded(alias), None),
+            _ => continue,
+        };
+        // Two tables may each have a column of this name: these differ by their tables.
+        let differs = |(of, table): &(String, Option<String>)| match (table, &is_column) {
+            (Some(a), Some(b)) => of != &name || (a != b && !a.is_empty() && !b.is_empty()),
+            _ => of != &name,
+        };
+        let is_told = !before.iter().all(differs);
+        let is_expression = matches!(item, SelectItem::UnnamedExpr(_)) && is_column.is_none();
+        let hides = is_expression && (beside_star || inner.contains(&name) || name == NONE);
+        before.push((name.clone(), is_column));
+        let alias = match is_told || hides {
+            true => format!("{name}{MARK}{at}"),
+            false if is_expression => name,
+            false => continue,
+        };
+        let alias = Ident::with_quote('"', alias);
+        let expr = match &*item {
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr.clone(),
+            _ => continue,
+        };
+        *item = SelectItem::ExprWithAlias { expr, alias };
+    }
+}
+
+fn folded(name: &Ident) -> String {
+    match name.quote_style {
+        Some(_) => name.value.clone(),
+        None => name.value.to_lowercase(),
+    }
+}
+
+/// What PostgreSQL calls an expression, and whether that is its own name and not one for want of a better (`FigureColname` of its
+/// parser).
+fn name_of(expr: &Expr) -> (String, bool) {
+    let named = |name: &str| (name.to_owned(), true);
+    let or = |inner: (String, bool), name: String| if inner.1 { inner } else { (name, false) };
+    match expr {
+        Expr::Identifier(name) => (folded(name), true),
+        Expr::CompoundIdentifier(names) => (names.last().map(folded).unwrap_or_default(), true),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => name_of(inner),
+        Expr::CompoundFieldAccess { root, .. } => name_of(root),
+        Expr::Function(function) => {
+            match function.name.0.last().and_then(|part| part.as_ident()).map(folded).as_deref() {
+                // So datafusion-postgres has it.
+                Some("session_user") => named("current_user"),
+                Some(name) => named(name),
+                None => (NONE.to_owned(), false),
+            }
+        }
+        Expr::Cast { expr, data_type, .. } => or(name_of(expr), type_name(data_type)),
+        Expr::TypedString(typed) => (type_name(&typed.data_type), false),
+        Expr::Interval(_) => ("interval".to_owned(), false),
+        Expr::Case { else_result, .. } => {
+            or(else_result.as_ref().map_or((NONE.to_owned(), false), |it| name_of(it)), "case".to_owned())
+        }
+        Expr::Exists { negated: false, .. } => named("exists"),
+        Expr::Subquery(query) => match &*query.body {
+            SetExpr::Select(select) => match select.projection.first() {
+                Some(SelectItem::ExprWithAlias { alias, .. }) => (folded(alias), true),
+                Some(SelectItem::UnnamedExpr(expr)) => (name_of(expr).0, true),
+                _ => (NONE.to_owned(), false),
+            },
+            _ => (NONE.to_owned(), false),
+        },
+        Expr::Array(_) => named("array"),
+        Expr::Tuple(_) => named("row"),
+        Expr::Extract { .. } => named("extract"),
+        Expr::AtTimeZone { .. } => named("timezone"),
+        Expr::Ceil { .. } => named("ceil"),
+        Expr::Floor { .. } => named("floor"),
+        Expr::Position { .. } => named("position"),
+        Expr::Substring { .. } => named("substring"),
+        Expr::Overlay { .. } => named("overlay"),
+        Expr::Trim { trim_where, .. } => named(match trim_where {
+            Some(TrimWhereField::Leading) => "ltrim",
+            Some(TrimWhereField::Trailing) => "rtrim",
+            _ => "btrim",
+        }),
+        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => ("bool".to_owned(), false),
+        _ => (NONE.to_owned(), false),
+    }
+}
+
+/// PostgreSQL's own name of a type.
+fn type_name(kind: &DataType) -> String {
+    let written = kind.to_string().to_lowercase();
+    let word = written.split(['(', '[']).next().unwrap_or_default().trim();
+    match word {
+        "int" | "integer" => "int4",
+        "bigint" => "int8",
+        "smallint" => "int2",
+        "double precision" | "double" | "float" => "float8",
+        "real" => "float4",
+        "boolean" => "bool",
+        "decimal" | "dec" => "numeric",
+        "character varying" => "varchar",
+        "char" | "character" => "bpchar",
+        "timestamp with time zone" => "timestamptz",
+        "timestamp without time zone" => "timestamp",
+        other => other.rsplit('.').next().unwrap_or(other),
+    }
+    .to_owned()
+}
+
+/// The name as it was before the mark.
+fn told(name: &str) -> &str {
+    let name = name.split(MARK).next().unwrap_or(name);
+    name.strip_prefix(BESIDE_STAR).unwrap_or(name)
+}
+
+/// The columns under the names that the client is told.
+pub(super) fn told_fields(fields: &[FieldInfo]) -> Vec<FieldInfo> {
+    let again = |field: &FieldInfo| {
+        let again = FieldInfo::new(
+            told(field.name()).to_owned(),
+            field.table_id(),
+            field.column_id(),
+            field.datatype().clone(),
+            field.format(),
+        );
+        again
+            .with_format_options(Arc::clone(field.format_options()))
+            .with_type_size(field.type_size())
+            .with_type_modifier(field.type_modifier())
+    };
+    fields.iter().map(again).collect()
+}
+
+/// The same of an answer.
+pub(super) fn told_answer(answer: Response) -> Response {
+    match answer {
+        Response::Query(mut rows) => {
+            rows.row_schema = told_schema(&rows);
+            Response::Query(rows)
+        }
+        other => other,
+    }
+}
+
+fn told_schema(rows: &QueryResponse) -> Arc<Vec<FieldInfo>> {
+    let differs = |field: &FieldInfo| told(field.name()) != field.name();
+    match rows.row_schema.iter().any(differs) {
+        true => Arc::new(told_fields(&rows.row_schema)),
+        false => Arc::clone(&rows.row_schema),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::ast::Statement;
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    use super::*;
+
+    fn named(sql: &str) -> Query {
+        match Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().pop() {
+            Some(Statement::Query(mut query)) => {
+                name_columns(&mut query);
+                *query
+            }
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn expressions_are_called_as_postgresql_calls_them() {
+        for (expr, expected) in [
+            ("count(*)", "count"),
+            ("pg_catalog.Upper(x)", "upper"),
+            ("1", "?column?"),
+            ("NULL", "?column?"),
+            ("a + 1", "?column?"),
+            ("true", "bool"),
+            ("1::int", "int4"),
+            ("'x'::character varying(3)", "varchar"),
+            ("now()::date", "now"),
+            ("a::date", "a"),
+            ("t.\"A\"::text", "A"),
+            ("date '2026-01-01'", "date"),
+            ("interval '1 day'", "interval"),
+            ("CASE WHEN a THEN 1 ELSE 2 END", "case"),
+            ("CASE WHEN a THEN 1 ELSE b END", "b"),
+            ("coalesce(a, 1)", "coalesce"),
+            ("extract(epoch FROM a)", "extract"),
+            ("trim(a)", "btrim"),
+            ("a AT TIME ZONE 'UTC'", "timezone"),
+            ("(SELECT max(x) FROM t)", "max"),
+            ("exists(SELECT 1)", "exists"),
+            ("sum(x) OVER (ORDER BY y)", "sum"),
+        ] {
+            let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(expr).unwrap().parse_expr().unwrap();
+            assert_eq!(name_of(&parsed).0, expected, "{expr}");
+        }
+    }
+
+    #[test]
+    fn columns_are_named_where_they_have_to_be() {
+        for (sql, expected) in [
+            ("SELECT a, b AS x FROM t", "SELECT a, b AS x FROM t"),
+            ("SELECT a.x, b.x FROM a, b", "SELECT a.x, b.x FROM a, b"),
+            ("SELECT x, x FROM a", "SELECT x, x AS \"x!1\" FROM a"),
+            ("SELECT a.x, a.x FROM a", "SELECT a.x, a.x AS \"x!1\" FROM a"),
+            ("SELECT a.x, f(x) AS x FROM a", "SELECT a.x, f(x) AS \"x!1\" FROM a"),
+            ("SELECT 1 AS a, 2 AS a", "SELECT 1 AS a, 2 AS \"a!1\""),
+            ("SELECT count(*), count(*)", "SELECT count(*) AS \"count\", count(*) AS \"count!1\""),
+            ("SELECT *, max(x) FROM t", "SELECT *, max(x) AS \"max!1\" FROM t"),
+            ("SELECT x::date FROM t ORDER BY x", "SELECT x::DATE AS \"x\" FROM t ORDER BY x"),
+            ("SELECT x::date FROM t ORDER BY f(x)", "SELECT x::DATE AS \"x!0\" FROM t ORDER BY f(x)"),
+            ("SELECT 1 UNION SELECT 2", "SELECT 1 AS \"?column?!0\" UNION SELECT 2 AS \"?column?!0\""),
+            ("SELECT * FROM (SELECT count(*) FROM t)", "SELECT * FROM (SELECT count(*) FROM t)"),
+        ] {
+            assert_eq!(named(sql).to_string().replace(MARK, "!"), expected, "{sql}");
+        }
+        assert_eq!((told("x\u{1f}1"), told("__alias_x"), told("count")), ("x", "x", "count"));
+    }
+}
