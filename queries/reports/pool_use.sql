@@ -7,23 +7,37 @@
 -- Leases that were granted in the report's range. lines are the numbers (and extensions) leased in it, as far as the
 -- lake knows the pool's size. most_held is how many leases were held at once at most, full_share their ratio: above 1
 -- where a number was shared.
+-- What is counted along time carries no more than that: it is sorted.
 WITH changes AS (
-    SELECT account, day, pool, lease_id, line, held_seconds, renewals, granted_at AS at, 1 AS change
+    SELECT account, day, pool, granted_at AS at, 1 AS change
     FROM marts.leases
     UNION ALL
-    SELECT account, day, pool, lease_id, line, held_seconds, renewals, ended_at AS at, -1 AS change
+    SELECT account, day, pool, ended_at AS at, -1 AS change
     FROM marts.leases
 ),
 
 running AS (
     SELECT
-        c.*,
+        c.account,
+        c.day,
+        c.pool,
+        c.change,
+        -- Which of several at the same instant comes first makes no difference to the most of them.
         sum(c.change) OVER (
             PARTITION BY c.account, c.pool
-            ORDER BY c.at, c.change, c.lease_id
+            ORDER BY c.at, c.change
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS held
     FROM changes AS c
+),
+
+parts AS (
+    SELECT account, day, pool, held, CAST(NULL AS TEXT) AS line, 0 AS renewals, CAST(NULL AS DOUBLE) AS held_seconds, 0 AS leases
+    FROM running
+    WHERE change = 1
+    UNION ALL
+    SELECT account, day, pool, NULL AS held, line, renewals, held_seconds, 1 AS leases
+    FROM marts.leases
 )
 
 SELECT
@@ -33,11 +47,10 @@ SELECT
     max(r.held) AS most_held,
     count(DISTINCT r.line) AS lines,
     round(max(r.held) * 1.0 / count(DISTINCT r.line), 4) AS full_share,
-    count(*) AS leases,
+    sum(r.leases) AS leases,
     sum(r.renewals) AS renewals,
     round(avg(r.held_seconds) / 60.0, 1) AS mean_held_minutes
-FROM running AS r
-WHERE r.change = 1
+FROM parts AS r
 GROUP BY r.account, r.day, r.pool
 ORDER BY
     r.day,
