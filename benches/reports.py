@@ -64,13 +64,15 @@ def free_port():
 
 
 @contextlib.contextmanager
-def server(binary, lake):
+def server(binary, lake, others=()):
+    """The login `bench`, and `others` with the same password and what a login has by default."""
     with tempfile.TemporaryDirectory() as folder:
         env = {name: value for name, value in os.environ.items() if not name.startswith("CALLWEAVE_")}
         login = subprocess.run([binary, "login", "bench", "--role", "manager"], input=PASSWORD + "\n", env=env, check=True, capture_output=True, text=True)
-        login = {**json.loads(login.stdout), "seconds": 600, "memory_mib": 4096}
+        own = json.loads(login.stdout)
+        logins = [{**own, "seconds": 600, "memory_mib": 4096}, *({**own, "name": name} for name in others)]
         with open(os.path.join(folder, "acme.json"), "w") as file:
-            json.dump({"logins": [login]}, file)
+            json.dump({"logins": logins}, file)
         port = free_port()
         with open(os.path.join(folder, "callweave.toml"), "w") as file:
             file.write(f'lake = "{os.path.abspath(lake)}"\ndata = "data"\n[listen]\ncollect = "127.0.0.1:{free_port()}"\nadmin = "127.0.0.1:{free_port()}"\n'
