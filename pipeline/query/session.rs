@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -22,11 +22,14 @@ use super::access::Access;
 use super::bounded;
 use super::bounds::Bounds;
 use super::changes::{CALLS, Changes, ChangesError, changes};
+use super::compact::{self, CompactBeforeSorts};
 use super::dialect;
 use super::directory::Directory;
 use super::error::{QueryError, nearest};
 use super::guard;
 use super::library::STAGING;
+use super::memory::SharedPool;
+use super::partitions::{self, WholePartitions};
 use super::removal;
 use super::setter::{Setter, Source};
 use super::sums;
@@ -37,6 +40,9 @@ use super::workers::{Crew, LAKE, Stores, of_lake};
 pub const MEMORY_BYTES_MAX: usize = 512 << 20;
 /// Disk that sorts and aggregations may use, in the system's folder for temporary files.
 pub const SPILL_BYTES_MAX: u64 = 16 << 30;
+/// Parts in which a query works, for each core. With one, joins of millions of rows go through tables of keys that no cache holds, and
+/// took twice as long.
+const PARTS_PER_CORE: usize = 4;
 /// Consumers of memory that are named where it runs out.
 const CONSUMERS_NAMED_MAX: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).unwrap();
 
@@ -98,9 +104,19 @@ impl QuerySession {
     pub(super) fn with_crew(mut self, crew: Option<Arc<Crew>>) -> QuerySession {
         if crew.is_some() {
             // What datafusion-distributed wants: a subquery that stands beside the plan is not sent along with it.
-            let mut config = self.base.config().clone();
+            let mut config = self.base.config().clone().with_target_partitions(cores());
             config.options_mut().optimizer.enable_physical_uncorrelated_scalar_subquery = false;
-            self.base = SessionStateBuilder::new_from_existing(self.base).with_config(config).build();
+            // Nor do they know these operators.
+            let rules = self
+                .base
+                .physical_optimizers()
+                .iter()
+                .filter(|rule| ![partitions::RULE, compact::RULE].contains(&rule.name()));
+            let rules = rules.cloned().collect();
+            self.base = SessionStateBuilder::new_from_existing(self.base)
+                .with_config(config)
+                .with_physical_optimizer_rules(rules)
+                .build();
         }
         self.crew = crew;
         self
@@ -184,13 +200,17 @@ impl QuerySession {
     }
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
 /// The engine without a catalog, and without any way out of it.
 fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, CURRENT)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
-        .with_target_partitions(std::thread::available_parallelism().map_or(1, |n| n.get()));
+        .with_target_partitions(PARTS_PER_CORE * cores());
     let options = config.options_mut();
     options.sql_parser.collect_spans = true;
     options.execution.time_zone = Some("+00:00".to_owned());
@@ -204,6 +224,8 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     let mut builder = SessionStateBuilder::new()
         .with_default_features()
         .with_config(config)
+        .with_physical_optimizer_rule(Arc::new(WholePartitions))
+        .with_physical_optimizer_rule(Arc::new(CompactBeforeSorts))
         .with_runtime_env(bounded_runtime(memory_bytes, None)?);
     *builder.table_factories() = None;
     *builder.file_formats() = None;
@@ -223,7 +245,7 @@ pub(super) fn bounded_runtime(
     memory_bytes: usize,
     stores: Option<Arc<dyn Stores>>,
 ) -> Result<Arc<RuntimeEnv>, DataFusionError> {
-    let pool = TrackConsumersPool::new(FairSpillPool::new(memory_bytes), CONSUMERS_NAMED_MAX);
+    let pool = TrackConsumersPool::new(SharedPool::new(memory_bytes), CONSUMERS_NAMED_MAX);
     let mut builder =
         RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_max_temp_directory_size(SPILL_BYTES_MAX);
     if let Some(stores) = stores {

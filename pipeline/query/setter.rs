@@ -9,17 +9,17 @@ use datafusion::catalog::{
     TableProvider,
 };
 use datafusion::datasource::ViewTable;
-use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::sql::parser::Statement;
 
 use super::access::{Access, Barrier};
 use super::bounds::{Bounds, BoundsPlanner};
+use super::corrections::{self, Corrections};
 use super::error::QueryError;
 use super::guard;
 use super::library::{MARTS, STAGING, Text};
 use super::session::{CATALOG, CURRENT, HISTORY, MART, Scene};
-use super::tables::{self, Tables};
+use super::tables::{self, Stored, Tables};
 use super::workers::Crew;
 
 /// Where the stored tables come from.
@@ -99,9 +99,12 @@ impl<'a> Setter<'a> {
                 return Ok(());
             };
             let provider = match schema {
-                HISTORY => self.stored(name).await?,
-                MART => self.view(MARTS, name).await?,
-                _ => self.view(STAGING, name).await?,
+                HISTORY => self.stored(name, false).await?.map(|stored| stored.provider),
+                MART => self.view(MARTS, name, None).await?,
+                _ => {
+                    let corrections = self.add_stored(name).await?;
+                    self.view(STAGING, name, corrections).await?
+                }
             };
             if let Some(provider) = provider {
                 holder.register_table(name.to_owned(), provider).map_err(QueryError::engine)?;
@@ -110,25 +113,44 @@ impl<'a> Setter<'a> {
         })
     }
 
-    async fn stored(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
-        match &self.source {
-            Source::Shapes => Ok(tables::schema(name).map(|schema| Arc::new(EmptyTable::new(schema)) as _)),
-            Source::Lake { tables, access, crew } => {
-                let table = tables.provider(name, &self.state, crew.is_some()).await?;
-                Ok(match (table, access) {
-                    (Some(table), Some(access)) => Some(Arc::new(Barrier::new(name, table, Arc::clone(access))?)),
-                    (table, _) => table,
-                })
-            }
+    /// `corrections`: they are wanted, too.
+    async fn stored(&self, name: &str, corrections: bool) -> Result<Option<Stored>, QueryError> {
+        let Source::Lake { tables, access, crew } = &self.source else {
+            return Ok(tables::schema(name).map(Stored::empty));
+        };
+        // Workers do not know them.
+        let corrections = corrections && crew.is_none();
+        let mut table = tables.stored(name, &self.state, crew.is_some(), corrections).await?;
+        if let (Some(stored), Some(access)) = (&mut table, access) {
+            stored.provider = Arc::new(Barrier::new(name, Arc::clone(&stored.provider), Arc::clone(access))?);
         }
+        Ok(table)
     }
 
-    async fn view(&self, texts: &[Text], name: &str) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
+    /// Adds what a view of the same name is made of; its corrections, unless it was there already, of a version they are not told of.
+    async fn add_stored(&self, name: &str) -> Result<Option<Arc<Corrections>>, QueryError> {
+        let Some(holder) = self.catalog.schema(HISTORY).filter(|holder| !holder.table_exist(name)) else {
+            return Ok(None);
+        };
+        let Some(stored) = self.stored(name, true).await? else { return Ok(None) };
+        holder.register_table(name.to_owned(), stored.provider).map_err(QueryError::engine)?;
+        Ok(stored.corrections)
+    }
+
+    async fn view(
+        &self,
+        texts: &[Text],
+        name: &str,
+        corrections: Option<Arc<Corrections>>,
+    ) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
         let Some(text) = texts.iter().find(|text| text.name == name) else { return Ok(None) };
         let told = |error| QueryError::from_engine(error, text.sql);
         let statement = guard::admit(text.sql)?.pop().ok_or(QueryError::NoQuery)?;
         self.add_named_by(&statement).await?;
-        let plan = self.state.statement_to_plan(statement).await.map_err(told)?;
+        let mut plan = self.state.statement_to_plan(statement).await.map_err(told)?;
+        if let Some(corrections) = corrections {
+            plan = corrections::told(plan, name, &corrections).map_err(told)?;
+        }
         Ok(Some(Arc::new(ViewTable::new(plan, Some(text.sql.to_owned())))))
     }
 }

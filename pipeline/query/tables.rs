@@ -12,6 +12,7 @@ use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use tokio::sync::Mutex;
 use url::Url;
 
+use super::corrections::{Corrections, Known, key};
 use super::error::QueryError;
 use super::library::{STAGING, Text};
 use super::workers::Pinned;
@@ -23,41 +24,69 @@ pub struct Tables {
     /// Ends with a slash.
     root: Url,
     /// Each table has a lock of its own: bringing one up to date does not hold up questions to another.
-    open: BTreeMap<&'static str, Mutex<Option<DeltaTable>>>,
+    open: BTreeMap<&'static str, Mutex<Slot>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    table: Option<DeltaTable>,
+    /// Of a version of the same table; nothing where nobody asked for them so far.
+    known: Option<Known>,
+}
+
+/// A table as it stands now.
+pub(super) struct Stored {
+    pub provider: Arc<dyn TableProvider>,
+    /// Of the same version; nothing where they were not asked for, or are not known.
+    pub corrections: Option<Arc<Corrections>>,
+}
+
+impl Stored {
+    pub fn empty(schema: SchemaRef) -> Stored {
+        Stored { provider: Arc::new(EmptyTable::new(schema)), corrections: None }
+    }
 }
 
 impl Tables {
     /// `lake` is a folder or a URL. No table is read yet.
     pub fn at(lake: &str) -> Result<Tables, QueryError> {
         let root = location::resolve(lake, false)?;
-        let open = STAGING.iter().map(|&Text { name, .. }| (name, Mutex::new(None))).collect();
+        let open = STAGING.iter().map(|&Text { name, .. }| (name, Mutex::default())).collect();
         Ok(Tables { root, open })
     }
 
     /// The table as it stands now, or an empty one of the right shape if nothing was ever written to it; nothing if
-    /// the lake has no table of this name. `pinned`: workers can read it, too.
-    pub async fn provider(
+    /// the lake has no table of this name. `pinned`: workers can read it, too. `corrections`: they are wanted, too.
+    pub async fn stored(
         &self,
         table: &str,
         session: &Arc<SessionState>,
         pinned: bool,
-    ) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
+        corrections: bool,
+    ) -> Result<Option<Stored>, QueryError> {
         let Some((&name, slot)) = self.open.get_key_value(table) else { return Ok(None) };
         let mut slot = slot.lock().await;
         self.refresh(name, &mut slot).await?;
-        let Some(open) = slot.as_ref() else {
-            return Ok(schema(name).map(|schema| Arc::new(EmptyTable::new(schema)) as _));
+        let Slot { table: Some(open), known } = &mut *slot else {
+            return Ok(schema(name).map(Stored::empty));
         };
         let scan = open.table_provider().with_session(Arc::clone(session)).build().await;
         let scan: Arc<dyn TableProvider> = Arc::new(scan.map_err(|error| failed(name, error.into()))?);
+        if let Some(key) = key(name).filter(|_| corrections) {
+            // Where they cannot be told, the statement looks for itself, and says what is wrong.
+            let told = Known::of(known.take(), open, key, session).await;
+            *known = told.inspect_err(|error| tracing::debug!(table = name, %error, "corrections cannot be told")).ok();
+        }
+        let corrections = known.as_ref().filter(|_| corrections).and_then(Known::corrections);
         if !pinned {
-            return Ok(Some(scan));
+            return Ok(Some(Stored { provider: scan, corrections }));
         }
         let snapshot = open.snapshot().map_err(|error| failed(name, error))?.snapshot().clone();
-        Ok(Some(match Pinned::new(name, Arc::clone(&scan), snapshot) {
+        let provider = match Pinned::new(name, Arc::clone(&scan), snapshot) {
             Some(pinned) => Arc::new(pinned),
             None => scan,
-        }))
+        };
+        Ok(Some(Stored { provider, corrections }))
     }
 
     /// Ends with a slash.
@@ -70,19 +99,19 @@ impl Tables {
         let Some((&name, slot)) = self.open.get_key_value(table) else { return Ok(None) };
         let mut slot = slot.lock().await;
         self.refresh(name, &mut slot).await?;
-        Ok(slot.as_ref().and_then(|open| Some((open.log_store(), open.version()?))))
+        Ok(slot.table.as_ref().and_then(|open| Some((open.log_store(), open.version()?))))
     }
 
-    async fn refresh(&self, name: &'static str, slot: &mut Option<DeltaTable>) -> Result<(), QueryError> {
-        if let Some(open) = slot.as_mut()
+    async fn refresh(&self, name: &'static str, slot: &mut Slot) -> Result<(), QueryError> {
+        if let Some(open) = slot.table.as_mut()
             && let Err(error) = open.update_state().await
         {
             // The log was cleaned up or replaced under us: what is there now is read from its beginning.
             tracing::debug!(table = name, %error, "snapshot could not be brought up to date; opened anew");
-            *slot = None;
+            *slot = Slot::default();
         }
-        if slot.is_none() {
-            *slot = self.load(name).await.map_err(|error| failed(name, error))?;
+        if slot.table.is_none() {
+            slot.table = self.load(name).await.map_err(|error| failed(name, error))?;
         }
         Ok(())
     }

@@ -49,11 +49,18 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
         "the log's trait hides its store, and the notifier keeps one",
     ),
     // query/tables.rs plans a scan of one version of a table; query/error.rs tells its errors from DataFusion's;
-    // query/changes.rs reads what each commit brought.
+    // query/changes.rs reads what each commit brought; query/corrections.rs the corrections that a version has.
     // query/workers/pinned.rs reads which files a version has, for machines that cannot read the log of the table themselves.
     (
         "deltalake_core",
-        &["lake/", "query/tables.rs", "query/error.rs", "query/changes.rs", "query/workers/pinned.rs"],
+        &[
+            "lake/",
+            "query/tables.rs",
+            "query/error.rs",
+            "query/changes.rs",
+            "query/corrections.rs",
+            "query/workers/pinned.rs",
+        ],
         "the lake hides Delta",
     ),
     ("object_store", &["lake/", "query/changes.rs", "query/workers/"], "the lake hides its storage"),

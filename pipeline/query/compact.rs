@@ -1,0 +1,141 @@
+//! Texts put together before they are sorted.
+//!
+//! What comes out of a join names the texts of all rows that were gathered for it, and a sort counts those once for each batch
+//! that it keeps: a few thousand rows are taken for gigabytes then, and the sort runs out of its memory, or goes to disk for nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+};
+use futures::StreamExt;
+
+pub const RULE: &str = "compact_before_sorts";
+/// Of bytes that are kept for one that is used, and how many are never worth a copy.
+const BYTES_KEPT_MAX: usize = 2;
+const BYTES_SPARED: usize = 64 << 10;
+
+/// Puts [`CompactExec`] below each sort of whole tables that has texts.
+#[derive(Debug)]
+pub struct CompactBeforeSorts;
+
+impl PhysicalOptimizerRule for CompactBeforeSorts {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let put = |node: Arc<dyn ExecutionPlan>| match node.downcast_ref::<SortExec>() {
+            Some(sort) if sort.fetch().is_none() && has_views(sort.input().as_ref()) => {
+                let input = Arc::new(CompactExec { input: Arc::clone(sort.input()) });
+                let same = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
+                Ok(Transformed::yes(Arc::clone(&node).replace_children(vec![input], same)?))
+            }
+            _ => Ok(Transformed::no(node)),
+        };
+        Ok(plan.transform_up(put)?.data)
+    }
+
+    fn name(&self) -> &str {
+        RULE
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn has_views(plan: &dyn ExecutionPlan) -> bool {
+    plan.schema().fields().iter().any(|field| *field.data_type() == DataType::Utf8View)
+}
+
+#[derive(Debug)]
+struct CompactExec {
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl DisplayAs for CompactExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Compact")
+    }
+}
+
+impl ExecutionPlan for CompactExec {
+    fn name(&self) -> &str {
+        "Compact"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
+        Ok(Arc::new(CompactExec { input }))
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let rows = self.input.execute(partition, context)?.map(|batch| compacted(&batch?));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.input.schema(), rows)))
+    }
+}
+
+fn compacted(batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().map(compact).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
+}
+
+fn compact(column: &ArrayRef) -> ArrayRef {
+    let Some(texts) = column.as_string_view_opt() else { return Arc::clone(column) };
+    let kept: usize = texts.data_buffers().iter().map(|buffer| buffer.len()).sum();
+    match kept > BYTES_SPARED && kept > BYTES_KEPT_MAX * texts.total_buffer_bytes_used() {
+        true => Arc::new(texts.gc()),
+        false => Arc::clone(column),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{StringViewArray, UInt64Array};
+    use datafusion::arrow::compute::take;
+
+    use super::*;
+
+    #[test]
+    fn a_few_of_many_texts_are_kept_alone() -> Result<()> {
+        let all: ArrayRef =
+            Arc::new((0..20_000).map(|n| Some(format!("a text of some length {n}"))).collect::<StringViewArray>());
+        let few = take(&all, &UInt64Array::from_iter_values((0..100).map(|n| n * 150)), None)?;
+        let batch = RecordBatch::try_from_iter([
+            ("few", few),
+            ("number", Arc::new(UInt64Array::from_iter_values(0..100)) as ArrayRef),
+        ])?;
+        let small = compacted(&batch)?;
+        assert_eq!(small, batch);
+        assert!(small.get_array_memory_size() < 20_000 && batch.get_array_memory_size() > 400_000);
+        Ok(())
+    }
+}
