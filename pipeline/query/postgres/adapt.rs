@@ -86,6 +86,42 @@ impl VisitorMut for Adapt {
     }
 }
 
+/// A text whose selected subqueries stand in parentheses of their own; nothing if it has none. datafusion-postgres puts NULL in the place of
+/// those that name tables around them, so that what tools ask of catalogs can be planned, and a row's limit behind the others: here
+/// a question is answered, or refused with the reason. What is asked of catalogs is left as it is.
+pub(super) fn keep_subqueries(sql: &str) -> Option<String> {
+    let lower = sql.to_ascii_lowercase();
+    if lower.matches("select").nth(1).is_none() || lower.contains("pg_") || lower.contains("information_schema") {
+        return None;
+    }
+    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?;
+    let mut keep = Keep { found: false };
+    let _ = VisitMut::visit(&mut statements, &mut keep);
+    let texts = statements.iter().map(ToString::to_string);
+    keep.found.then(|| texts.collect::<Vec<_>>().join("; "))
+}
+
+struct Keep {
+    found: bool,
+}
+
+impl VisitorMut for Keep {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let SetExpr::Select(select) = &mut *query.body else { return ControlFlow::Continue(()) };
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+                && matches!(expr, Expr::Subquery(_))
+            {
+                *expr = Expr::Nested(Box::new(expr.clone()));
+                self.found = true;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// `FETCH FIRST 5 ROWS ONLY` is `LIMIT 5` (Tableau, SAP, Oracle's people).
 fn fetch_first(query: &mut Query) {
     let Some(fetch) = query.fetch.take_if(|fetch| !fetch.with_ties && !fetch.percent) else { return };
@@ -260,6 +296,22 @@ mod tests {
     use datafusion::sql::sqlparser::ast::Statement;
 
     use super::*;
+
+    #[test]
+    fn subqueries_are_kept_from_the_rule_that_takes_them_for_nothing() {
+        let kept = keep_subqueries("select a, (select max(b) from u where u.c = t.c) as m, 'it''s' from t").unwrap();
+        assert_eq!(kept, "SELECT a, ((SELECT max(b) FROM u WHERE u.c = t.c)) AS m, 'it''s' FROM t");
+        let parsed = Parser::parse_sql(&PostgreSqlDialect {}, &kept).unwrap();
+        assert_eq!(parsed[0].to_string(), kept);
+        let Statement::Query(query) = &parsed[0] else { panic!("{parsed:?}") };
+        let SetExpr::Select(select) = &*query.body else { panic!("{query:?}") };
+        assert!(matches!(&select.projection[1], SelectItem::ExprWithAlias { expr: Expr::Nested(_), .. }));
+        for same in
+            ["select a from t where a in (select b from u)", "select (select 1 from pg_class)", "select (select"]
+        {
+            assert_eq!(keep_subqueries(same), None, "{same}");
+        }
+    }
 
     #[test]
     fn what_datafusion_does_not_plan_is_told_otherwise() {

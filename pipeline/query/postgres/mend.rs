@@ -27,7 +27,7 @@ use datafusion_postgres::pgwire::messages::response::TransactionStatus;
 use datafusion_postgres::pgwire::messages::startup::ParameterStatus;
 use datafusion_postgres::pgwire::types::format::FormatOptions;
 
-use super::adapt::adapt;
+use super::adapt::{adapt, keep_subqueries};
 use super::names::name_columns;
 use super::prepared::{self, Settings};
 use super::service::begun;
@@ -64,8 +64,8 @@ pub(super) const VARIABLES: [(&str, &str); 20] = [
 /// and `\du`, pgAdmin), about options and roles that nothing here has.
 pub(super) fn reworded<'a>(sql: &'a str, types: &[Option<Type>]) -> Cow<'a, str> {
     let text = without_arrays(sql);
-    match catalog::simplified(&text, types) {
-        Some(simplified) => Cow::Owned(simplified),
+    match catalog::simplified(&text, types).or_else(|| keep_subqueries(&text)) {
+        Some(reworded) => Cow::Owned(reworded),
         None => text,
     }
 }

@@ -29,6 +29,20 @@ pub(super) fn name_columns(query: &mut Query) {
         }
     }
     name_body(&mut query.body, &inner.names);
+    // What is selected and ordered by is one column: with `DISTINCT`, nothing else may stand there.
+    if let (SetExpr::Select(select), Some(order)) = (&*query.body, &mut query.order_by)
+        && let OrderByKind::Expressions(by) = &mut order.kind
+    {
+        for by in by.iter_mut().filter(|by| !matches!(by.expr, Expr::Identifier(_))) {
+            let alias = select.projection.iter().find_map(|item| match item {
+                SelectItem::ExprWithAlias { expr, alias } if *expr == by.expr => Some(alias),
+                _ => None,
+            });
+            if let Some(alias) = alias {
+                by.expr = Expr::Identifier(alias.clone());
+            }
+        }
+    }
 }
 
 fn name_body(body: &mut SetExpr, inner: &HashSet<String>) {
@@ -282,6 +296,10 @@ mod tests {
             ("SELECT count(*), count(*)", "SELECT count(*) AS \"count\", count(*) AS \"count!1\""),
             ("SELECT *, max(x) FROM t", "SELECT *, max(x) AS \"max!1\" FROM t"),
             ("SELECT x::date FROM t ORDER BY x", "SELECT x::DATE AS \"x\" FROM t ORDER BY x"),
+            (
+                "SELECT DISTINCT f(x) FROM t ORDER BY f(x) DESC",
+                "SELECT DISTINCT f(x) AS \"f\" FROM t ORDER BY \"f\" DESC",
+            ),
             ("SELECT x::date FROM t ORDER BY f(x)", "SELECT x::DATE AS \"x!0\" FROM t ORDER BY f(x)"),
             ("SELECT 1 UNION SELECT 2", "SELECT 1 AS \"?column?!0\" UNION SELECT 2 AS \"?column?!0\""),
             ("SELECT * FROM (SELECT count(*) FROM t)", "SELECT * FROM (SELECT count(*) FROM t)"),
