@@ -31,7 +31,7 @@ import polars
 import psycopg
 import sqlalchemy
 
-import dialect
+from parts import dialect
 
 COUNTS = {"passed": 0, "failed": 0}
 TLS_KEY = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
