@@ -191,7 +191,6 @@ impl Account {
         let line = &self.lines[line];
         let granted = line.leases.partition_point(|lease| self.leases[*lease].granted_at <= start);
         let extension = call.extension.get();
-        let window = self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64;
         let seen_from = self.window_from(start);
         let mut held: Vec<(Option<u32>, u32, u32)> = Vec::new();
         for &lease in line.leases[..granted].get(line.passed_over(seen_from)..).unwrap_or_default() {
@@ -215,7 +214,7 @@ impl Account {
         let place = Place { ix, start, links, spent: self.spent(ix, start) };
         let mut candidates = Vec::new();
         for group in held.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            candidates.extend(self.candidate(&place, group, window));
+            candidates.extend(self.candidate(&place, group, seen_from));
         }
         candidates
     }
@@ -276,8 +275,8 @@ impl Account {
     }
 
     /// One candidate of all leases of a session: the active one, else the latest, is its lease. Nothing where it was last seen
-    /// more than `window` microseconds before.
-    fn candidate(&self, place: &Place<'_>, group: &[(Option<u32>, u32, u32)], window: f64) -> Option<Candidate> {
+    /// before `seen_from`.
+    fn candidate(&self, place: &Place<'_>, group: &[(Option<u32>, u32, u32)], seen_from: Time) -> Option<Candidate> {
         let (ix, start) = (place.ix, place.start);
         let (session, visitor, latest) = group[group.len() - 1];
         let active = || group.iter().rev().map(|(_, _, lease)| *lease).find(|&it| self.leases[it].is_active(start));
@@ -287,7 +286,7 @@ impl Account {
         };
         let lease = active().unwrap_or(latest);
         let last_sign = last_sign.unwrap_or(self.leases[lease].granted_at);
-        if start.since(last_sign) as f64 > window {
+        if last_sign < seen_from {
             return None;
         }
         let (state, since) = self.state_of(lease, last_sign, start);

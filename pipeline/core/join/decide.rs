@@ -41,14 +41,14 @@ impl Account {
         is_remembered
     }
 
-    fn is_waiting(&self, thing: Thing) -> bool {
-        let due = match thing {
+    /// A visitor's time is of another kind.
+    fn due_of(&self, thing: Thing) -> Option<Due> {
+        match thing {
             Thing::Session(ix) => self.sessions.get(ix).map(|it| it.due),
             Thing::Lease(ix) => self.leases.get(ix).map(|it| it.due),
             Thing::Call(ix) => self.calls.get(ix).map(|it| it.due),
             Thing::Visitor(_) => None,
-        };
-        due.is_some_and(Due::is_waiting)
+        }
     }
 
     fn lateness(&self, at: Time) -> i64 {
@@ -127,7 +127,7 @@ impl Account {
     /// Looks at everything whose time has come.
     pub fn fire(&mut self, mode: Mode, out: &mut Effects) {
         for thing in self.timers.waited(self.taken) {
-            if self.is_waiting(thing) {
+            if self.due_of(thing).is_some_and(Due::is_waiting) {
                 self.look_at(thing, mode, out);
             }
         }

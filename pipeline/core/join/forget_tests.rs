@@ -118,7 +118,6 @@ impl Step {
     fn apply(&self, story: &mut Story, n: usize, now: i64) {
         let at = (now - self.late).max(0);
         let Step { visitor, session, number, .. } = *self;
-        let named = format!("l{}", n % 7);
         match self.what {
             0 | 1 => story.apply(at, "page_view", &page(visitor, session)),
             2 => {
@@ -130,8 +129,10 @@ impl Step {
                 story.apply(at, "lease_granted", &lease);
             }
             5 => {
+                // Of one of the steps before, if that was a grant.
+                let grant = n.saturating_sub(1 + usize::from(visitor));
                 let until = story.time(at + 45);
-                story.apply(at, "lease_renewed", &format!(r#"{{"lease_id":"{named}","expires_at":"{until}"}}"#));
+                story.apply(at, "lease_renewed", &format!(r#"{{"lease_id":"g{grant}","expires_at":"{until}"}}"#));
             }
             _ => {
                 story.apply(at, "call", &call(&format!("c{n}"), "started", visitor, number));

@@ -55,7 +55,7 @@ impl Account {
 
     /// Numbers of the pool at random times of the day before: what could have been seen there, had somebody called.
     fn points(&self, ix: u32, start: Time, pool: Option<&Str>) -> Seen {
-        let window = (self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64) as i64;
+        let window = start.since(self.window_from(start));
         let known = self.learner.since().map_or(0, |since| start.since(since)).clamp(0, window);
         let mut seen = Seen { known: seconds(known), ..Seen::default() };
         let seed = xxhash_rust::xxh3::xxh3_64(self.text_of(&self.calls[ix].id).as_bytes());
@@ -84,8 +84,7 @@ impl Account {
         let leases = &self.lines[line].leases;
         let granted = leases.partition_point(|lease| self.leases[*lease].granted_at <= at);
         let recent = &leases[granted.saturating_sub(LEASES_PER_POINT)..granted];
-        let window = (self.rules(at).settings().attribution_window_hours * MICROS_PER_HOUR as f64) as i64;
-        if recent.last().is_none_or(|lease| at.since(self.leases[*lease].granted_at) > window) {
+        if recent.last().is_none_or(|lease| self.leases[*lease].granted_at < self.window_from(at)) {
             return;
         }
         let since = at.minus(SHOWN_WITHIN);
