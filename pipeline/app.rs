@@ -36,6 +36,7 @@ use crate::telemetry::progress::Progress;
 use crate::telemetry::troubles::Troubles;
 
 pub use export::csv;
+pub use query::STACK_BYTES;
 pub use webhook::{Asker, Question, webhook};
 
 /// Why a command did not do what it was to do.
@@ -114,9 +115,6 @@ impl Roles {
     pub const QUERY: Roles = Roles { query: true, ..Roles::NONE };
     pub const NOTIFY: Roles = Roles { notify: true, ..Roles::NONE };
 }
-
-/// A thread's stack: statements of SQL are gone down by recursion (`query::guard` bounds how deep). Only what is used of it takes memory.
-pub const STACK_BYTES: usize = 64 << 20;
 
 fn runtime() -> Result<Runtime, Failure> {
     let mut threads = tokio::runtime::Builder::new_multi_thread();

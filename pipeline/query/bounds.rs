@@ -1,7 +1,6 @@
 //! What one query may take: time, rows, and one of its login's places. It holds whichever way the query came.
 
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
@@ -26,10 +25,15 @@ use futures::{Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::task::AbortOnDropHandle;
 
+use super::desk::{self, Place, Rows};
 use super::error::QueryError;
 use super::logins::lock;
 use super::workers::{self, Crew};
+use super::yields::yielding;
+
+const UNASKED: Duration = Duration::from_secs(3600);
 
 /// What one query may take.
 #[derive(Debug)]
@@ -40,17 +44,65 @@ pub struct Bounds {
     pub rows: u64,
     /// Whoever asked no longer wants to know.
     cancel: CancellationToken,
-    /// Given up when the last row was read, or the query is dropped.
-    place: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Goes along with the work that gives the rows. What is only planned takes none.
+    place: Mutex<Option<Place>>,
+}
+
+/// Of what nobody asked: no bound but the hour.
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds::new(UNASKED, u64::MAX, CancellationToken::new(), None)
+    }
 }
 
 impl Bounds {
-    pub fn new(time: Duration, rows: u64, cancel: CancellationToken, place: OwnedSemaphorePermit) -> Bounds {
-        Bounds { until: Instant::now() + time, time, rows, cancel, place: Mutex::new(Some(place)) }
+    pub fn new(time: Duration, rows: u64, cancel: CancellationToken, place: Option<OwnedSemaphorePermit>) -> Bounds {
+        Bounds { until: Instant::now() + time, time, rows, cancel, place: Mutex::new(place.map(Arc::new)) }
     }
 
-    fn take_place(&self) -> Option<OwnedSemaphorePermit> {
+    pub(super) fn take_place(&self) -> Option<Place> {
         lock(&self.place).take()
+    }
+
+    /// Begins something of this query where queries are worked on.
+    pub fn begin<F>(&self, future: F) -> AbortOnDropHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let place = lock(&self.place).clone();
+        desk::spawn(place, future)
+    }
+
+    /// Does something of this query where queries are worked on, within its time.
+    ///
+    /// # Errors
+    /// Its own, or that a bound was met.
+    pub async fn work<T, E, F>(&self, future: F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<QueryError> + Send + 'static,
+    {
+        let done = self.wait(self.begin(future)).await?;
+        done.unwrap_or_else(|_| Err(QueryError::Panicked.into()))
+    }
+
+    /// Waits for something of this query, and no longer than it may take.
+    ///
+    /// # Errors
+    /// Its time is over, or it was cancelled.
+    pub async fn wait<F: Future>(&self, future: F) -> Result<F::Output, QueryError> {
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = sleep_until(self.until) => Err(self.time_up()),
+            () = self.cancel.cancelled() => Err(QueryError::Cancelled),
+        }
+    }
+
+    fn time_up(&self) -> QueryError {
+        QueryError::TimeUp { seconds: self.time.as_secs_f64() }
     }
 }
 
@@ -72,7 +124,7 @@ impl QueryPlanner for BoundsPlanner {
         let state = session.as_any().downcast_ref::<SessionState>();
         let state = state.ok_or_else(|| DataFusionError::Internal("a session of another kind".to_owned()))?;
         let mut plan = match &self.crew {
-            Some(crew) => workers::plan(crew, plan, state).await?,
+            Some(crew) => yielding(workers::plan(crew, plan, state).await?)?,
             None => DefaultPhysicalPlanner::default().create_physical_plan(plan, state).await?,
         };
         if plan.output_partitioning().partition_count() != 1 {
@@ -138,9 +190,9 @@ impl ExecutionPlan for BoundsExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         Ok(Box::pin(Bounded {
-            rows: self.input.execute(partition, context)?,
-            place: self.bounds.take_place(),
-            alarm: Box::pin(sleep_until(self.bounds.until)),
+            schema: self.input.schema(),
+            rows: Rows::of(&self.input, partition, context, Some(Arc::clone(&self.bounds))),
+            alarm: None,
             cancelled: Box::pin(self.bounds.cancel.clone().cancelled_owned()),
             left: self.bounds.rows,
             bounds: Arc::clone(&self.bounds),
@@ -150,11 +202,12 @@ impl ExecutionPlan for BoundsExec {
     }
 }
 
-/// The rows, until a bound is met.
+/// The rows, until a bound is met. Whoever takes them is told so in time, whatever the engine does meanwhile.
 struct Bounded {
-    rows: SendableRecordBatchStream,
-    place: Option<OwnedSemaphorePermit>,
-    alarm: Pin<Box<Sleep>>,
+    schema: SchemaRef,
+    rows: Rows,
+    /// Set by whoever takes the rows first: a clock of the threads that make them would stand still while they are busy.
+    alarm: Option<Pin<Box<Sleep>>>,
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     left: u64,
     bounds: Arc<Bounds>,
@@ -170,7 +223,7 @@ impl Bounded {
 
     fn end(&mut self, error: QueryError) -> Poll<Option<Result<RecordBatch>>> {
         self.is_over = true;
-        self.place = None;
+        self.rows.give_up();
         Poll::Ready(Some(Err(DataFusionError::External(Box::new(error)))))
     }
 }
@@ -185,18 +238,16 @@ impl Stream for Bounded {
         if self.is_beyond {
             return self.too_many();
         }
-        if self.alarm.as_mut().poll(context).is_ready() {
-            let seconds = self.bounds.time.as_secs_f64();
-            return self.end(QueryError::TimeUp { seconds });
+        let until = self.bounds.until;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if alarm.as_mut().poll(context).is_ready() {
+            let error = self.bounds.time_up();
+            return self.end(error);
         }
         if self.cancelled.as_mut().poll(context).is_ready() {
             return self.end(QueryError::Cancelled);
         }
-        // Where the engine panics (a nested loop that runs out of memory does in DataFusion 55.2), the query has failed, and
-        // not the connection and whatever else it does.
-        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.rows.poll_next_unpin(context)));
-        let Ok(polled) = polled else { return self.end(QueryError::Panicked) };
-        match ready!(polled) {
+        match ready!(self.rows.poll_next_unpin(context)) {
             Some(Ok(batch)) => {
                 let rows = batch.num_rows() as u64;
                 if let Some(left) = self.left.checked_sub(rows) {
@@ -214,7 +265,6 @@ impl Stream for Bounded {
             }
             other => {
                 self.is_over = true;
-                self.place = None;
                 Poll::Ready(other)
             }
         }
@@ -223,6 +273,6 @@ impl Stream for Bounded {
 
 impl RecordBatchStream for Bounded {
     fn schema(&self) -> SchemaRef {
-        self.rows.schema()
+        Arc::clone(&self.schema)
     }
 }

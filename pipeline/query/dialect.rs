@@ -4,21 +4,32 @@
 //! - `to_char(at, 'YYYY-MM')`: DataFusion wants `%Y-%m`, and gives any other text back as it is. `to_timestamp` and `to_date` likewise
 //!   (Tableau's filters).
 //! - `extract(epoch FROM a - b)`: DataFusion leaves the fractions of a second out.
+//! - `float`: DataFusion's has single precision, and counts no whole numbers above 16,777,216.
+//!
+//! And times without seconds (`'2026-11-02 10:00'`), which DataFusion does not read.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::execution::FunctionRegistry;
+use datafusion::functions_aggregate::variance::var_samp_udaf;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
+use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast, lit};
 use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::ast::{DataType as SqlType, ExactNumberInfo};
+
+/// Of the fraction of a number of single precision.
+const SINGLE_BITS: u64 = 24;
 
 pub fn register(context: &SessionContext) -> Result<()> {
-    context.state_ref().write().register_function_rewrite(std::sync::Arc::new(Dialect))
+    context.register_udaf(var_samp_udaf().as_ref().clone().with_aliases(["variance"]));
+    context.state_ref().write().register_function_rewrite(Arc::new(Dialect))
 }
 
 #[derive(Debug)]
@@ -30,7 +41,7 @@ impl FunctionRewrite for Dialect {
     }
 
     fn rewrite(&self, expr: Expr, schema: &DFSchema, _config: &ConfigOptions) -> Result<Transformed<Expr>> {
-        let Expr::ScalarFunction(ScalarFunction { func, args }) = &expr else { return Ok(Transformed::no(expr)) };
+        let Expr::ScalarFunction(ScalarFunction { func, args }) = &expr else { return with_seconds(expr, schema) };
         match (func.name(), args.as_slice()) {
             ("to_char" | "to_timestamp" | "to_date", [at, Expr::Literal(pattern, _)]) => {
                 match text(pattern).filter(|it| !it.contains('%')) {
@@ -49,6 +60,78 @@ impl FunctionRewrite for Dialect {
                 Ok(Transformed::yes(units / lit(per_second(unit))))
             }
             _ => Ok(Transformed::no(expr)),
+        }
+    }
+}
+
+/// Times without seconds, where a time is wanted.
+fn with_seconds(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let is_time = |of: &Expr| of.get_type(schema).is_ok_and(|kind| matches!(kind, DataType::Timestamp(..)));
+    Ok(match expr {
+        Expr::Cast(mut cast) if matches!(cast.field.data_type(), DataType::Timestamp(..)) => {
+            match whole_time(&cast.expr) {
+                Some(whole) => {
+                    cast.expr = Box::new(whole);
+                    Transformed::yes(Expr::Cast(cast))
+                }
+                None => Transformed::no(Expr::Cast(cast)),
+            }
+        }
+        Expr::BinaryExpr(mut pair) => match (whole_time(&pair.left), whole_time(&pair.right)) {
+            (None, Some(whole)) if is_time(&pair.left) => {
+                pair.right = Box::new(whole);
+                Transformed::yes(Expr::BinaryExpr(pair))
+            }
+            (Some(whole), None) if is_time(&pair.right) => {
+                pair.left = Box::new(whole);
+                Transformed::yes(Expr::BinaryExpr(pair))
+            }
+            _ => Transformed::no(Expr::BinaryExpr(pair)),
+        },
+        Expr::Between(mut range) => {
+            let (low, high) = (whole_time(&range.low), whole_time(&range.high));
+            if (low.is_none() && high.is_none()) || !is_time(&range.expr) {
+                return Ok(Transformed::no(Expr::Between(range)));
+            }
+            range.low = low.map_or(range.low, Box::new);
+            range.high = high.map_or(range.high, Box::new);
+            Transformed::yes(Expr::Between(range))
+        }
+        other => Transformed::no(other),
+    })
+}
+
+/// The text of a time without seconds with them.
+fn whole_time(expr: &Expr) -> Option<Expr> {
+    let Expr::Literal(value, _) = expr else { return None };
+    let text = text(value)?;
+    let (minutes, zone) = text.split_at_checked("2026-11-02 10:00".len())?;
+    let is_minutes = minutes.bytes().enumerate().all(|(at, byte)| match at {
+        4 | 7 => byte == b'-',
+        10 => matches!(byte, b' ' | b'T'),
+        13 => byte == b':',
+        _ => byte.is_ascii_digit(),
+    });
+    (is_minutes && (zone.is_empty() || zone.starts_with(['Z', '+', '-']))).then(|| lit(format!("{minutes}:00{zone}")))
+}
+
+/// Types as PostgreSQL means them; others are `others`' to know.
+#[derive(Debug, Default)]
+pub struct Types {
+    pub others: Option<Arc<dyn TypePlanner>>,
+}
+
+impl TypePlanner for Types {
+    fn plan_type_field(&self, kind: &SqlType) -> Result<Option<FieldRef>> {
+        let is_double = match kind {
+            SqlType::Float(ExactNumberInfo::None) => true,
+            SqlType::Float(ExactNumberInfo::Precision(bits)) => *bits > SINGLE_BITS,
+            _ => false,
+        };
+        match (is_double, &self.others) {
+            (true, _) => Ok(Some(Arc::new(Field::new("", DataType::Float64, true)))),
+            (false, Some(others)) => others.plan_type_field(kind),
+            (false, None) => Ok(None),
         }
     }
 }
@@ -149,5 +232,32 @@ mod tests {
         ] {
             assert_eq!(strftime(pattern).ok().as_deref(), expected, "{pattern}");
         }
+    }
+
+    #[tokio::test]
+    async fn words_of_postgresql_mean_what_they_mean_there() -> Result<()> {
+        let state = datafusion::execution::SessionStateBuilder::new()
+            .with_default_features()
+            .with_type_planner(Arc::new(Types::default()))
+            .build();
+        let context = SessionContext::new_with_state(state);
+        register(&context)?;
+        let at = "TIMESTAMP '2026-11-02 10:00:00'";
+        for (sql, expected) in [
+            ("CAST(16777217::float AS bigint)", "16777217"),
+            ("CAST(16777217::float(53) AS bigint)", "16777217"),
+            ("CAST(16777217::real AS bigint)", "16777216"),
+            ("CAST(16777217::float(24) AS bigint)", "16777216"),
+            (&format!("TIMESTAMP '2026-11-02 10:00' = {at}"), "true"),
+            (&format!("{at} >= '2026-11-02T10:00'"), "true"),
+            (&format!("'2026-11-02 10:01' > {at}"), "true"),
+            (&format!("{at} BETWEEN '2026-11-02 09:59' AND '2026-11-02 10:00'"), "true"),
+            ("'2026-11-02 10:00' = '2026-11-02 10:00:00'", "false"),
+        ] {
+            let batches = context.sql(&format!("SELECT {sql}")).await?.collect().await?;
+            let found = ScalarValue::try_from_array(batches[0].column(0), 0)?.to_string();
+            assert_eq!(found, expected, "{sql}");
+        }
+        Ok(())
     }
 }

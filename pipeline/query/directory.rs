@@ -7,10 +7,12 @@ use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, TableProvider}
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionContext;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
+use datafusion_postgres::datafusion_pg_catalog::pg_catalog::oid_type_planner::PgOidTypePlanner;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use futures::FutureExt;
 
 use super::comments;
+use super::dialect;
 use super::error::QueryError;
 use super::session::CATALOG;
 use super::setter::{Setter, Source};
@@ -36,7 +38,9 @@ impl Directory {
         setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| QueryError::engine(*error))?;
         comments::add(&context, &self.catalog).await?;
         let list = Arc::clone(base.catalog_list());
-        Ok(SessionStateBuilder::new_from_existing(context.state()).with_catalog_list(list).build())
+        let types = dialect::Types { others: Some(Arc::new(PgOidTypePlanner)) };
+        let state = SessionStateBuilder::new_from_existing(context.state()).with_catalog_list(list);
+        Ok(state.with_type_planner(Arc::new(types)).build())
     }
 
     /// Every table and view by schema and name, PostgreSQL's catalogs aside, in this order.

@@ -1,5 +1,7 @@
 //! What can go wrong between a question and its answer, told in the asker's words.
 
+mod data;
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -62,6 +64,8 @@ pub enum QueryError {
     WorkerLost,
     #[error("{0}")]
     Login(String),
+    #[error("the query failed: {message}")]
+    Data { code: &'static str, message: String },
     #[error("the query failed: {0}")]
     Engine(Box<DataFusionError>),
     #[error("there is no report named {name}{near}. `callweave report` lists them", near = did_you_mean(.near))]
@@ -105,7 +109,10 @@ impl QueryError {
 
     /// The bound that a running query has met, if that is what ended it.
     pub(crate) fn bound(&self) -> Option<&QueryError> {
-        let QueryError::Engine(error) = self else { return None };
+        let error = match self {
+            QueryError::Engine(error) => error,
+            bound => return bound.is_bound().then_some(bound),
+        };
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
         while let Some(error) = next {
             if let Some(bound) = error.downcast_ref::<QueryError>() {
@@ -114,6 +121,23 @@ impl QueryError {
             next = error.source();
         }
         None
+    }
+
+    fn is_bound(&self) -> bool {
+        use QueryError::*;
+        matches!(self, TimeUp { .. } | TooManyRows { .. } | Cancelled | WorkerLost | Panicked)
+    }
+
+    /// The same bound again, for who has another's alone.
+    fn bound_again(&self) -> Option<QueryError> {
+        match self {
+            QueryError::TimeUp { seconds } => Some(QueryError::TimeUp { seconds: *seconds }),
+            QueryError::TooManyRows { max } => Some(QueryError::TooManyRows { max: *max }),
+            QueryError::Cancelled => Some(QueryError::Cancelled),
+            QueryError::WorkerLost => Some(QueryError::WorkerLost),
+            QueryError::Panicked => Some(QueryError::Panicked),
+            _ => None,
+        }
     }
 
     /// Whether the reader of standard output went away, as `head` does: nothing to complain about.
@@ -133,14 +157,12 @@ impl QueryError {
     /// An error of planning or running, with its place in `sql` where the engine knows it.
     pub(crate) fn from_engine(error: DataFusionError, sql: &str) -> QueryError {
         if let DataFusionError::External(inner) = error.find_root()
-            && let Some(
-                QueryError::TimeUp { .. }
-                | QueryError::TooManyRows { .. }
-                | QueryError::Cancelled
-                | QueryError::WorkerLost,
-            ) = inner.downcast_ref()
+            && let Some(bound) = inner.downcast_ref().and_then(QueryError::bound_again)
         {
-            return QueryError::Engine(Box::new(error));
+            return bound;
+        }
+        if let Some((code, message)) = of_data(&error) {
+            return QueryError::Data { code, message };
         }
         match error.find_root() {
             DataFusionError::ResourcesExhausted(message) => {
@@ -157,9 +179,10 @@ impl QueryError {
     }
 }
 
-/// Whether a value could not be computed, such as a text that is no number or a division by zero.
-pub(crate) fn is_of_data(error: &DataFusionError) -> bool {
-    matches!(error.find_root(), DataFusionError::ArrowError(..) | DataFusionError::Execution(_))
+/// SQLSTATE and words where a value could not be computed, such as a text that is no number or a division by zero.
+pub(crate) fn of_data(error: &DataFusionError) -> Option<(&'static str, String)> {
+    let is_of_data = matches!(error.find_root(), DataFusionError::ArrowError(..) | DataFusionError::Execution(_));
+    is_of_data.then(|| (data::code(error), data::words(error)))
 }
 
 fn has_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {

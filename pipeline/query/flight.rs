@@ -5,11 +5,12 @@
 mod about;
 mod kept;
 mod options;
+mod placeholders;
+mod rows;
 
 use std::pin::Pin;
 use std::sync::Arc;
 
-use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
 use arrow_flight::sql::server::{FlightSqlService, PeekableFlightDataStream};
@@ -27,7 +28,7 @@ use arrow_flight::{
 };
 use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::ipc::writer::IpcWriteOptions;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::dataframe::DataFrame;
@@ -35,17 +36,19 @@ use datafusion::sql::parser::Statement;
 use futures::{Stream, StreamExt, TryStreamExt};
 use prost::Message;
 use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::bounds::Bounds;
 use super::error::QueryError;
 use super::format::{plain_batch, plain_schema};
 use super::logins::{Logins, NoEntry, Reader, basic};
 use super::session::Scene;
 use kept::Kept;
+use rows::{Guarded, Reply, encoded, one_batch};
 
 /// `ActionCancelQueryResult.CancelResult` of Flight SQL's definition.
 const CANCELLED: i32 = 1;
@@ -118,39 +121,44 @@ impl Flight {
     }
 
     /// Plans one statement in a scene of its own.
-    async fn plan(
-        &self,
-        reader: &Reader,
-        sql: &str,
-        bounded: Option<CancellationToken>,
-    ) -> Result<(Scene, DataFrame), Status> {
+    async fn plan(&self, reader: &Arc<Reader>, sql: &str, bounds: Arc<Bounds>) -> Result<(Scene, DataFrame), Status> {
         let statement = one(reader.session.admit(sql).map_err(status)?).map_err(status)?;
-        let bounds = match bounded {
-            Some(cancel) => Some(reader.bounds(None, cancel).await.map_err(status)?),
-            None => None,
-        };
-        let scene = reader.session.scene_within(&[&statement], bounds).await.map_err(status)?;
-        let frame = scene.plan(statement, sql).await.map_err(status)?;
-        Ok((scene, frame))
+        let (reader, text, within) = (Arc::clone(reader), sql.to_owned(), Arc::clone(&bounds));
+        let planned = bounds.work(async move {
+            let scene = reader.session.scene_within(&[&statement], Some(within)).await?;
+            let frame = scene.plan(statement, &text).await?;
+            Ok((scene, frame))
+        });
+        planned.await.map_err(status)
     }
 
-    async fn answer(&self, reader: &Reader, sql: &str, values: Option<Vec<ScalarValue>>, name: String) -> Reply {
+    /// The same of one that is not run now.
+    async fn look(&self, reader: &Arc<Reader>, sql: &str) -> Result<DataFrame, Status> {
+        Ok(self.plan(reader, sql, reader.bounds_of_plan(CancellationToken::new())).await?.1)
+    }
+
+    async fn answer(&self, reader: &Arc<Reader>, sql: &str, values: Option<Vec<ScalarValue>>, name: String) -> Reply {
         let cancel = CancellationToken::new();
-        let (scene, mut frame) = self.plan(reader, sql, Some(cancel.clone())).await?;
-        if let Some(values) = values {
-            let values = ParamValues::from(values);
-            frame = frame.with_param_values(values).map_err(|error| status(QueryError::from_engine(error, sql)))?;
-        }
-        let answer = scene.run(frame, sql).await.map_err(status)?;
-        self.running.put(name.clone(), cancel.clone());
+        let guard = cancel.clone().drop_guard();
+        let bounds = reader.bounds(None, cancel.clone()).await.map_err(status)?;
+        let (scene, frame) = self.plan(reader, sql, Arc::clone(&bounds)).await?;
+        let text = sql.to_owned();
+        let begun = bounds.work(async move {
+            let frame = match values {
+                Some(values) => frame.with_param_values(ParamValues::from(values)),
+                None => Ok(frame),
+            };
+            scene.run(frame.map_err(|error| QueryError::from_engine(error, &text))?, &text).await
+        });
+        let answer = begun.await.map_err(status)?;
+        self.running.put(name.clone(), cancel);
         let schema = plain_schema(&answer.schema);
         let (to, text) = (Arc::clone(&schema), sql.to_owned());
         let rows = answer.rows.map(move |batch| {
             let batch = batch.map_err(|error| status(QueryError::from_engine(error, &text)))?;
             plain_batch(&batch, &to).map_err(|error| Status::internal(error.to_string()))
         });
-        let rows =
-            Guarded { rows: Box::pin(rows), _guard: cancel.drop_guard(), running: Arc::clone(&self.running), name };
+        let rows = Guarded { rows: Box::pin(rows), _guard: guard, running: Arc::clone(&self.running), name };
         Ok(Response::new(encoded(schema, rows)))
     }
 
@@ -179,45 +187,6 @@ impl Flight {
     }
 }
 
-type Rows = Pin<Box<dyn Stream<Item = Result<arrow_flight::FlightData, Status>> + Send>>;
-type Reply = Result<Response<Rows>, Status>;
-
-/// Rows of a query that is cancelled when nobody reads them any more.
-struct Guarded {
-    rows: Pin<Box<dyn Stream<Item = Result<RecordBatch, Status>> + Send>>,
-    _guard: DropGuard,
-    running: Arc<Kept<CancellationToken>>,
-    name: String,
-}
-
-impl Stream for Guarded {
-    type Item = Result<RecordBatch, Status>;
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        self.rows.poll_next_unpin(context)
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        self.running.take(&self.name);
-    }
-}
-
-fn encoded(schema: SchemaRef, rows: impl Stream<Item = Result<RecordBatch, Status>> + Send + 'static) -> Rows {
-    let rows = rows.map_err(|status| FlightError::Tonic(Box::new(status)));
-    let data = FlightDataEncoderBuilder::new().with_schema(schema).build(rows);
-    Box::pin(data.map_err(Status::from))
-}
-
-fn one_batch(batch: RecordBatch) -> Reply {
-    let schema = batch.schema();
-    Ok(Response::new(encoded(schema, futures::stream::once(async move { Ok(batch) }))))
-}
-
 fn one(mut statements: Vec<Statement>) -> Result<Statement, QueryError> {
     match (statements.pop(), statements.len()) {
         (Some(statement), 0) => Ok(statement),
@@ -240,7 +209,7 @@ fn status(error: QueryError) -> Status {
             Status::resource_exhausted(told)
         }
         QueryError::Busy { .. } | QueryError::WorkerLost => Status::unavailable(told),
-        QueryError::Engine(inner) if super::error::is_of_data(inner) => Status::invalid_argument(told),
+        QueryError::Data { .. } => Status::invalid_argument(told),
         _ => Status::internal(told),
     }
 }
@@ -308,7 +277,7 @@ impl FlightSqlService for Flight {
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
         let reader = self.reader(request.metadata()).await?;
-        let (_, frame) = self.plan(&reader, &query.query, None).await?;
+        let frame = self.look(&reader, &query.query).await?;
         let ticket = TicketStatementQuery { statement_handle: handle(&query.query) };
         info(&ticket, &plain_schema(frame.schema().inner()), request.into_inner())
     }
@@ -325,9 +294,10 @@ impl FlightSqlService for Flight {
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let reader = self.reader(request.metadata()).await?;
-        let (_, frame) = self.plan(&reader, &query.query, None).await?;
+        let sql = placeholders::numbered(&query.query)?.into_owned();
+        let frame = self.look(&reader, &sql).await?;
         let types = frame.logical_plan().get_parameter_types();
-        let types = types.map_err(|error| status(QueryError::from_engine(error, &query.query)))?;
+        let types = types.map_err(|error| status(QueryError::from_engine(error, &sql)))?;
         let mut names: Vec<(usize, String, DataType)> = types
             .into_iter()
             .map(|(name, kind)| {
@@ -337,12 +307,8 @@ impl FlightSqlService for Flight {
         names.sort_by_key(|(at, ..)| *at);
         let parameters: Vec<Field> = names.into_iter().map(|(_, name, kind)| Field::new(name, kind, true)).collect();
         let name = uuid::Uuid::new_v4().simple().to_string();
-        let prepared = Prepared {
-            sql: query.query,
-            account: Arc::clone(&reader.account),
-            user: reader.login.name.clone(),
-            values: None,
-        };
+        let prepared =
+            Prepared { sql, account: Arc::clone(&reader.account), user: reader.login.name.clone(), values: None };
         self.prepared.put(name.clone(), prepared);
         Ok(ActionCreatePreparedStatementResult {
             prepared_statement_handle: name.into(),
@@ -417,7 +383,7 @@ impl FlightSqlService for Flight {
     ) -> Result<Response<FlightInfo>, Status> {
         let reader = self.reader(request.metadata()).await?;
         let (_, prepared) = self.prepared_of(&reader, &query.prepared_statement_handle)?;
-        let (_, frame) = self.plan(&reader, &prepared.sql, None).await?;
+        let frame = self.look(&reader, &prepared.sql).await?;
         info(&query, &plain_schema(frame.schema().inner()), request.into_inner())
     }
 

@@ -24,6 +24,7 @@ use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
 
 use super::error::{QueryError, nearest};
+use super::twins::told;
 
 /// Rows of a row group of a Parquet result: what is held in memory before it is written.
 const ROW_GROUP_ROWS_MAX: usize = 128 * 1024;
@@ -125,7 +126,7 @@ impl<W: Write + Send> Encoder<W> {
             let plain = plain_type(field.data_type(), text);
             // CSV has no lists and structures: they are written as JSON.
             let plain = if format == Format::Csv && plain.is_nested() { DataType::Utf8 } else { plain };
-            Field::new(field.name(), plain, true)
+            Field::new(told(field.name()), plain, true)
         });
         let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let kind = match format {
@@ -208,7 +209,7 @@ impl<W: Write + Send> Encoder<W> {
 /// The first name that two columns have. A JSON object's readers keep one of them, and tell nobody.
 fn twice(schema: &SchemaRef) -> Option<&str> {
     let mut seen = std::collections::HashSet::new();
-    schema.fields().iter().map(|field| field.name().as_str()).find(|name| !seen.insert(*name))
+    schema.fields().iter().map(|field| told(field.name())).find(|name| !seen.insert(*name))
 }
 
 /// The type that every reader knows: no views, no dictionaries; in text every instant in UTC and microseconds.
@@ -230,7 +231,7 @@ fn plain_type(data_type: &DataType, text: bool) -> DataType {
 
 /// A schema in types that every reader knows.
 pub(super) fn plain_schema(schema: &SchemaRef) -> SchemaRef {
-    let plain = |field: &Arc<Field>| Field::new(field.name(), plain_type(field.data_type(), false), true);
+    let plain = |field: &Arc<Field>| Field::new(told(field.name()), plain_type(field.data_type(), false), true);
     Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
 }
 

@@ -3,10 +3,12 @@
 //! An answer is cut at a number of rows that the asker may set, and says so: in its header where the whole of it is ready
 //! before the first byte is sent, in the JSON itself, and else by ending in an error. It is never cut in silence.
 
+mod accept;
 mod calls;
+mod page;
+mod shapes;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -15,26 +17,23 @@ use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use datafusion::arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use serde::Deserialize;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use utoipa::{OpenApi, ToSchema};
 
 use super::error::QueryError;
-use super::format::{Encoder, Format, plain_schema};
+use super::format::Format;
 use super::guard::QUERY_BYTES_MAX;
-use super::logins::{Logins, NoEntry, Reader, basic, lock};
-use super::session::Answer;
+use super::logins::{Logins, NoEntry, Reader, basic};
 use crate::problem::Problem;
+use accept::{format, media_type, media_types};
+use page::{Asked, Part, Parts};
 
 /// Rows of an answer where the asker does not say.
 const ROWS: u64 = 10_000;
 /// An answer up to this size is made before its first byte is sent, so that its header tells whether it was cut.
 const WHOLE_BYTES_MAX: usize = 8 << 20;
-/// Parts of an answer that wait for a slow reader.
-const PARTS_MAX: usize = 4;
 /// Beside the text of SQL, the members of the body.
 const BODY_BYTES_MAX: usize = QUERY_BYTES_MAX + (64 << 10);
 
@@ -44,9 +43,9 @@ const MAX_ROWS: HeaderName = HeaderName::from_static("x-callweave-max-rows");
 /// What is served.
 pub fn routes(logins: Arc<Logins>) -> Router {
     Router::new()
-        .route("/v1/sql", post(sql))
-        .route("/v1/calls", get(calls::calls))
-        .route("/v1/openapi.json", get(openapi))
+        .route("/v1/sql", post(sql).fallback(async || Refused::Method("POST")))
+        .route("/v1/calls", get(calls::calls).fallback(async || Refused::Method("GET")))
+        .route("/v1/openapi.json", get(openapi).fallback(async || Refused::Method("GET")))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(logins)
 }
@@ -112,7 +111,17 @@ async fn openapi() -> Response {
         ("max_rows" = Option<u64>, Query, description = "Rows at most; 10,000 if absent", minimum = 1)
     ),
     responses(
-        (status = 200, description = "The rows."),
+        (
+            status = 200,
+            description = "The rows.",
+            content(
+                (shapes::Answer = "application/json"),
+                (String = "application/x-ndjson"),
+                (String = "text/csv"),
+                (shapes::Bytes = "application/vnd.apache.arrow.stream"),
+                (shapes::Bytes = "application/vnd.apache.parquet")
+            )
+        ),
         (status = 400, description = "The statement or the request cannot be understood.", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No login, or a wrong one.", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The statement does more than read.", body = Problem, content_type = "application/problem+json"),
@@ -146,44 +155,32 @@ async fn sql(
     if rest > 0 {
         return Err(Refused::Member(format!("sql holds {} statements; ask one at a time", rest + 1)));
     }
-    let cancel = CancellationToken::new();
-    let guard = cancel.clone().drop_guard();
-    let bounds = reader.bounds(None, cancel).await?;
-    let answer = reader.session.answer_within(statement, &question.sql, Some(bounds)).await?;
-    let mut page = Page::new(answer, format, max_rows, question.sql)?;
+    let bounds = reader.bounds(None, CancellationToken::new()).await?;
+    let asked = Asked { statement, sql: question.sql, format, max_rows };
+    let mut parts = Parts::of(&reader, asked, bounds);
     let mut whole = Vec::new();
     while whole.len() <= WHOLE_BYTES_MAX {
-        match page.next().await? {
-            Some(part) => whole.extend_from_slice(&part),
-            None => {
-                let truncated = if page.is_cut { "true" } else { "false" };
+        match parts.next().await? {
+            Part::Bytes(part) => whole.extend_from_slice(&part),
+            Part::End { is_cut } => {
+                let truncated = if is_cut { "true" } else { "false" };
                 return Ok(reply(format, max_rows, truncated, Body::from(whole)));
             }
         }
     }
-    let (to, parts) = mpsc::channel::<Result<Bytes, std::io::Error>>(PARTS_MAX);
-    tokio::spawn(async move {
-        let _guard = guard;
-        if to.send(Ok(whole.into())).await.is_err() {
-            return;
-        }
-        loop {
-            let part = match page.next().await {
-                Ok(Some(part)) => Ok(Bytes::from(part)),
-                Ok(None) if page.is_cut && format != Format::Json => {
-                    Err(std::io::Error::other("rows were left out: ask for more with max_rows"))
-                }
-                Ok(None) => return,
-                Err(error) => Err(std::io::Error::other(error)),
-            };
-            let is_over = part.is_err();
-            if to.send(part).await.is_err() || is_over {
-                return;
+    let rest = futures::stream::unfold(Some(parts), move |parts| async move {
+        let mut parts = parts?;
+        match parts.next().await {
+            Ok(Part::Bytes(part)) => Some((Ok(Bytes::from(part)), Some(parts))),
+            Ok(Part::End { is_cut: true }) if format != Format::Json => {
+                Some((Err(std::io::Error::other("rows were left out: ask for more with max_rows")), None))
             }
+            Ok(Part::End { .. }) => None,
+            Err(error) => Some((Err(std::io::Error::other(error)), None)),
         }
     });
-    let parts = futures::stream::unfold(parts, |mut parts| async { parts.recv().await.map(|part| (part, parts)) });
-    Ok(reply(format, max_rows, "unknown", Body::from_stream(parts)))
+    let first = futures::stream::iter([Ok(Bytes::from(whole))]);
+    Ok(reply(format, max_rows, "unknown", Body::from_stream(first.chain(rest))))
 }
 
 fn reply(format: Format, max_rows: u64, truncated: &'static str, body: Body) -> Response {
@@ -196,42 +193,12 @@ fn reply(format: Format, max_rows: u64, truncated: &'static str, body: Body) -> 
     response
 }
 
-const MEDIA_TYPES: [(Format, &str); 5] = [
-    (Format::Json, "application/json"),
-    (Format::Ndjson, "application/x-ndjson"),
-    (Format::Csv, "text/csv; charset=utf-8"),
-    (Format::Arrow, "application/vnd.apache.arrow.stream"),
-    (Format::Parquet, "application/vnd.apache.parquet"),
-];
-
-fn media_type(format: Format) -> &'static str {
-    MEDIA_TYPES.iter().find(|(known, _)| *known == format).map_or("application/octet-stream", |(_, name)| name)
-}
-
-fn format(wish: Option<&str>, headers: &HeaderMap) -> Result<Format, Refused> {
-    if let Some(name) = wish {
-        let format = name.parse::<Format>().ok().filter(|format| *format != Format::Table);
-        return format.ok_or_else(|| Refused::Format(name.to_owned()));
-    }
-    let Some(accept) = headers.get(header::ACCEPT) else { return Ok(Format::Json) };
-    let accept = accept.to_str().map_err(|_| Refused::Format("Accept".to_owned()))?;
-    for wanted in accept.split(',') {
-        let wanted = wanted.split(';').next().unwrap_or_default().trim();
-        if matches!(wanted, "*/*" | "application/*" | "") {
-            return Ok(Format::Json);
-        }
-        let fits = |name: &str| name.split(';').next().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
-        if let Some((format, _)) = MEDIA_TYPES.iter().find(|(_, name)| fits(name)) {
-            return Ok(*format);
-        }
-        if wanted == "text/*" {
-            return Ok(Format::Csv);
-        }
-    }
-    Err(Refused::Format(accept.to_owned()))
-}
-
 fn question(headers: &HeaderMap, body: &[u8]) -> Result<Question, Refused> {
+    let coding =
+        headers.get(header::CONTENT_ENCODING).map(|coding| String::from_utf8_lossy(coding.as_bytes()).into_owned());
+    if let Some(coding) = coding.filter(|coding| !coding.trim().eq_ignore_ascii_case("identity")) {
+        return Err(Refused::Coding(coding));
+    }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/json");
     match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         "application/json" => serde_json::from_slice(body)
@@ -251,107 +218,6 @@ pub(super) async fn login(logins: &Logins, headers: &HeaderMap) -> Result<Arc<Re
     Ok(logins.enter(&user, &password).await?)
 }
 
-/// An answer as bytes, part by part.
-struct Page {
-    answer: Answer,
-    format: Format,
-    encoder: Option<Encoder<Shared>>,
-    made: Shared,
-    left: u64,
-    rows: u64,
-    is_cut: bool,
-    sql: String,
-    /// Members of a JSON answer behind those of every answer, with a comma before each.
-    tail: String,
-}
-
-/// What the encoder has written and nobody has taken yet.
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Shared {
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *lock(&self.0))
-    }
-}
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        lock(&self.0).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Page {
-    fn new(answer: Answer, format: Format, max_rows: u64, sql: String) -> Result<Page, QueryError> {
-        let mut made = Shared::default();
-        if format == Format::Json {
-            let head = serde_json::json!(columns(&plain_schema(&answer.schema))).to_string();
-            let _ = write!(made, "{{\"columns\":{head},\"rows\":");
-        }
-        let encoder = Encoder::new(format, false, &answer.schema, made.clone())?;
-        Ok(Page {
-            answer,
-            format,
-            encoder: Some(encoder),
-            made,
-            left: max_rows,
-            rows: 0,
-            is_cut: false,
-            sql,
-            tail: String::new(),
-        })
-    }
-
-    /// The next bytes; nothing at the end.
-    async fn next(&mut self) -> Result<Option<Vec<u8>>, QueryError> {
-        let Some(encoder) = &mut self.encoder else { return Ok(None) };
-        match self.answer.rows.next().await {
-            Some(Ok(batch)) => {
-                let rows = (batch.num_rows() as u64).min(self.left);
-                self.is_cut |= rows < batch.num_rows() as u64;
-                (self.left, self.rows) = (self.left - rows, self.rows + rows);
-                encoder.write(&batch.slice(0, rows as usize))?;
-                if self.is_cut { self.finish().map(Some) } else { Ok(Some(self.made.take())) }
-            }
-            Some(Err(error)) => match QueryError::from_engine(error, &self.sql) {
-                // The bound of the login lies where the asker wanted the answer to be cut.
-                error if self.left == 0 && matches!(error.bound(), Some(QueryError::TooManyRows { .. })) => {
-                    self.is_cut = true;
-                    self.finish().map(Some)
-                }
-                error => Err(error),
-            },
-            None => self.finish().map(Some),
-        }
-    }
-
-    fn finish(&mut self) -> Result<Vec<u8>, QueryError> {
-        if let Some(encoder) = self.encoder.take() {
-            encoder.finish()?;
-        }
-        let mut made = self.made.take();
-        if self.format == Format::Json {
-            while made.last() == Some(&b'\n') {
-                made.pop();
-            }
-            made.extend_from_slice(
-                format!(",\"row_count\":{},\"truncated\":{}{}}}\n", self.rows, self.is_cut, self.tail).as_bytes(),
-            );
-        }
-        Ok(made)
-    }
-}
-
-fn columns(schema: &SchemaRef) -> Vec<serde_json::Value> {
-    let column = |field: &Arc<datafusion::arrow::datatypes::Field>| serde_json::json!({ "name": field.name(), "type": field.data_type().to_string() });
-    schema.fields().iter().map(column).collect()
-}
-
 /// Why a question was not answered.
 #[derive(Debug)]
 pub(super) enum Refused {
@@ -359,6 +225,8 @@ pub(super) enum Refused {
     NoEntry(NoEntry),
     Format(String),
     Kind(String),
+    Coding(String),
+    Method(&'static str),
     Member(String),
     Body(StatusCode, String),
     Gone(String),
@@ -393,14 +261,22 @@ impl Refused {
             Refused::NoEntry(why @ NoEntry::Wrong) => (Is::UNAUTHORIZED, "wrong-login", why.to_string()),
             Refused::NoEntry(why @ NoEntry::Wait(_)) => (Is::TOO_MANY_REQUESTS, "wrong-logins", why.to_string()),
             Refused::Format(name) => {
-                let all: Vec<&str> = MEDIA_TYPES.iter().map(|(_, name)| *name).collect();
-                (Is::NOT_ACCEPTABLE, "format", format!("there is no format {name:?}; accept one of {}", all.join(", ")))
+                (Is::NOT_ACCEPTABLE, "format", format!("there is no format {name:?}; accept one of {}", media_types()))
             }
             Refused::Kind(kind) => {
                 let detail =
                     format!("a body of {kind:?} is not read; send application/json, application/sql or text/plain");
                 (Is::UNSUPPORTED_MEDIA_TYPE, "media-type", detail)
             }
+            Refused::Coding(coding) => {
+                let detail = format!("a body in {coding:?} is not read; send it without Content-Encoding");
+                (Is::UNSUPPORTED_MEDIA_TYPE, "content-encoding", detail)
+            }
+            Refused::Method(method) => (
+                Is::METHOD_NOT_ALLOWED,
+                "method",
+                format!("this address is asked with {method}: docs/sql.md shows how"),
+            ),
             Refused::Member(detail) => (Is::BAD_REQUEST, "bad-request", detail),
             Refused::Body(status, detail) => (status, "bad-body", detail),
             Refused::Gone(detail) => (Is::GONE, "gone", detail),
@@ -426,7 +302,7 @@ fn of_query(error: &QueryError) -> (StatusCode, &'static str) {
         QueryError::Memory { .. } => (Is::UNPROCESSABLE_ENTITY, "memory"),
         QueryError::Busy { .. } => (Is::SERVICE_UNAVAILABLE, "busy"),
         QueryError::WorkerLost => (Is::SERVICE_UNAVAILABLE, "worker"),
-        QueryError::Engine(error) if super::error::is_of_data(error) => (Is::UNPROCESSABLE_ENTITY, "data"),
+        QueryError::Data { .. } => (Is::UNPROCESSABLE_ENTITY, "data"),
         _ => (Is::INTERNAL_SERVER_ERROR, "failed"),
     }
 }
@@ -437,11 +313,18 @@ impl IntoResponse for Refused {
             Refused::NoEntry(NoEntry::Wait(wait)) => Some(wait.as_secs() + 1),
             _ => None,
         };
+        let allow = match &self {
+            Refused::Method(method) => Some(*method),
+            _ => None,
+        };
         let (status, name, detail) = self.told();
         let mut response = Problem::new(status, name, detail).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let realm = HeaderValue::from_static("Basic realm=\"callweave\", charset=\"UTF-8\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+        }
+        if let Some(method) = allow {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(method));
         }
         if let Some(seconds) = wait {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

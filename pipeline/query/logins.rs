@@ -253,12 +253,37 @@ impl Reader {
     /// # Errors
     /// No place became free in that time.
     pub async fn bounds(&self, time: Option<Duration>, cancel: CancellationToken) -> Result<Arc<Bounds>, QueryError> {
+        self.bounds_of(time, self.login.rows, cancel).await
+    }
+
+    /// The same of a page: one row more tells whether there is another, and is not given.
+    ///
+    /// # Errors
+    /// No place became free in that time.
+    pub async fn bounds_of_page(&self) -> Result<Arc<Bounds>, QueryError> {
+        self.bounds_of(None, self.login.rows.saturating_add(1), CancellationToken::new()).await
+    }
+
+    async fn bounds_of(
+        &self,
+        time: Option<Duration>,
+        rows: u64,
+        cancel: CancellationToken,
+    ) -> Result<Arc<Bounds>, QueryError> {
         let time = time.map_or(self.time(), |time| time.min(self.time()));
-        let place = timeout(time, Arc::clone(&self.places).acquire_owned()).await;
+        let place = tokio::select! {
+            place = timeout(time, Arc::clone(&self.places).acquire_owned()) => place,
+            () = cancel.cancelled() => return Err(QueryError::Cancelled),
+        };
         match place {
-            Ok(Ok(place)) => Ok(Arc::new(Bounds::new(time, self.login.rows, cancel, place))),
+            Ok(Ok(place)) => Ok(Arc::new(Bounds::new(time, rows, cancel, Some(place)))),
             _ => Err(QueryError::Busy { concurrent: self.login.concurrent }),
         }
+    }
+
+    /// What planning may take of a statement that is not run: a query's time, and no place.
+    pub fn bounds_of_plan(&self, cancel: CancellationToken) -> Arc<Bounds> {
+        Arc::new(Bounds::new(self.time(), self.login.rows, cancel, None))
     }
 }
 

@@ -11,6 +11,7 @@ mod changes;
 mod comments;
 mod compact;
 mod corrections;
+mod desk;
 mod dialect;
 mod directory;
 mod error;
@@ -36,7 +37,9 @@ mod sums;
 mod tables;
 mod traffic;
 mod tries;
+mod twins;
 mod workers;
+mod yields;
 
 pub use error::{QueryError, SqlError};
 pub use format::Format;
@@ -47,6 +50,9 @@ pub use server::{ServeError, Server};
 pub use session::QuerySession;
 pub use traffic::{TrafficOptions, traffic};
 pub use workers::{WorkerError, WorkerServer};
+
+/// A thread's stack: statements of SQL are gone down by recursion ([`guard`] bounds how deep). Only what is used of it takes memory.
+pub const STACK_BYTES: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@
 //! ([`service`]), where clients trip ([`mend`]) and what errors are called ([`errors`]).
 
 mod adapt;
+mod answers;
+mod casts;
 mod catalog;
 mod copy;
 mod errors;
@@ -19,6 +21,7 @@ mod texts;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,12 +37,13 @@ use datafusion_postgres::pgwire::api::auth::{
 use datafusion_postgres::pgwire::api::cancel::CancelHandler;
 use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use datafusion_postgres::pgwire::api::{
-    ClientInfo, ErrorHandler, PgWireServerHandlers, PidSecretKeyGenerator, RandomPidSecretKeyGenerator,
+    ClientInfo, ErrorHandler, METADATA_USER, PgWireServerHandlers, PidSecretKeyGenerator, RandomPidSecretKeyGenerator,
 };
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::cancel::CancelRequest;
 use datafusion_postgres::pgwire::messages::startup::SecretKey;
 use datafusion_postgres::pgwire::tokio::{TlsAcceptor, process_socket};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +58,8 @@ use service::Service;
 const SERVER_VERSION: &str = concat!("16.6 (callweave ", env!("CARGO_PKG_VERSION"), ")");
 /// Open connections; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 1_000;
+/// Open connections of which it is watched whether the client is still there: each takes a second file handle.
+const WATCHED_MAX: usize = 250;
 /// Wait after a failure to accept, which is most often one of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time that statements in flight have at a graceful stop.
@@ -78,19 +84,41 @@ struct Running(Mutex<HashMap<i32, (SecretKey, Arc<Current>)>>);
 
 /// The statement that a connection runs now.
 #[derive(Default)]
-struct Current(Mutex<CancellationToken>);
+struct Current {
+    now: Mutex<CancellationToken>,
+    /// The client is no longer there: all that it asked is cancelled.
+    gone: CancellationToken,
+}
 
 impl Current {
     /// Of the statement that begins now.
     fn next(&self) -> CancellationToken {
-        let token = CancellationToken::new();
-        *lock(&self.0) = token.clone();
+        let token = self.gone.child_token();
+        *lock(&self.now) = token.clone();
         token
     }
 
     fn cancel(&self) {
-        lock(&self.0).cancel();
+        lock(&self.now).cancel();
     }
+}
+
+/// Comes once the other side has closed the connection. Nothing is read while a statement runs, and it would go on for nobody.
+async fn closed(watched: Option<TcpStream>) {
+    let Some(watched) = watched else { return std::future::pending().await };
+    while let Ok(ready) = watched.ready(Interest::READABLE).await {
+        if ready.is_read_closed() {
+            return;
+        }
+        // What came is for the statement that reads it: here the next change is waited for.
+        let _ = watched.try_io(Interest::READABLE, || Err::<(), _>(std::io::ErrorKind::WouldBlock.into()));
+    }
+}
+
+/// The same connection once more.
+fn again(stream: &TcpStream) -> std::io::Result<TcpStream> {
+    let again = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
+    TcpStream::from_std(again)
 }
 
 impl Postgres {
@@ -124,8 +152,9 @@ impl Postgres {
             match accepted {
                 Some((place, Ok((stream, peer)))) => {
                     let (connection, cut) = (Connection::new(&self), cut.clone());
+                    let watched = (places.available_permits() >= CONNECTIONS_MAX - WATCHED_MAX).then(|| again(&stream));
                     connections.spawn(async move {
-                        connection.run(stream, peer, cut).await;
+                        connection.run(stream, peer, watched.and_then(Result::ok), cut).await;
                         drop(place);
                     });
                 }
@@ -166,11 +195,17 @@ impl Connection {
         Connection { server: Arc::clone(server), service: Arc::new(service), current, pid, tried }
     }
 
-    async fn run(self, stream: TcpStream, peer: SocketAddr, cut: CancellationToken) {
+    async fn run(self, stream: TcpStream, peer: SocketAddr, watched: Option<TcpStream>, cut: CancellationToken) {
+        let gone = self.current.gone.clone();
         let (server, pid, tried) = (Arc::clone(&self.server), Arc::clone(&self.pid), Arc::clone(&self.tried));
         let tls = server.tls.clone();
         tokio::select! {
             () = cut.cancelled() => {}
+            () = async {
+                closed(watched).await;
+                gone.cancel();
+                std::future::pending().await
+            } => {}
             ended = process_socket(stream, tls, Arc::new(self)) => {
                 if let Err(error) = ended {
                     tracing::debug!(%peer, %error, "connection of postgres ended");
@@ -285,6 +320,10 @@ impl ErrorHandler for Errors {
     where
         C: ClientInfo,
     {
+        // SCRAM says no name: it stands in what the connection began with.
+        if let (PgWireError::InvalidPassword(name), Some(user)) = (&mut *error, client.metadata().get(METADATA_USER)) {
+            name.clone_from(user);
+        }
         if let PgWireError::ApiError(_) = error {
             let told = std::mem::replace(error, PgWireError::QueryCanceled);
             *error = errors::told(told);

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::access::MaskKey;
+use super::desk;
 use super::error::QueryError;
 use super::flight::Flight;
 use super::http;
@@ -38,6 +39,8 @@ pub enum ServeError {
     Bind { member: &'static str, address: SocketAddr, error: std::io::Error },
     #[error("query.tls_certificate and query.tls_key: {0}; give a certificate and its key, both as PEM")]
     Tls(String),
+    #[error("no threads can be started for queries: {0}; let this user have more of them")]
+    Threads(std::io::Error),
 }
 
 /// A server that listens; it answers once it runs.
@@ -62,6 +65,7 @@ impl Server {
         clock: fn() -> Time,
         metrics: &Metrics,
     ) -> Result<Server, ServeError> {
+        desk::open().map_err(ServeError::Threads)?;
         let mask = MaskKey::new(mask_key(config)?.reveal().as_bytes());
         let crew = Crew::of(config, mask.clone(), metrics.clone());
         if let Some(crew) = &crew {

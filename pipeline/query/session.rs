@@ -34,7 +34,9 @@ use super::removal;
 use super::setter::{Setter, Source};
 use super::sums;
 use super::tables::Tables;
+use super::twins;
 use super::workers::{Crew, LAKE, Stores, of_lake};
+use super::yields::{self, YieldInJoins};
 
 /// Memory of all queries of one session together. Sorts and aggregations beyond it go to disk; what cannot, fails.
 pub const MEMORY_BYTES_MAX: usize = 512 << 20;
@@ -111,7 +113,7 @@ impl QuerySession {
                 .base
                 .physical_optimizers()
                 .iter()
-                .filter(|rule| ![partitions::RULE, compact::RULE].contains(&rule.name()));
+                .filter(|rule| ![partitions::RULE, compact::RULE, yields::RULE].contains(&rule.name()));
             let rules = rules.cloned().collect();
             self.base = SessionStateBuilder::new_from_existing(self.base)
                 .with_config(config)
@@ -224,8 +226,10 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     let mut builder = SessionStateBuilder::new()
         .with_default_features()
         .with_config(config)
+        .with_type_planner(Arc::new(dialect::Types::default()))
         .with_physical_optimizer_rule(Arc::new(WholePartitions))
         .with_physical_optimizer_rule(Arc::new(CompactBeforeSorts))
+        .with_physical_optimizer_rule(Arc::new(YieldInJoins))
         .with_runtime_env(bounded_runtime(memory_bytes, None)?);
     *builder.table_factories() = None;
     *builder.file_formats() = None;
@@ -269,7 +273,8 @@ impl Scene {
     }
 
     /// Plans one statement, and checks that its plan only reads.
-    pub async fn plan(&self, statement: Statement, sql: &str) -> Result<DataFrame, QueryError> {
+    pub async fn plan(&self, mut statement: Statement, sql: &str) -> Result<DataFrame, QueryError> {
+        twins::mark(&mut statement);
         let state = self.context.state();
         let named = state.resolve_table_references(&statement).unwrap_or_default();
         let plan = state.statement_to_plan(statement).await.map_err(|error| with_near_table(error, sql, &named))?;

@@ -50,7 +50,9 @@ impl<'a> Setter<'a> {
                 Source::Lake { crew, .. } => crew.map(Arc::clone),
                 Source::Shapes => None,
             };
-            builder = builder.with_query_planner(Arc::new(BoundsPlanner { bounds, crew }));
+            // Whoever plans in this scene looks there for what planning may take.
+            let config = base.config().clone().with_extension(Arc::clone(&bounds));
+            builder = builder.with_config(config).with_query_planner(Arc::new(BoundsPlanner { bounds, crew }));
         }
         Ok(Setter { source, state: Arc::new(builder.build()), catalog })
     }

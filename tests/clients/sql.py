@@ -31,7 +31,7 @@ import polars
 import psycopg
 import sqlalchemy
 
-from parts import dialect
+from parts import busy, dialect
 
 COUNTS = {"passed": 0, "failed": 0}
 TLS_KEY = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
@@ -75,6 +75,8 @@ class Server:
         self.run("run", "--input", "events.ndjson", "--lake", "lake")
         logins = [self.login("anna", "analyst", "password of anna"), self.login("mona", "manager", "password of mona"),
                   {**self.login("slow", "analyst", "password of slow"), "seconds": 1},
+                  {**self.login("alone", "analyst", "password of alone"), "seconds": 300, "concurrent": 1},
+                  {**self.login("few", "manager", "password of few"), "rows": 10},
                   {**self.login("tiny", "analyst", "password of tiny"), "seconds": 1, "memory_mib": 1, "rows": 10, "concurrent": 1}]
         with open(self.path("acme.json"), "w") as file:
             json.dump({"logins": logins}, file)
@@ -241,8 +243,11 @@ def try_psycopg(server, calls):
         connection.execute("set statement_timeout = 300")
         check_fails("psycopg: statement_timeout", "57014", lambda: connection.execute(endless))
         for what, sql, state in [("a table that is not there", "select * from nothing", "42P01"), ("a column", "select nothing from calls", "42703"),
-                                 ("a function", "select nothing(1)", "42883"), ("no SQL", "selec 1", "42601"), ("a cast", "select cast(call_id as int) from calls", "22000")]:
+                                 ("a function", "select nothing(1)", "42883"), ("no SQL", "selec 1", "42601"), ("a cast", "select cast(call_id as int) from calls", "22P02"),
+                                 ("a text of no number", "select 'x'::int", "22P02 Cannot cast"), ("no day", "select '2026-13-45'::date", "22008"), ("no time", "select count(*) from calls where started_at > 'abc'", "22007"),
+                                 ("too large a number", "select 99999999999999::int", "22003"), ("a division", "select 1/0", "22012"), ("JSON", "select json_build_object('a', 1)", "0A000")]:
             check_fails(f"psycopg: {what}", state, lambda: connection.execute(sql))
+    check_fails("psycopg: a wrong password names its user", 'user "anna"', lambda: psycopg.connect(server.dsn("anna").replace("password of anna", "no password of hers")))
     for user, password in (("anna", "wrong password"), ("nobody", "password of anna"), ("anna@beta", "password of anna"), ("bert@acme", "password of bert")):
         check_fails(f"psycopg: {user} stays out", "authentication failed",
                     lambda: psycopg.connect(server.dsn(user).replace(f"password of {user.split('@')[0]}", password)))
@@ -370,6 +375,9 @@ def try_flight(server, calls):
         check("flight: into polars", polars.from_arrow(table).height, calls)
         cursor.execute("select call_id from calls where call_id = $1 and talk_seconds >= $2", (table["call_id"][3].as_py(), 0.0))
         check("flight: a prepared statement with values", cursor.fetchall(), [(table["call_id"][3].as_py(),)])
+        cursor.execute("select call_id from calls where call_id = ? and talk_seconds >= ? and '?' <> call_id -- ?", (table["call_id"][3].as_py(), 0.0))
+        check("flight: parameters as ADBC's DB-API writes them", cursor.fetchall(), [(table["call_id"][3].as_py(),)])
+        check_fails("flight: parameters of two kinds", "in one way", lambda: cursor.execute("select call_id from calls where call_id = ? and talk_seconds > $2", ("a", 0.0)))
         info = connection.adbc_get_info()
         check("flight: the current catalog and schema", (connection.adbc_current_catalog, connection.adbc_current_db_schema), ("callweave", "public"))
         check_fails("flight: another catalog", "catalog", lambda: setattr(connection, "adbc_current_catalog", "other"))
@@ -418,6 +426,13 @@ def try_http(server, calls):
     check("http: ndjson", json.loads(body), {"n": calls})
     _, _, body = http_ask(server, "mona", {"sql": "select a.call_id, b.call_id from calls a join calls b using (account, call_id)"}, Accept="text/csv")
     check("http: columns of one name are two in CSV", body.splitlines()[0], b"call_id,call_id")
+    _, _, body = http_ask(server, "mona", {"sql": "select 1 as a, 2 as a"}, Accept="text/csv")
+    check("http: two of one name are two in CSV", body.splitlines(), [b"a,a", b"1,2"])
+    _, headers, _ = http_ask(server, "mona", {"sql": "select 1"}, Accept="text/csv;q=0.5, application/json;q=0.9")
+    check("http: what is wanted most", headers["content-type"], "application/json")
+    for path, method in (("/v1/sql", "GET"), ("/v1/calls", "POST")):
+        status, headers, body = http_ask(server, "mona", None, path=path, method=method)
+        check(f"http: {method} {path}", (status, "events" in json.loads(body)["detail"], bool(headers.get("allow"))), (405, False, True))
     for max_rows in (9, 10):
         status, headers, body = http_ask(server, "tiny", {"sql": "select event_id from page_views", "max_rows": max_rows})
         check(f"http: cut at {max_rows} of the login's 10 rows", (status, json.loads(body).get("row_count"), headers.get("x-callweave-truncated")), (200, max_rows, "true"))
@@ -433,6 +448,8 @@ def try_http(server, calls):
         ("writing", (403, "read-only"), {"body": {"sql": "drop table calls"}}),
         ("a value", (422, "data"), {"body": {"sql": "select cast(call_id as int) from calls"}}),
         ("a format", (406, "format"), {"body": {"sql": "select 1"}, "Accept": "image/png"}),
+        ("two columns of one name", (400, "same-name"), {"body": {"sql": "select 1 as a, 2 as a"}}),
+        ("a compressed body", (415, "content-encoding"), {"body": b"\x1f\x8b", "Content_Encoding": "gzip", "Content_Type": "application/sql"}),
         ("a media type", (415, "media-type"), {"body": "x", "Content_Type": "text/html"}),
         ("a password", (401, "wrong-login"), {"body": {"sql": "select 1"}, "password": "not the password"}),
         ("too many rows for the login", (422, "rows"), {"body": {"sql": "select * from page_views"}, "user": "tiny"}),
@@ -441,6 +458,10 @@ def try_http(server, calls):
         check(f"http: an error of {what}", (status, problem(body)), expected)
     _, _, body = http_ask(server, "mona", None, path="/v1/openapi.json", method="GET")
     check("http: the document", {"/v1/sql", "/v1/calls"} <= set(json.loads(body)["paths"]), True)
+
+
+def try_busy(server, calls):
+    busy.try_busy(server, check, http_ask, problem, flight)
 
 
 def try_guessing(server, calls):
@@ -496,6 +517,10 @@ def try_calls_after(server, calls):
     check("calls: nothing is new", calls_after(server, after)[0], [])
     status, headers, body = http_ask(server, "anna", None, path="/v1/calls?limit=2&format=csv", method="GET")
     check("calls: csv", (status, len(body.splitlines()), headers["x-callweave-more"], bool(headers["x-callweave-next"])), (200, 3, "true", True))
+    for limit in ("", "limit=10&", "limit=3&"):
+        status, _, body = http_ask(server, "few", None, path=f"/v1/calls?{limit}", method="GET")
+        page = json.loads(body)
+        check(f"calls: a login of ten rows, {limit}", (status, len(page.get("rows", ())), page.get("more")), (200, 3 if "3" in limit else 10, True))
     told = everything[0]["caller"]
     check("calls: masked for an analyst", told in json.dumps(calls_after(server, None, user="anna")[0]), False)
 
@@ -607,7 +632,7 @@ def main():
         server = Server(binary, folder)
         calls = server.sql("select count(*) as n from calls where account = 'acme'")[0]["n"]
         try:
-            for attempt in (try_psql, try_psycopg, try_dialect, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_openapi, try_to_break_out, try_calls_after, try_guessing):
+            for attempt in (try_psql, try_psycopg, try_dialect, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_busy, try_openapi, try_to_break_out, try_calls_after, try_guessing):
                 try:
                     attempt(server, calls)
                 except Exception as error:  # one client must not hide what the others find

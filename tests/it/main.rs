@@ -1,6 +1,7 @@
 //! The one integration binary, against real engines in temporary folders: each further one would link the engines once
 //! more.
 
+mod busy;
 mod check;
 mod collect;
 mod evaluate;

@@ -12,10 +12,10 @@ use datafusion::arrow::compute::concat_batches;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::TryStreamExt;
 use serde::Deserialize;
-use tokio::time::timeout_at;
-use tokio_util::sync::CancellationToken;
 
-use super::{Page, Refused, format, login, reply};
+use super::accept::format;
+use super::page::Page;
+use super::{Refused, login, reply, shapes};
 use crate::problem::Problem;
 use crate::query::bounds::Bounds;
 use crate::query::changes::{Changes, ChangesError, Place, texts};
@@ -58,7 +58,17 @@ pub(super) struct Wish {
         ("format" = Option<String>, Query, description = "In place of Accept", pattern = "^(json|ndjson|csv|arrow|parquet)$")
     ),
     responses(
-        (status = 200, description = "Calls, a row each."),
+        (
+            status = 200,
+            description = "Calls, a row each.",
+            content(
+                (shapes::Calls = "application/json"),
+                (String = "application/x-ndjson"),
+                (String = "text/csv"),
+                (shapes::Bytes = "application/vnd.apache.arrow.stream"),
+                (shapes::Bytes = "application/vnd.apache.parquet")
+            )
+        ),
         (status = 400, description = "A parameter cannot be understood.", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No login, or a wrong one.", body = Problem, content_type = "application/problem+json"),
         (status = 406, description = "There is no such format.", body = Problem, content_type = "application/problem+json"),
@@ -84,12 +94,11 @@ pub(super) async fn calls(
     }
     let place = wish.after.map(|after| after.parse::<Place>()).transpose();
     let place = place.map_err(|error| Refused::Member(error.to_string()))?;
-    let bounds = reader.bounds(None, CancellationToken::new()).await?;
-    let up = QueryError::TimeUp { seconds: bounds.time.as_secs_f64() };
-    match timeout_at(bounds.until, page(&reader, place, limit, format, Arc::clone(&bounds))).await {
-        Ok(page) => page,
-        Err(_) => Err(up.into()),
-    }
+    // A page is no longer than an answer of this login may be, and says that there is more.
+    let limit = limit.min(usize::try_from(reader.login.rows).unwrap_or(LIMIT_MAX)).max(1);
+    let bounds = reader.bounds_of_page().await?;
+    let within = Arc::clone(&bounds);
+    bounds.work(async move { page(&reader, place, limit, format, within).await }).await
 }
 
 async fn page(

@@ -11,8 +11,12 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::casts::tell_apart;
+
 /// The function that an interval is taken several times with.
 pub(super) const TIMES: &str = "interval_times";
+/// A word that PostgreSQL keeps for the time in the client's zone, which is UTC here.
+const LOCAL_TIME: &str = "localtimestamp";
 /// In FROM, these have a column of their own.
 const SERIES: [&str; 2] = ["generate_series", "range"];
 
@@ -27,8 +31,16 @@ impl VisitorMut for Adapt {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         fetch_first(query);
+        number_limits(query);
+        tell_apart(query);
         if let SetExpr::Select(select) = &mut *query.body {
             for item in &mut select.projection {
+                if let SelectItem::UnnamedExpr(Expr::Identifier(name)) = item
+                    && is_local_time(name)
+                {
+                    let (expr, alias) = (Expr::Identifier(name.clone()), Ident::new(LOCAL_TIME));
+                    *item = SelectItem::ExprWithAlias { expr, alias };
+                }
                 if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
                     let _ = VisitMut::visit(expr, &mut AsValue { depth: 0 });
                 }
@@ -59,6 +71,11 @@ impl VisitorMut for Adapt {
                     && let Some(hex) = text(&value.value).and_then(|text| text.strip_prefix("\\x"))
                 {
                     *expr = call("decode", [string(hex), string("hex")]);
+                }
+            }
+            Expr::Identifier(name) if is_local_time(name) => {
+                if let Some(now) = expression("CAST(now() AS TIMESTAMP)") {
+                    *expr = now;
                 }
             }
             Expr::AtTimeZone { timestamp, time_zone } => {
@@ -129,6 +146,23 @@ fn fetch_first(query: &mut Query) {
     match &mut query.limit_clause {
         Some(LimitClause::LimitOffset { limit, .. }) => *limit = rows,
         clause => *clause = Some(LimitClause::LimitOffset { limit: rows, offset: None, limit_by: Vec::new() }),
+    }
+}
+
+fn is_local_time(name: &Ident) -> bool {
+    name.quote_style.is_none() && name.value.eq_ignore_ascii_case(LOCAL_TIME)
+}
+
+/// `LIMIT $1` is given a whole number, or nothing, of whatever type its client takes that for.
+fn number_limits(query: &mut Query) {
+    let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause else { return };
+    for rows in limit.iter_mut().chain(offset.iter_mut().map(|offset| &mut offset.value)) {
+        if let Expr::Value(value) = &*rows
+            && let Value::Placeholder(name) = &value.value
+            && let Some(number) = expression(&format!("CAST({name} AS BIGINT)"))
+        {
+            *rows = number;
+        }
     }
 }
 
@@ -269,7 +303,7 @@ fn string(text: &str) -> Expr {
     Expr::Value(Value::SingleQuotedString(text.to_owned()).with_empty_span())
 }
 
-fn call<const N: usize>(name: &str, args: [Expr; N]) -> Expr {
+pub(super) fn call<const N: usize>(name: &str, args: [Expr; N]) -> Expr {
     let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::new(name)]),
@@ -318,6 +352,10 @@ mod tests {
         for (sql, expected) in [
             ("SELECT a FROM t FETCH FIRST 5 ROWS ONLY", "SELECT a FROM t LIMIT 5"),
             ("SELECT a FROM t OFFSET 2 FETCH NEXT ROW ONLY", "SELECT a FROM t LIMIT 1 OFFSET 2"),
+            (
+                "SELECT a FROM t LIMIT $1 OFFSET $2",
+                "SELECT a FROM t LIMIT CAST($1 AS BIGINT) OFFSET CAST($2 AS BIGINT)",
+            ),
             ("SELECT a LIKE 'x/%y\\%%' ESCAPE '/'", "SELECT a LIKE 'x\\%y\\\\%%'"),
             ("SELECT a LIKE 'x\\%' ESCAPE ''", "SELECT a LIKE 'x\\\\%'"),
             ("SELECT a LIKE 'x//%' ESCAPE '/'", "SELECT a LIKE 'x/%'"),

@@ -1,11 +1,11 @@
 //! What errors are called: SQLSTATE (PostgreSQL's manual, appendix A), by which clients tell them apart.
 
-use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
 
 use crate::query::QueryError;
+use crate::query::error::of_data;
 
 pub(super) const SYNTAX: &str = "42601";
 const UNDEFINED_TABLE: &str = "42P01";
@@ -19,8 +19,6 @@ const OUT_OF_MEMORY: &str = "53200";
 pub(super) const TOO_MANY: &str = "54000";
 const TOO_COMPLEX: &str = "54001";
 const BUSY: &str = "53300";
-const DATA: &str = "22000";
-const OVERFLOW: &str = "22003";
 const NOT_ALLOWED: &str = "28000";
 pub(super) const DUPLICATE_STATEMENT: &str = "42P05";
 pub(super) const UNDEFINED_STATEMENT: &str = "26000";
@@ -54,6 +52,9 @@ pub(super) fn of_query(error: QueryError) -> PgWireError {
         QueryError::Sql(error) => of_words(&error.message),
         _ => INTERNAL,
     };
+    if let QueryError::Data { code, message } = &error {
+        return info(code, message.clone());
+    }
     let text = error.to_string();
     if let Some(bound) = error.bound() {
         let code = match bound {
@@ -71,13 +72,14 @@ pub(super) fn of_query(error: QueryError) -> PgWireError {
 }
 
 fn of_engine(error: DataFusionError) -> PgWireError {
+    if let Some((code, message)) = of_data(&error) {
+        return info(code, message);
+    }
     let code = match error.find_root() {
         DataFusionError::SQL(..) => SYNTAX,
         DataFusionError::SchemaError(..) => UNDEFINED_COLUMN,
         DataFusionError::NotImplemented(_) => NOT_SUPPORTED,
         DataFusionError::ResourcesExhausted(_) => OUT_OF_MEMORY,
-        DataFusionError::ArrowError(error, _) if matches!(**error, ArrowError::ArithmeticOverflow(_)) => OVERFLOW,
-        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => DATA,
         DataFusionError::Plan(text) => of_words(text),
         _ => INTERNAL,
     };

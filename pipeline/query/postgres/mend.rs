@@ -2,34 +2,31 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{DFSchema, ParamValues, ToDFSchema};
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionState;
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
-use datafusion::prelude::{DataFrame, SessionContext};
-use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::{self, DiscardObject, FetchDirection, Statement};
 use datafusion_postgres::QueryHook;
-use datafusion_postgres::arrow_pg::datatypes::df::encode_dataframe;
 use datafusion_postgres::hooks::HookClient;
 use datafusion_postgres::hooks::cursor::CursorStatementHook;
 use datafusion_postgres::pgwire::api::ClientInfo;
 use datafusion_postgres::pgwire::api::Type;
-use datafusion_postgres::pgwire::api::portal::Format;
 use datafusion_postgres::pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
 use datafusion_postgres::pgwire::api::store::PortalStore;
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::pgwire::messages::response::TransactionStatus;
 use datafusion_postgres::pgwire::messages::startup::ParameterStatus;
-use datafusion_postgres::pgwire::types::format::FormatOptions;
 
 use super::adapt::{adapt, keep_subqueries};
+use super::answers::{filled, plan, rows};
 use super::names::name_columns;
-use super::prepared::{self, Settings};
+use super::prepared;
 use super::service::begun;
 use super::{catalog, errors};
 use crate::query::QueryError;
@@ -194,37 +191,13 @@ impl QueryHook for Mend {
             Statement::Declare { .. } => {
                 CursorStatementHook.handle_extended_query(&declared(statement), plan, params, context, client).await
             }
+            Statement::Query(_) => Some(filled(plan, params, context, client.metadata()).await),
             Statement::Prepare { .. } => Some(
                 prepared::note(statement, client.metadata_mut()).map(|()| Response::Execution(Tag::new("PREPARE"))),
             ),
             _ => answer(statement, client).await,
         }
     }
-}
-
-/// Answers a question in one text. Upstream would tell its columns by the plan as it was written.
-pub(super) async fn rows(
-    statement: &Statement,
-    context: &SessionContext,
-    settings: &Settings,
-) -> PgWireResult<Response> {
-    let state = context.state();
-    let plan = settled(&state, plan(&state, statement.clone()).await?);
-    let options = Arc::new(FormatOptions::from_client_metadata(settings));
-    let frame = DataFrame::new(state, plan);
-    Ok(Response::Query(encode_dataframe(frame, &Format::UnifiedText, Some(options)).await?))
-}
-
-/// Plans a statement, its columns called as PostgreSQL calls them.
-pub(super) async fn plan(state: &SessionState, mut statement: Statement) -> PgWireResult<LogicalPlan> {
-    if let Statement::Query(query) = &mut statement {
-        name_columns(query);
-        adapt(query);
-    }
-    let statement = DfStatement::Statement(Box::new(statement));
-    let plan = state.statement_to_plan(statement).await.map_err(|error| PgWireError::ApiError(Box::new(error)))?;
-    guard::admit_plan(&plan)?;
-    Ok(plan)
 }
 
 /// The same for what a cursor is declared for: upstream plans its text.
@@ -237,12 +210,6 @@ fn declared(statement: &Statement) -> Statement {
         }
     }
     statement
-}
-
-/// The plan with the types that its answer is going to have: as it is written, `CASE WHEN a THEN 1 ELSE 0.0 END` is a whole number
-/// (Metabase counts with that). With parameters of unknown types it may stay as it is.
-pub(super) fn settled(state: &SessionState, plan: LogicalPlan) -> LogicalPlan {
-    state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {}).unwrap_or(plan)
 }
 
 fn is_ours(statement: &Statement) -> bool {
@@ -366,6 +333,13 @@ fn zone(statement: &Statement) -> Option<String> {
 /// What `SET statement_timeout` says; the inner nothing: the default again.
 fn statement_timeout(statement: &Statement) -> Option<Option<String>> {
     set_to(statement, "statement_timeout")
+}
+
+/// The time that a statement sets as limit; the inner nothing: none. What is no time is told where it is run.
+pub(super) fn timeout_set(statement: &Statement) -> Option<Option<Duration>> {
+    let told = statement_timeout(statement)?;
+    let millis = told.as_deref().map_or(Some(0), millis)?;
+    Some((millis > 0).then(|| Duration::from_millis(millis)))
 }
 
 /// The value that a statement sets this variable to; the inner nothing: its default.

@@ -10,8 +10,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion_postgres::pgwire::api::results::{FieldInfo, QueryResponse, Response};
 
-/// Begins what is taken off: no name that somebody writes has it.
-const MARK: char = '\u{1f}';
+use crate::query::twins::{self, MARK};
+
 /// How datafusion-postgres calls a column that stands beside `*`, too.
 const BESIDE_STAR: &str = "__alias_";
 /// Of what has none (PostgreSQL's manual, 7.3.2).
@@ -194,7 +194,7 @@ fn type_name(kind: &DataType) -> String {
 
 /// The name as it was before the mark.
 fn told(name: &str) -> &str {
-    let name = name.split(MARK).next().unwrap_or(name);
+    let name = twins::told(name);
     name.strip_prefix(BESIDE_STAR).unwrap_or(name)
 }
 

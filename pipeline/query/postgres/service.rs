@@ -30,7 +30,8 @@ use datafusion_postgres::pgwire::messages::simplequery::Query as PgQuery;
 use datafusion_postgres::{DfSessionService, QueryHook};
 use futures::Sink;
 
-use super::mend::{BackToSavepoint, Mend, SEARCH_PATH, TIMEOUT, plan, reworded, rows, settled};
+use super::answers::{Shown, plan, rows, settled};
+use super::mend::{BackToSavepoint, Mend, SEARCH_PATH, TIMEOUT, reworded, timeout_set};
 use super::names::{told_answer, told_fields};
 use super::{Current, Postgres, copy, errors, functions, prepared};
 use crate::query::QueryError;
@@ -73,22 +74,30 @@ impl Service {
     /// Sets the scene for the statements of `sql`; `runs`: they are run, and not only looked at.
     async fn set_scene<C: ClientInfo>(&self, client: &C, sql: &str, runs: bool) -> PgWireResult<()> {
         let reader = self.reader(client).await?;
-        let mut asked: Vec<DfStatement> = self.parse(sql)?.into_iter().flat_map(questions).collect();
+        let statements = self.parse(sql)?;
+        let time = time_of(&statements).unwrap_or_else(|| timeout(client));
+        let mut asked: Vec<DfStatement> = statements.into_iter().flat_map(questions).collect();
         let bounds = match runs && !asked.is_empty() {
-            true => Some(reader.bounds(timeout(client), self.current.next()).await?),
-            false => None,
+            true => reader.bounds(time, self.current.next()).await?,
+            false => reader.bounds_of_plan(self.current.gone.child_token()),
         };
         let schema = default_schema(client);
         if let Some(schema) = schema {
             asked.extend(named_in(schema, &asked, &self.server.idle));
         }
-        let scene = reader.session.scene_within(&asked.iter().collect::<Vec<_>>(), bounds).await?;
-        let mut state = scene.context().state();
-        if let Some(schema) = schema {
-            state.config_mut().options_mut().catalog.default_schema = schema.to_owned();
-        }
-        let user = client.metadata().get(METADATA_USER).map(String::as_str).unwrap_or_default();
-        state.register_udf(Arc::new(functions::user(user))).map_err(QueryError::engine)?;
+        let user = client.metadata().get(METADATA_USER).cloned().unwrap_or_default();
+        let (within, is_asked) = (Arc::clone(&bounds), !asked.is_empty());
+        let made = async move {
+            let scene = reader.session.scene_within(&asked.iter().collect::<Vec<_>>(), Some(within)).await?;
+            let mut state = scene.context().state();
+            if let Some(schema) = schema {
+                state.config_mut().options_mut().catalog.default_schema = schema.to_owned();
+            }
+            state.register_udf(Arc::new(functions::user(&user))).map_err(QueryError::engine)?;
+            Ok::<_, QueryError>(state)
+        };
+        // Nothing is looked up for what asks nothing: it waits for no thread.
+        let state = if is_asked { bounds.work(made).await? } else { made.await? };
         *self.context.state_ref().write() = state;
         Ok(())
     }
@@ -176,6 +185,16 @@ fn named_in(schema: &str, asked: &[DfStatement], state: &SessionState) -> Vec<Df
     names.filter_map(Result::ok).collect()
 }
 
+/// The limit that a text sets before its first question, for what comes behind it in the same text.
+fn time_of(statements: &[Statement]) -> Option<Option<Duration>> {
+    let before = statements.iter().take_while(|statement| !is_question(statement));
+    before.filter_map(timeout_set).last()
+}
+
+fn is_question(statement: &Statement) -> bool {
+    matches!(statement, Statement::Query(_) | Statement::Copy { .. } | Statement::Declare { .. })
+}
+
 /// The client's own limit (`SET statement_timeout`).
 fn timeout<C: ClientInfo>(client: &C) -> Option<Duration> {
     let millis = client.metadata().get(TIMEOUT)?;
@@ -260,12 +279,16 @@ impl ExtendedQueryHandler for Service {
             }
             other => other.clone(),
         };
-        let stored = StoredStatement::new(
-            portal.statement.id.clone(),
-            (sql.clone(), fresh),
-            portal.statement.parameter_types.clone(),
-        );
+        let fresh = (sql.clone(), fresh);
+        let inferred = ExtendedQueryHandler::query_parser(&*self.inner).get_parameter_types(&fresh)?;
+        let stored = StoredStatement::new(portal.statement.id.clone(), fresh, known_types(portal, &inferred));
         let mut now = Portal::new_cursor(portal.name.clone(), Arc::new(stored));
+        // The hook that answers is not told it.
+        self.context
+            .state_ref()
+            .write()
+            .config_mut()
+            .set_extension(Arc::new(Shown(portal.result_column_format.clone())));
         now.parameter_format = portal.parameter_format.clone();
         now.parameters = portal.parameters.clone();
         now.result_column_format = portal.result_column_format.clone();
@@ -319,6 +342,21 @@ impl ExtendedQueryHandler for Service {
         };
         Ok(DescribePortalResponse::new(fields))
     }
+}
+
+/// The types of parameters, with one for each that is nothing and of which nobody knows a type: upstream leaves those out, and takes the
+/// values behind them for theirs.
+fn known_types(portal: &Portal<Prepared>, inferred: &[Type]) -> Vec<Option<Type>> {
+    let told = &portal.statement.parameter_types;
+    let is_known = |kind: Option<&Type>| kind.is_some_and(|kind| *kind != Type::UNKNOWN);
+    let known = |at: usize| {
+        let kind = told.get(at).cloned().flatten();
+        match portal.parameters.get(at) {
+            Some(None) if !is_known(kind.as_ref()) => (!is_known(inferred.get(at))).then_some(Type::TEXT),
+            _ => kind,
+        }
+    };
+    (0..told.len().max(portal.parameters.len())).map(known).collect()
 }
 
 /// The columns that a FETCH will give: those of its cursor.

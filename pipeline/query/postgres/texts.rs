@@ -1,18 +1,19 @@
 //! Functions of PostgreSQL's that clients ask for names, settings and views with: `format`, `to_regclass`, `current_setting`,
-//! `pg_get_viewdef`.
+//! `pg_get_viewdef`, `pg_typeof`.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Builder, StringBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Builder, StringArray, StringBuilder};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 use datafusion::prelude::SessionContext;
+use datafusion_postgres::arrow_pg::datatypes::into_pg_type;
 
 use super::mend::VARIABLES;
 use crate::query::session::CURRENT;
@@ -24,10 +25,30 @@ pub(super) fn add(context: &SessionContext, views: HashMap<i64, String>, tables:
         ("current_setting", Answer::Setting),
         ("to_regclass", Answer::Table(Arc::new(tables))),
         ("format", Answer::Format),
+        ("pg_typeof", Answer::Type),
     ] {
         let signature = Signature::one_of(vec![TypeSignature::Nullary, TypeSignature::VariadicAny], Volatility::Stable);
         context.register_udf(ScalarUDF::new_from_impl(Asked { name, answer, signature }));
     }
+}
+
+/// A type as PostgreSQL shows it.
+fn type_name(kind: &DataType) -> Result<String> {
+    let kind = into_pg_type(kind).map_err(|error| DataFusionError::External(Box::new(error)))?;
+    let (name, array) = kind.name().strip_prefix('_').map_or((kind.name(), ""), |item| (item, "[]"));
+    let name = match name {
+        "int2" => "smallint",
+        "int4" => "integer",
+        "int8" => "bigint",
+        "float4" => "real",
+        "float8" => "double precision",
+        "bool" => "boolean",
+        "timestamptz" => "timestamp with time zone",
+        "timestamp" => "timestamp without time zone",
+        "time" => "time without time zone",
+        other => other,
+    };
+    Ok(format!("{name}{array}"))
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -36,11 +57,16 @@ enum Answer {
     Setting,
     Table(Arc<HashMap<String, i64>>),
     Format,
+    Type,
 }
 
 impl Answer {
     fn rows(&self, columns: &[ArrayRef]) -> Result<ArrayRef> {
         match self {
+            Answer::Type => {
+                let name = type_name(columns[0].data_type())?;
+                Ok(Arc::new(StringArray::from_iter_values((0..columns[0].len()).map(|_| &name))))
+            }
             Answer::View(views) => {
                 let oids = cast(&columns[0], &DataType::Int64)?;
                 let oids = oids.as_primitive::<Int64Type>();

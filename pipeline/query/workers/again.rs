@@ -21,6 +21,7 @@ use tonic::Status;
 use super::crew::Crew;
 use super::planner::{Shared, alone, shared};
 use crate::query::QueryError;
+use crate::query::yields::yielding;
 use crate::telemetry::metrics::Way;
 
 pub(super) struct Again {
@@ -121,7 +122,7 @@ impl Statement {
             }
         }
         count("alone");
-        execute_stream(alone(&self.plan, &self.state).await?, context)
+        execute_stream(yielding(alone(&self.plan, &self.state).await?)?, context)
     }
 
     async fn failed(&self, error: &DataFusionError) {

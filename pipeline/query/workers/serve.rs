@@ -25,8 +25,10 @@ use crate::config::{Config, FirstRunError, mask_key};
 use crate::lake::location;
 use crate::query::QueryError;
 use crate::query::access::MaskKey;
+use crate::query::desk;
 use crate::query::removal;
 use crate::query::session::bounded_runtime;
+use crate::query::yields::yielding;
 use crate::telemetry::metrics::Metrics;
 
 /// Bytes of one plan. Its values stand in it: a long list of them makes it long.
@@ -47,6 +49,8 @@ pub enum WorkerError {
         "listen.worker: {address} cannot be listened on: {error}; give another address, or stop what listens there"
     )]
     Bind { address: SocketAddr, error: std::io::Error },
+    #[error("no threads can be started for queries: {0}; let this user have more of them")]
+    Threads(std::io::Error),
     #[error("the worker's socket failed: {0}")]
     Serve(#[from] tonic::transport::Error),
 }
@@ -67,6 +71,7 @@ impl WorkerServer {
         if secret.is_none() && !address.ip().is_loopback() {
             return Err(WorkerError::Open(address));
         }
+        desk::open().map_err(WorkerError::Threads)?;
         let root = location::resolve(&config.lake(), false).map_err(QueryError::from)?;
         let memory = usize::try_from(config.query.worker_memory).unwrap_or(usize::MAX);
         let runtime = bounded_runtime(memory, Some(Arc::new(OnlyLake(of_lake(&root)?)))).map_err(QueryError::engine)?;
@@ -121,7 +126,7 @@ fn session(context: WorkerQueryContext, peers: &Peers, codec: &Codec, metrics: &
     let admit = move |event: WorkerPlanRewriteEvent<'_>| {
         look_over(&event.plan)?;
         taken.inc();
-        Ok(WorkerPlanRewriteEventResponse::new(whole(event.plan)?))
+        Ok(WorkerPlanRewriteEventResponse::new(whole(yielding(event.plan)?)?))
     };
     let mut builder = context
         .builder

@@ -1,14 +1,13 @@
-//! A part of a statement gives all of its rows, or an error.
+//! A part of a statement gives all of its rows, or an error; it is worked on where queries are ([`crate::query::desk`]).
 //!
 //! Where the engine panics (a nested loop that runs out of memory does in DataFusion 55.2), datafusion-distributed 4.0 takes the
 //! end of the task for the end of its rows, and the answer would be short of some without a word.
 
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::common::{DataFusionError, Result, exec_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::repartition::RepartitionExec;
@@ -18,12 +17,15 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
+use crate::query::QueryError;
+use crate::query::desk::Rows;
+
 #[derive(Debug)]
 struct WholeExec {
     input: Arc<dyn ExecutionPlan>,
 }
 
-/// Turns panics of a plan into errors. A repartition stays on top, where whoever sent the plan looks for it; it tells of panics
+/// Has a plan worked on where queries are, and turns panics of it into errors. A repartition stays on top, where whoever sent the plan looks for it; it tells of panics
 /// itself.
 pub(super) fn whole(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     match plan.downcast_ref::<RepartitionExec>() {
@@ -68,8 +70,12 @@ impl ExecutionPlan for WholeExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = AssertUnwindSafe(self.input.execute(partition, context)?).catch_unwind();
-        let rows = rows.map(|rows| rows.unwrap_or_else(|_| Err(exec_datafusion_err!("the engine failed on a worker"))));
+        let rows = Rows::of(&self.input, partition, context, None).map(|rows| match rows {
+            Err(DataFusionError::External(inner)) if inner.is::<QueryError>() => {
+                exec_err!("the engine failed on a worker")
+            }
+            rows => rows,
+        });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 }

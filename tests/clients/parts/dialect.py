@@ -10,6 +10,8 @@ import subprocess
 import asyncpg
 import psycopg
 
+from . import busy
+
 
 def try_dialect(server, calls, check, check_fails):
     with psycopg.connect(server.dsn("anna"), autocommit=True) as connection:
@@ -22,6 +24,7 @@ def try_dialect(server, calls, check, check_fails):
         for much in ("repeat('a', 500000000)", "lpad('', 500000000)", "range(0, 1000000000)", "array_repeat(1, 1000000000)", "replace(repeat('a', 10000000), 'a', repeat('b', 9999))"):
             check_fails(f"dialect: {much}", "53200 .*at once", lambda: connection.execute(f"select length({much}::text)"))
         cursors(connection, check)
+        values(connection, calls, check, check_fails)
     copied(server, calls, check, check_fails)
     asyncio.run(over_asyncpg(server, calls, check))
 
@@ -33,6 +36,19 @@ def named(connection, sql):
     cursor = connection.execute(sql, prepare=True)
     again = [column.name for column in cursor.description], cursor.fetchone()
     return told if told == again else (told, again)
+
+
+def values(connection, calls, check, check_fails):
+    # Parameters that are nothing, and of which nobody knows what they would be.
+    for sql, values, expected in [("select coalesce(%s, 'x')", (None,), ("x",)), ("select %s, %s", (None, 1), (None, "1")), ("select 1 limit %s", (None,), (1,)),
+                                  ("select count(*) from calls where talk_seconds >= %s and %s is null", (0, None), (calls,)),
+                                  ("select count(*) from (select 1 from calls limit %s offset %s) t", (3, None), (3,))]:
+        check(f"dialect: {sql} with {values}", connection.execute(sql, values).fetchone(), expected)
+    check("dialect: float is double", connection.execute("select (16777217::float)::bigint, (16777217::real)::bigint").fetchone(), (16777217, 16777216))
+    check("dialect: a time without seconds", connection.execute("select count(*) from calls where started_at = '2026-11-02 10:00' or started_at > '2026-11-02 10:00:00' or started_at < '2026-11-02T10:00Z'").fetchone(), (calls,))
+    found = connection.execute("select sum(talk_seconds::int), sum(talk_seconds), sum(talk_seconds::real) from calls").fetchone()
+    check("dialect: sums that differ by a cast", (isinstance(found[0], int), abs(found[0] - found[1]) < calls, abs(found[2] - found[1]) < 1), (True, True, True))
+    check_fails("dialect: a limit of its own text", "57014", lambda: connection.execute(f"set statement_timeout = '1ms'; {busy.PAIRS}"))
 
 
 def names_of_columns(connection, calls, check):
@@ -73,6 +89,8 @@ def words(connection, calls, check, check_fails):
         ("select 'a%b' like 'a/%b' escape '/', 'axb' like 'a/%b' escape '/'", (True, False)),
         ("select '\\x6162'::bytea", (b"ab",)),
         ("select sum(n) from generate_series(1, 3) n", (6,)),
+        ("select variance(n), pg_typeof(max(n)), pg_typeof(now()), localtimestamp - now()::timestamp < interval '1 second' from (values (1), (2)) t(n)",
+         (0.5, "bigint", "timestamp with time zone", True)),
         ("select to_char(timezone('Europe/Berlin', timestamptz '2026-07-01 22:30:00+00'), 'YYYY-MM-DD HH24:MI')", ("2026-07-02 00:30",)),
         ("select to_char(timestamptz '2026-07-01 22:30:00+00' at time zone 'Europe/Berlin', 'YYYY-MM-DD HH24:MI')", ("2026-07-02 00:30",)),
         ("select date_trunc('day', timestamptz '2026-07-01 22:30:00+00', 'Europe/Berlin') = timestamptz '2026-07-01 22:00:00+00'", (True,)),
