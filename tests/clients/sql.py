@@ -245,7 +245,7 @@ def try_psycopg(server, calls):
         for what, sql, state in [("a table that is not there", "select * from nothing", "42P01"), ("a column", "select nothing from calls", "42703"),
                                  ("a function", "select nothing(1)", "42883"), ("no SQL", "selec 1", "42601"), ("a cast", "select cast(call_id as int) from calls", "22P02"),
                                  ("a text of no number", "select 'x'::int", "22P02 Cannot cast"), ("no day", "select '2026-13-45'::date", "22008"), ("no time", "select count(*) from calls where started_at > 'abc'", "22007"),
-                                 ("too large a number", "select 99999999999999::int", "22003"), ("a division", "select 1/0", "22012"), ("JSON", "select json_build_object('a', 1)", "0A000")]:
+                                 ("too large a number", "select 99999999999999::int", "22003"), ("a division", "select 1/0", "22012")]:
             check_fails(f"psycopg: {what}", state, lambda: connection.execute(sql))
     check_fails("psycopg: a wrong password names its user", 'user "anna"', lambda: psycopg.connect(server.dsn("anna").replace("password of anna", "no password of hers")))
     for user, password in (("anna", "wrong password"), ("nobody", "password of anna"), ("anna@beta", "password of anna"), ("bert@acme", "password of bert")):

@@ -15,8 +15,6 @@ use super::casts::tell_apart;
 
 /// The function that an interval is taken several times with.
 pub(super) const TIMES: &str = "interval_times";
-/// A word that PostgreSQL keeps for the time in the client's zone, which is UTC here.
-const LOCAL_TIME: &str = "localtimestamp";
 /// In FROM, these have a column of their own.
 const SERIES: [&str; 2] = ["generate_series", "range"];
 
@@ -35,12 +33,6 @@ impl VisitorMut for Adapt {
         tell_apart(query);
         if let SetExpr::Select(select) = &mut *query.body {
             for item in &mut select.projection {
-                if let SelectItem::UnnamedExpr(Expr::Identifier(name)) = item
-                    && is_local_time(name)
-                {
-                    let (expr, alias) = (Expr::Identifier(name.clone()), Ident::new(LOCAL_TIME));
-                    *item = SelectItem::ExprWithAlias { expr, alias };
-                }
                 if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
                     let _ = VisitMut::visit(expr, &mut AsValue { depth: 0 });
                 }
@@ -71,11 +63,6 @@ impl VisitorMut for Adapt {
                     && let Some(hex) = text(&value.value).and_then(|text| text.strip_prefix("\\x"))
                 {
                     *expr = call("decode", [string(hex), string("hex")]);
-                }
-            }
-            Expr::Identifier(name) if is_local_time(name) => {
-                if let Some(now) = expression("CAST(now() AS TIMESTAMP)") {
-                    *expr = now;
                 }
             }
             Expr::AtTimeZone { timestamp, time_zone } => {
@@ -147,10 +134,6 @@ fn fetch_first(query: &mut Query) {
         Some(LimitClause::LimitOffset { limit, .. }) => *limit = rows,
         clause => *clause = Some(LimitClause::LimitOffset { limit: rows, offset: None, limit_by: Vec::new() }),
     }
-}
-
-fn is_local_time(name: &Ident) -> bool {
-    name.quote_style.is_none() && name.value.eq_ignore_ascii_case(LOCAL_TIME)
 }
 
 /// `LIMIT $1` is given a whole number, or nothing, of whatever type its client takes that for.

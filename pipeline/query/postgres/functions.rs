@@ -8,16 +8,13 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, AsArray, BooleanBuilder};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
-use datafusion::common::{Result, ScalarValue, not_impl_err};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 use datafusion::prelude::SessionContext;
 
 use super::{moments, texts};
-
-/// Is there for statements over catalogs without rows alone.
-const OF_NOTHING: &str = "json_build_object";
 
 /// Name and the one answer (PostgreSQL's manual, 9.27 and 9.28).
 fn constants() -> Vec<(&'static str, ScalarValue)> {
@@ -59,7 +56,7 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
         // SQLAlchemy and psycopg look for types of extensions.
         ("to_regtype", ScalarValue::Int64(None)),
         // What SQLAlchemy asks of identity columns, which there are none of.
-        (OF_NOTHING, none()),
+        ("json_build_object", none()),
         ("pg_is_in_recovery", ScalarValue::Boolean(Some(false))),
         ("pg_is_other_temp_schema", ScalarValue::Boolean(Some(false))),
         ("pg_my_temp_schema", ScalarValue::Int64(Some(0))),
@@ -124,12 +121,7 @@ impl ScalarUDFImpl for Constant {
         Ok(self.answer.data_type())
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        if self.name == OF_NOTHING && args.number_rows > 0 {
-            return not_impl_err!(
-                "{OF_NOTHING} is not there: select the values as columns, and let the client make JSON of them"
-            );
-        }
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
         Ok(ColumnarValue::Scalar(self.answer.clone()))
     }
 }
