@@ -25,6 +25,9 @@ pub struct Cut {
     pub tick: Option<Time>,
 }
 
+/// Few events have less, so that room for them is made once.
+const BYTES_PER_EVENT: usize = 256;
+
 type Visits<'a> = Vec<Option<Visit<'a>>>;
 
 self_cell! {
@@ -74,7 +77,9 @@ impl Group {
 }
 
 fn read(entries: &[Entry]) -> Read<'_> {
-    let mut read = Read { items: Vec::new(), cuts: Vec::new() };
+    let bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
+    let items = Vec::with_capacity(bytes / BYTES_PER_EVENT + entries.len());
+    let mut read = Read { items, cuts: Vec::with_capacity(entries.len()) };
     for entry in entries {
         let sequence = entry.sequence;
         for record in entry.records() {

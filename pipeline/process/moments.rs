@@ -159,18 +159,35 @@ impl Past {
     }
 }
 
-/// The last that was told of each call: its data, as JSON.
+/// The last that was told of a call.
+#[derive(Debug)]
+enum Last {
+    Here(Moment),
+    /// By a process before this one: its data, as JSON.
+    Before(Box<str>),
+}
+
+impl Last {
+    fn data(&self) -> Map<String, Value> {
+        match self {
+            Last::Here(moment) => data(moment),
+            Last::Before(text) => serde_json::from_str(text).unwrap_or_default(),
+        }
+    }
+}
+
+/// The last that was told of each call.
 #[derive(Debug, Default)]
 struct Calls {
-    last: HashMap<Key, Arc<str>>,
+    last: HashMap<Key, Last>,
     order: VecDeque<Key>,
 }
 
 impl Calls {
     /// Remembers what is told now, and gives what was told before.
-    fn replace(&mut self, account: &str, call: &str, data: Arc<str>) -> Option<Arc<str>> {
+    fn replace(&mut self, account: &str, call: &str, last: Last) -> Option<Last> {
         let key = Key::of(&[account, call]);
-        let before = self.last.insert(key, data);
+        let before = self.last.insert(key, last);
         if before.is_none() {
             self.order.push_back(key);
             if self.order.len() > CALLS_REMEMBERED
@@ -188,9 +205,9 @@ fn event(moment: &Moment, partition: u16, settled: u64, calls: &mut Calls) -> Ma
     let mut data = data(moment);
     let mut changes = Vec::new();
     if let Some(call) = &moment.call {
-        let text = Value::Object(data.clone()).to_string();
-        if let Some(before) = calls.replace(&moment.account, &call.call_id, text.into()) {
-            changes = changed(&before, &data);
+        let last = Last::Here(Moment { beside: None, ..moment.clone() });
+        if let Some(before) = calls.replace(&moment.account, &call.call_id, last) {
+            changes = changed(&before.data(), &data);
         }
     }
     data.insert("changes".to_owned(), Value::Array(changes));
@@ -232,8 +249,7 @@ fn data(moment: &Moment) -> Map<String, Value> {
 }
 
 /// The members that differ, each with what it was and what it is.
-fn changed(before: &str, now: &Map<String, Value>) -> Vec<Value> {
-    let before: Map<String, Value> = serde_json::from_str(before).unwrap_or_default();
+fn changed(before: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Value> {
     let differing = now.iter().filter(|(name, value)| before.get(*name).unwrap_or(&Value::Null) != *value);
     differing.map(|(name, to)| json!({ "name": name, "from": before.get(name), "to": to })).collect()
 }
@@ -290,7 +306,7 @@ impl Pasts {
         if data.contains_key("started_at")
             && let Some(call) = data.get("call_id").and_then(Value::as_str).map(str::to_owned)
         {
-            past.calls.replace(&account, &call, Value::Object(data).to_string().into());
+            past.calls.replace(&account, &call, Last::Before(Value::Object(data).to_string().into()));
         }
     }
 
@@ -410,11 +426,11 @@ mod tests {
 
     #[test]
     fn few_calls_are_remembered() {
-        let mut calls = Calls::default();
+        let (mut calls, last) = (Calls::default(), || Last::Before("{}".into()));
         for at in 0..2 * CALLS_REMEMBERED {
-            assert!(calls.replace("acme", &at.to_string(), "{}".into()).is_none());
+            assert!(calls.replace("acme", &at.to_string(), last()).is_none());
         }
         assert_eq!((calls.last.len(), calls.order.len()), (CALLS_REMEMBERED, CALLS_REMEMBERED));
-        assert!(calls.replace("acme", "0", "{}".into()).is_none() && calls.replace("acme", "0", "{}".into()).is_some());
+        assert!(calls.replace("acme", "0", last()).is_none() && calls.replace("acme", "0", last()).is_some());
     }
 }
