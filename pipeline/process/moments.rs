@@ -9,7 +9,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::Future;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use callweave_core::id::Key;
@@ -317,6 +316,8 @@ impl Pasts {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use callweave_core::event::decode;
     use callweave_core::join::{Effects, Join, Mode};
 

@@ -57,7 +57,7 @@ use crate::event::Event;
 use crate::moment::Moment;
 use crate::phone::Phone;
 use crate::row::{CallRow, CandidateRow, LeaseRow, SessionRow, Str};
-use crate::settings::IpPrecision;
+use crate::settings::{IpPrecision, Settings};
 use crate::source::Visit;
 use crate::time::Time;
 use account::Account;
@@ -204,9 +204,22 @@ impl Join {
 
     /// How much of a visitor's address the account keeps, by its settings in force at `at`.
     pub fn ip_precision(&self, account: &str, at: Time) -> IpPrecision {
-        let known = self.accounts.get(self.last).filter(|it| &*it.name == account);
-        let known = known.or_else(|| self.by_name.get(account).map(|&at| &self.accounts[at]));
-        known.map_or(IpPrecision::default(), |account| account.rules(at).settings().ip_precision)
+        self.settings(account, at).map_or(IpPrecision::default(), |settings| settings.ip_precision)
+    }
+
+    /// An account's settings in force at `at`: the defaults where it was told none; nothing where nothing came of it yet.
+    pub fn settings(&self, account: &str, at: Time) -> Option<&Settings> {
+        self.known(account).map(|account| account.rules(at).settings())
+    }
+
+    /// The watermark of one account; nothing where nothing came of it yet.
+    pub fn watermark_of(&self, account: &str) -> Option<Time> {
+        self.known(account).map(Account::watermark)
+    }
+
+    fn known(&self, account: &str) -> Option<&Account> {
+        let last = self.accounts.get(self.last).filter(|it| &*it.name == account);
+        last.or_else(|| self.by_name.get(account).map(|&at| &self.accounts[at]))
     }
 
     pub fn sizes(&self) -> Sizes {
