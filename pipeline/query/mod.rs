@@ -14,6 +14,7 @@ mod corrections;
 mod dialect;
 mod directory;
 mod error;
+mod few;
 mod flight;
 pub mod format;
 mod guard;

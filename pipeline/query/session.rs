@@ -26,6 +26,7 @@ use super::compact::{self, CompactBeforeSorts};
 use super::dialect;
 use super::directory::Directory;
 use super::error::{QueryError, nearest};
+use super::few::{self, FewFirst};
 use super::guard;
 use super::library::STAGING;
 use super::memory::SharedPool;
@@ -52,6 +53,9 @@ pub const CURRENT: &str = "public";
 /// What is stored.
 pub const HISTORY: &str = "history";
 pub const MART: &str = "marts";
+
+/// Rules of our own, whose operators only this process knows.
+const OWN_RULES: [&str; 3] = [partitions::RULE, compact::RULE, few::RULE];
 
 /// Functions that would tell where files lie.
 const FUNCTIONS_OUT: [&str; 2] = ["input_file_name", "file_row_index"];
@@ -107,11 +111,7 @@ impl QuerySession {
             let mut config = self.base.config().clone().with_target_partitions(cores());
             config.options_mut().optimizer.enable_physical_uncorrelated_scalar_subquery = false;
             // Nor do they know these operators.
-            let rules = self
-                .base
-                .physical_optimizers()
-                .iter()
-                .filter(|rule| ![partitions::RULE, compact::RULE].contains(&rule.name()));
+            let rules = self.base.physical_optimizers().iter().filter(|rule| !OWN_RULES.contains(&rule.name()));
             let rules = rules.cloned().collect();
             self.base = SessionStateBuilder::new_from_existing(self.base)
                 .with_config(config)
@@ -226,6 +226,7 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
         .with_config(config)
         .with_physical_optimizer_rule(Arc::new(WholePartitions))
         .with_physical_optimizer_rule(Arc::new(CompactBeforeSorts))
+        .with_physical_optimizer_rule(Arc::new(FewFirst))
         .with_runtime_env(bounded_runtime(memory_bytes, None)?);
     *builder.table_factories() = None;
     *builder.file_formats() = None;
