@@ -22,6 +22,7 @@ mod http;
 pub mod library;
 pub mod logins;
 mod memory;
+mod newest;
 mod output;
 mod partitions;
 pub mod postgres;

@@ -30,6 +30,7 @@ use super::few::{self, FewFirst};
 use super::guard;
 use super::library::STAGING;
 use super::memory::SharedPool;
+use super::newest::{self, OrderBehindBarrier};
 use super::partitions::{self, WholePartitions};
 use super::removal;
 use super::setter::{Setter, Source};
@@ -55,7 +56,7 @@ pub const HISTORY: &str = "history";
 pub const MART: &str = "marts";
 
 /// Rules of our own, whose operators only this process knows.
-const OWN_RULES: [&str; 3] = [partitions::RULE, compact::RULE, few::RULE];
+const OWN_RULES: [&str; 4] = [partitions::RULE, compact::RULE, newest::RULE, few::RULE];
 
 /// Functions that would tell where files lie.
 const FUNCTIONS_OUT: [&str; 2] = ["input_file_name", "file_row_index"];
@@ -226,6 +227,7 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
         .with_config(config)
         .with_physical_optimizer_rule(Arc::new(WholePartitions))
         .with_physical_optimizer_rule(Arc::new(CompactBeforeSorts))
+        .with_physical_optimizer_rule(Arc::new(OrderBehindBarrier))
         .with_physical_optimizer_rule(Arc::new(FewFirst))
         .with_runtime_env(bounded_runtime(memory_bytes, None)?);
     *builder.table_factories() = None;
