@@ -23,6 +23,7 @@ use super::bounded;
 use super::bounds::Bounds;
 use super::changes::{CALLS, Changes, ChangesError, changes};
 use super::compact::{self, CompactBeforeSorts};
+use super::corrections;
 use super::dialect;
 use super::directory::Directory;
 use super::error::{QueryError, nearest};
@@ -168,6 +169,20 @@ impl QuerySession {
             directory.copy_to(&setter.catalog)?;
         }
         Ok(setter.scene())
+    }
+
+    /// Gets to know what the first question would have to wait for: which rows were corrected by later ones.
+    pub(crate) async fn look_ahead(&self) {
+        // Workers do not know them, and look for themselves.
+        if self.crew.is_some() {
+            return;
+        }
+        let state = Arc::new(self.base.clone());
+        for table in corrections::tables() {
+            if let Err(error) = self.tables.stored(table, &state, false, true).await {
+                tracing::debug!(table, %error, "not looked at ahead");
+            }
+        }
     }
 
     /// The newest commit of the calls; 0 where there never was one.
