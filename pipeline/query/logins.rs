@@ -102,6 +102,11 @@ impl Logins {
         logins
     }
 
+    /// See [`QuerySession::look_ahead`].
+    pub(super) async fn look_ahead(&self) {
+        self.lake.look_ahead().await;
+    }
+
     /// Somebody by name: `anna@acme`, or `anna` where `database` names the account or only one account has an `anna`.
     pub async fn find(&self, user: &str, database: Option<&str>) -> Option<Arc<Reader>> {
         if let Some((name, account)) = user.rsplit_once('@') {
