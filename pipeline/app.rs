@@ -297,13 +297,17 @@ impl Up {
             true => Some(log::open(config, Family::Moments, &troubles).await?),
             false => None,
         };
-        append_settings(config, &log).await?;
-        let mut tasks = tokio::task::JoinSet::new();
-        // Where rows are written the lake is there before it is asked.
+        // Where rows are written the lake is there before it is asked, and before anything is acknowledged: what a log takes that the
+        // lake cannot go on with would never be read.
         let lake = match roles.process {
             true => Some(Lake::open(&config.lake()).await.map_err(Failure::failed)?),
             false => None,
         };
+        if let Some(lake) = &lake {
+            process::look_over(lake, &log, &troubles, &shutdown).await.map_err(Failure::failed)?;
+        }
+        append_settings(config, &log).await?;
+        let mut tasks = tokio::task::JoinSet::new();
         let mut beside = Router::new();
         let mut postgres = None;
         if roles.query {

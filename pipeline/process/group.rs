@@ -50,16 +50,18 @@ self_cell! {
 pub struct Group {
     /// The last entry's.
     pub upto: u64,
+    /// When the log took it.
+    pub appended: Time,
     surveyed: Surveyed,
 }
 
 impl Group {
     /// Nothing where there are no entries.
     pub fn new(entries: Vec<Entry>, surveyor: &mut Surveyor) -> Option<Group> {
-        let upto = entries.last()?.sequence;
+        let (upto, appended) = entries.last().map(|last| (last.sequence, last.appended))?;
         let decoded = Decoded::new(entries, |entries| read(entries));
         let surveyed = Surveyed::new(decoded, |decoded| survey(surveyor, &decoded.borrow_dependent().items));
-        Some(Group { upto, surveyed })
+        Some(Group { upto, appended, surveyed })
     }
 
     pub fn items(&self) -> &[Item<'_>] {

@@ -190,9 +190,10 @@ impl Join {
         self.accounts.iter().map(Account::watermark).min()
     }
 
-    /// When time has to pass next for something to happen: before that, no tick is needed.
-    pub fn next_due(&self) -> Option<Time> {
-        self.accounts.iter().filter_map(Account::next_due).min()
+    /// Whether something is to be decided by a tick of `now`. Where the watermark is ahead of `now` (a clock was ahead), that is what
+    /// the watermark has passed already.
+    pub fn is_due(&self, now: Time) -> bool {
+        self.accounts.iter().any(|account| account.next_due().is_some_and(|due| due <= account.watermark().max(now)))
     }
 
     /// How many days each account keeps its rows, by its settings in force now; nothing: for good.
