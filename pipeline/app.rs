@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use axum::Router;
-use callweave_core::event::{Body, Event, TYPES, Text, decode};
+use callweave_core::event::{Body, TYPES, decode};
 use callweave_core::settings::{Login, Role, Settings};
 use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
@@ -142,13 +142,9 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 pub fn check(flags: &Flags) -> Result<(), Failure> {
-    let report = config::check(flags, &config::environment());
+    let report = config::check(flags, &config::environment(), notify::look_over);
     print(&report.to_string())?;
-    if !report.is_right() {
-        return Err(Failure::said("the configuration is wrong"));
-    }
-    let config = config::load(flags, &config::environment()).map_err(Failure::failed)?;
-    webhook::look_over(&config)
+    if report.is_right() { Ok(()) } else { Err(Failure::said("the configuration is wrong")) }
 }
 
 pub fn schema(name: Option<&str>) -> Result<(), Failure> {
@@ -211,7 +207,9 @@ pub fn run(config: &Config, inputs: &[PathBuf]) -> Result<(), Failure> {
     let began = Instant::now();
     let work = async {
         let lake = Lake::open(&config.lake()).await.map_err(Failure::failed)?;
-        process::run(inputs, &lake, &surveyor, clock(), Progress::on_stderr()).await.map_err(Failure::failed)
+        process::run(inputs, &lake, &surveyor, &config.accounts, clock(), Progress::on_stderr())
+            .await
+            .map_err(Failure::failed)
     };
     let summary = runtime()?.block_on(work)?;
     tell(&summary, began.elapsed(), &config.lake());
@@ -297,13 +295,17 @@ impl Up {
             true => Some(log::open(config, Family::Moments, &troubles).await?),
             false => None,
         };
-        append_settings(config, &log).await?;
-        let mut tasks = tokio::task::JoinSet::new();
-        // Where rows are written the lake is there before it is asked.
+        // Where rows are written the lake is there before it is asked, and before anything is acknowledged: what a log takes that the
+        // lake cannot go on with would never be read.
         let lake = match roles.process {
             true => Some(Lake::open(&config.lake()).await.map_err(Failure::failed)?),
             false => None,
         };
+        if let Some(lake) = &lake {
+            process::look_over(lake, &log, &troubles, &shutdown).await.map_err(Failure::failed)?;
+        }
+        append_settings(config, &log).await?;
+        let mut tasks = tokio::task::JoinSet::new();
         let mut beside = Router::new();
         let mut postgres = None;
         if roles.query {
@@ -462,19 +464,8 @@ async fn append_settings(config: &Config, log: &SharedLog) -> Result<(), Failure
         if last.as_ref().is_some_and(|entry| tells(entry, settings)) {
             continue;
         }
-        let content = serde_json::to_string(settings).context("settings cannot be written")?;
-        let hash = xxhash_rust::xxh3::xxh3_128(content.as_bytes());
-        // Two roles that start at once append the same event; what was configured before others came is another one.
-        let id = format!("{hash:032x}-{}", last.map_or(0, |entry| entry.sequence));
         let now = clock();
-        let event = Event {
-            account: Text::from(account.name.as_str()),
-            source: "configuration".into(),
-            id: id.into(),
-            time: now,
-            recorded: now,
-            body: Body::AccountSettings(Box::new(settings.clone())),
-        };
+        let Some(event) = account.settings_event(last.map_or(0, |entry| entry.sequence), now) else { continue };
         let bytes = event.to_json().into_bytes();
         let mut submission = Submission::new(account.name.as_str());
         let record = Record::Event { received: now, origin: "configuration", bytes: &bytes };

@@ -63,8 +63,8 @@ async fn connect(options: NatsOptions, troubles: &Troubles) -> Result<NatsLog, C
     loop {
         match NatsLog::connect(options.clone()).await {
             Err(error) if error.is_passing() => {
+                troubles.failed(WAITING, &error);
                 tracing::warn!(%error, retry_seconds = wait.as_secs(), "{WAITING}");
-                troubles.failed(WAITING, error);
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(CONNECT_WAIT_MAX);
             }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Failure, print, runtime};
 use crate::config::{Config, FirstRun, Secret};
-use crate::notify::{self, Kind, Remote};
+use crate::notify::{Kind, Remote};
 
 /// Whom to ask, and for whom.
 #[derive(Debug, Clone)]
@@ -73,13 +73,6 @@ pub fn account_of(config: &Config, account: Option<&str>) -> Result<(String, Sec
     let account = account.ok_or_else(|| Failure::Usage(format!("the configuration has no account {name:?}")))?;
     let key = account.keys.first().cloned().with_context(|| format!("account {name} has no key; give it one"))?;
     Ok((name, key))
-}
-
-/// What is wrong with the webhooks and exports of the configuration, printed like the rest of `check`.
-pub fn look_over(config: &Config) -> Result<(), Failure> {
-    let mistakes = notify::look_over(config);
-    print(&mistakes.iter().map(|mistake| format!("{mistake}\n")).collect::<String>())?;
-    if mistakes.is_empty() { Ok(()) } else { Err(Failure::said("the configuration is wrong")) }
 }
 
 #[cfg(test)]

@@ -48,8 +48,9 @@ pub struct InForce {
     pub sites: Sites,
     /// From when on they hold; settings of an earlier time that come later change nothing.
     since: Time,
-    /// The log's entry that told them; 0: the configuration.
-    sequence: u64,
+    /// The log's entry that told them, and when the log took it; 0: the configuration. A log that was begun anew gives the number to
+    /// another.
+    told_by: (u64, Time),
 }
 
 impl Accounts {
@@ -58,7 +59,7 @@ impl Accounts {
             let name: Arc<str> = account.name.as_str().into();
             let settings = account.settings.clone().unwrap_or_default();
             let subject = subject_of(&name, &log);
-            let now = InForce::new(name.clone(), settings, per_second, Time::MIN, 0);
+            let now = InForce::new(name.clone(), settings, per_second, Time::MIN, (0, Time::MIN));
             let asking = tokio::sync::Mutex::new(());
             (name, Known { subject, now: RwLock::new(Arc::new(now)), looked: AtomicU64::new(NEVER), asking })
         });
@@ -125,22 +126,23 @@ impl Known {
     /// Takes the latest settings of an entry over, unless they are in force already, or not yet.
     fn read(&self, entry: &Entry, per_second: u32) {
         let current = self.in_force();
-        if entry.sequence == current.sequence {
+        let told_by = (entry.sequence, entry.appended);
+        if told_by == current.told_by {
             return;
         }
         let told = settings_in(entry, &current.account);
         let now = log::now();
         if let Some((since, settings)) = told.filter(|(since, _)| *since >= current.since && *since <= now) {
             tracing::info!(account = %current.account, "settings changed");
-            let next = InForce::new(current.account.clone(), settings, per_second, since, entry.sequence);
+            let next = InForce::new(current.account.clone(), settings, per_second, since, told_by);
             *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         }
     }
 }
 
 impl InForce {
-    fn new(account: Arc<str>, settings: Settings, per_second: u32, since: Time, sequence: u64) -> InForce {
+    fn new(account: Arc<str>, settings: Settings, per_second: u32, since: Time, told_by: (u64, Time)) -> InForce {
         let sites = Sites::of(&settings, per_second);
-        InForce { account, rules: Arc::new(Rules::new(settings)), sites, since, sequence }
+        InForce { account, rules: Arc::new(Rules::new(settings)), sites, since, told_by }
     }
 }

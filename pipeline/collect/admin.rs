@@ -29,6 +29,9 @@ pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send +
 
 /// An answer that takes longer is none.
 const READY_TIME: Duration = Duration::from_secs(2);
+/// The log has less time, so that it is named where it is the one that does not answer.
+const LOG_TIME: Duration = Duration::from_millis(1500);
+const NO_LOG: &str = "the log does not answer: NATS is away, or the disk of the embedded log hangs";
 /// How long an answer counts, so that asking often costs nothing.
 const READY_KEPT: Duration = Duration::from_secs(1);
 
@@ -36,7 +39,10 @@ const READY_KEPT: Duration = Duration::from_secs(1);
 pub fn log_answers(log: SharedLog) -> Ready {
     Arc::new(move || {
         let log = log.clone();
-        Box::pin(async move { log.last_sequence(0).await.map(|_| ()).map_err(|error| error.to_string()) })
+        Box::pin(async move {
+            let asked = timeout(LOG_TIME, log.last_sequence(0)).await.map_err(|_| NO_LOG.to_owned())?;
+            asked.map(|_| ()).map_err(|error| error.to_string())
+        })
     })
 }
 
@@ -45,9 +51,12 @@ pub fn log_takes(log: Arc<Watched>) -> Ready {
     Arc::new(move || {
         let log = log.clone();
         Box::pin(async move {
-            log.last_sequence(0).await.map_err(|error| error.to_string())?;
-            log.look_again().await;
-            Ok(())
+            let asked = async {
+                log.last_sequence(0).await.map_err(|error| error.to_string())?;
+                log.look_again().await;
+                Ok(())
+            };
+            timeout(LOG_TIME, asked).await.unwrap_or_else(|_| Err(NO_LOG.to_owned()))
         })
     })
 }

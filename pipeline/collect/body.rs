@@ -25,7 +25,7 @@ const STEP: usize = 64 << 10;
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// What is read of a body that is refused already, so that its sender gets to read the answer: many look at it only
 /// after they have sent everything, and closing on unread bytes makes the system throw the answer away.
-const DISCARD_BYTES: usize = 4 << 20;
+const DISCARD_BYTES: usize = 64 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
 impl Packing {

@@ -276,7 +276,14 @@ impl Task {
             recorded: now,
             body: Body::Call(call),
         };
-        let told = Told { account: &self.account, origin: ORIGIN, received: now, events: &[event], rejected: &[] };
+        let told = Told {
+            account: &self.account,
+            origin: ORIGIN,
+            received: now,
+            events: &[event],
+            rejected: &[],
+            passed: &[],
+        };
         if let Err(error) = outbox.take(&told).await {
             tracing::error!(account = self.account, %error, "what became of a call back is lost");
         }

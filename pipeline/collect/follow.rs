@@ -256,6 +256,7 @@ impl Sink {
             received,
             events: &taken.events,
             rejected: &taken.rejected,
+            passed: &taken.passed,
         };
         loop {
             match self.outbox.take(&told(log::now())).await {

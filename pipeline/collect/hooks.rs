@@ -153,6 +153,7 @@ impl Hooks {
             received: hook.received,
             events: &taken.events,
             rejected: &taken.rejected,
+            passed: &taken.passed,
         };
         match self.outbox.take(&told).await {
             Ok(Went::ToSpool) => tracing::debug!(provider = provider.name, "kept on disk"),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callweave_core::event::{Event, Rejected};
+use callweave_core::telephony::Pass;
 use callweave_core::time::Time;
 use tokio::time::timeout;
 
@@ -56,6 +57,8 @@ pub struct Told<'a> {
     pub received: Time,
     pub events: &'a [Event<'static>],
     pub rejected: &'a [Rejected],
+    /// What makes no event is counted.
+    pub passed: &'a [Pass],
 }
 
 impl Outbox {
@@ -68,6 +71,19 @@ impl Outbox {
     /// # Errors
     /// Neither has.
     pub async fn take(&self, told: &Told<'_>) -> Result<Went, OutboxError> {
+        let went = self.keep(told).await?;
+        for pass in told.passed {
+            let reason = match pass {
+                Pass::Internal => "internal",
+                Pass::Leg => "leg",
+                Pass::Other => "other",
+            };
+            self.metrics.telephony_passed.get_or_create(&Reason { reason }).inc();
+        }
+        Ok(went)
+    }
+
+    async fn keep(&self, told: &Told<'_>) -> Result<Went, OutboxError> {
         if told.events.is_empty() && told.rejected.is_empty() {
             return Ok(Went::Nowhere);
         }

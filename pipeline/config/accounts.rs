@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use callweave_core::event::{Body, Event, Text};
 use callweave_core::limits::ACCOUNT_BYTES_MAX;
 use callweave_core::settings::{Login, Settings};
+use callweave_core::time::Time;
 use serde_json::Value;
 
 use super::Secret;
@@ -30,6 +32,20 @@ pub struct Account {
     pub settings: Option<Settings>,
     /// Who may ask by SQL besides those of its settings: the first run's own login.
     pub logins: Vec<Login>,
+}
+
+impl Account {
+    /// Its settings as an event: they are in force from `time` on. `which` tells apart that they were given, and given again after
+    /// others had come.
+    pub fn settings_event(&self, which: u64, time: Time) -> Option<Event<'_>> {
+        let settings = self.settings.as_ref()?;
+        let body = Body::AccountSettings(Box::new(settings.clone()));
+        let (account, source) = (Text::from(self.name.as_str()), Text::from("configuration"));
+        let event = Event { account, source, id: Text::default(), time: Time(0), recorded: Time(0), body };
+        // Two roles that start at once say the same event, whatever the time.
+        let hash = xxhash_rust::xxh3::xxh3_128(event.to_json().as_bytes());
+        Some(Event { id: format!("{hash:032x}-{which}").into(), time, recorded: time, ..event })
+    }
 }
 
 /// Builds the accounts from what was said of them.

@@ -1,12 +1,13 @@
 //! The three layers put together and looked over: every mistake at once, with where, what, and how to mend it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use super::entries::{self, Entries, Flags, Origin, PREFIX};
 use super::given::Given;
 use super::members::{self, ACCOUNT_MEMBERS, MEMBERS};
-use super::{Config, DEFAULT_ACCOUNT, accounts, telephony};
+use super::{Config, DEFAULT_ACCOUNT, Door, FirstRunError, Listen, accounts, telephony};
 
 /// Something in the configuration that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Report {
     /// What holds, for people.
     pub right: Vec<String>,
     pub wrong: Vec<Mistake>,
+    /// What a role finds wrong with what is its own, in its words.
+    pub beside: Vec<String>,
     /// What can be used, and is hardly meant.
     pub doubtful: Vec<Mistake>,
 }
@@ -59,7 +62,7 @@ impl fmt::Display for Mistake {
 
 impl Report {
     pub fn is_right(&self) -> bool {
-        self.wrong.is_empty()
+        self.wrong.is_empty() && self.beside.is_empty()
     }
 }
 
@@ -68,7 +71,8 @@ impl fmt::Display for Report {
         self.right.iter().try_for_each(|line| writeln!(f, "ok     {line}"))?;
         self.doubtful.iter().try_for_each(|doubt| writeln!(f, "warn   {doubt}"))?;
         self.wrong.iter().try_for_each(|mistake| writeln!(f, "wrong  {mistake}"))?;
-        match self.wrong.len() {
+        self.beside.iter().try_for_each(|mistake| writeln!(f, "wrong  {mistake}"))?;
+        match self.wrong.len() + self.beside.len() {
             0 => writeln!(f, "The configuration is right."),
             count => writeln!(f, "The configuration has {}.", counted(count)),
         }
@@ -92,24 +96,72 @@ pub fn load(flags: &Flags, variables: &[(String, String)]) -> Result<Config, Mis
     if wrong.is_empty() { Ok(config) } else { Err(Mistakes(wrong)) }
 }
 
-/// The same, told: what holds and what is wrong.
-pub fn check(flags: &Flags, variables: &[(String, String)]) -> Report {
-    let Read { config, wrong, strange, entries, file } = read(flags, variables);
+/// The same, told: what holds and what is wrong, also what only whoever starts would find. `look_over` tells what roles find wrong
+/// with what is their own.
+pub fn check(flags: &Flags, variables: &[(String, String)], look_over: fn(&Config) -> Vec<String>) -> Report {
+    let Read { config, mut wrong, strange, entries, file } = read(flags, variables);
+    wrong.extend(refused(&config, &entries));
     let mut right = vec![match &file {
         Some(path) => format!("file {}", path.display()),
         None => "no file: variables, flags and defaults".to_owned(),
     }];
     let mut doubtful = strange;
+    let mut beside = Vec::new();
     if wrong.is_empty() {
         right.extend(told(&config));
         doubtful.extend(doubts(&config, &entries));
+        beside = look_over(&config);
     }
-    Report { right, wrong, doubtful }
+    Report { right, wrong, beside, doubtful }
+}
+
+/// Where a member was said.
+fn origin_of(member: &str, entries: &Entries) -> Origin {
+    entries.get(member).map_or(Origin::Default, |entry| entry.origin.clone())
+}
+
+/// What `up` does not start with, though each member can be used, and other commands may.
+fn refused(config: &Config, entries: &Entries) -> Vec<Mistake> {
+    let mut refused = Vec::new();
+    let mut wrong = |member: &str, what: &str| refused.push(Mistake::said(origin_of(member, entries), member, what));
+    if config.accounts.is_empty() && !config.listen.collect.ip().is_loopback() {
+        wrong("listen.collect", &FirstRunError::Open(config.listen.collect).to_string());
+    }
+    let Listen { collect, admin, postgres, flight, .. } = config.listen;
+    let mut taken = vec![("listen.collect", collect), ("listen.admin", admin)];
+    for (member, door) in [("listen.postgres", postgres), ("listen.flight", flight)] {
+        let Door::At(address) = door else { continue };
+        let meets = |other: SocketAddr| {
+            let is_any = other.ip().is_unspecified() || address.ip().is_unspecified();
+            other.port() == address.port() && address.port() != 0 && (is_any || other.ip() == address.ip())
+        };
+        if let Some((other, _)) = taken.iter().find(|(_, other)| meets(*other)) {
+            wrong(member, &format!("{address} is the address of {other}, too; give another port"));
+        }
+        taken.push((member, address));
+    }
+    match (&config.query.tls_certificate, &config.query.tls_key) {
+        (Some(_), None) => {
+            wrong("query.tls_certificate", "has no key; give query.tls_key, or take the certificate out")
+        }
+        (None, Some(_)) => {
+            wrong("query.tls_key", "has no certificate; give query.tls_certificate, or take the key out")
+        }
+        _ => {}
+    }
+    let lake = config.lake();
+    for (member, path) in [("data", config.data.as_path()), ("lake", Path::new(lake.trim_start_matches("file://")))] {
+        // Whoever makes a folder needs every folder above it.
+        if let Some(file) = path.ancestors().find(|it| it.exists()).filter(|it| !it.is_dir()) {
+            wrong(member, &format!("{} is a file, not a folder; give another folder", file.display()));
+        }
+    }
+    refused
 }
 
 fn doubts(config: &Config, entries: &Entries) -> Vec<Mistake> {
     let mut doubts = Vec::new();
-    let origin = |member: &str| entries.get(member).map_or(Origin::Default, |entry| entry.origin.clone());
+    let origin = |member: &str| origin_of(member, entries);
     for account in config.accounts.values() {
         let Some(settings) = &account.settings else { continue };
         let member = format!("accounts.{}.settings", account.name);
@@ -215,10 +267,7 @@ fn is_account_member(name: &str) -> bool {
 
 /// What only shows when members are seen together.
 fn together(config: &Config, entries: &Entries, mistakes: &mut Vec<Mistake>) {
-    let mut wrong = |member: &str, what: &str| {
-        let origin = entries.get(member).map_or(Origin::Default, |entry| entry.origin.clone());
-        mistakes.push(Mistake::said(origin, member, what));
-    };
+    let mut wrong = |member: &str, what: &str| mistakes.push(Mistake::said(origin_of(member, entries), member, what));
     for (plain, file) in [("nats.password", "nats.password_file"), ("nats.token", "nats.token_file")] {
         if entries.contains_key(plain) && entries.contains_key(file) {
             wrong(plain, &format!("stands beside {file}; keep one of them"));

@@ -310,7 +310,7 @@ fn the_example_is_right() {
     std::fs::copy(deploy.join("callweave.toml"), folder.path().join("callweave.toml")).expect("the example is there");
     std::fs::copy(deploy.join("acme.keys.example"), folder.path().join("acme.keys")).expect("its keys are there");
     let flags = Flags { config: Some(folder.path().join("callweave.toml")), ..Flags::default() };
-    let report = check(&flags, &[]);
+    let report = check(&flags, &[], |_| Vec::new());
     assert!(report.is_right(), "{report}");
     assert!(report.to_string().contains("ok     account acme: 1 keys, settings given\n"), "{report}");
 }
@@ -327,7 +327,7 @@ fn what_is_hardly_meant_is_told_and_no_mistake() {
     "#;
     std::fs::write(&file, text).expect("a scratch file");
     let ours = variables(&[("CALLWEAVE_BIN", "/x/callweave")]);
-    let report = check(&Flags { config: Some(file), ..Flags::default() }, &ours);
+    let report = check(&Flags { config: Some(file), ..Flags::default() }, &ours, |_| Vec::new());
     assert!(report.is_right(), "{report}");
     let report = report.to_string();
     for words in [
@@ -339,6 +339,51 @@ fn what_is_hardly_meant_is_told_and_no_mistake() {
         let line = report.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {report}"));
         assert!(line.starts_with("warn   "), "{line}");
     }
+}
+
+/// What `up` would not start with is told before it is tried.
+#[test]
+fn what_nothing_starts_with_is_told() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    std::fs::write(at("file"), "").expect("a scratch file");
+    let account = "[accounts.acme]\nkeys = [\"a-key-of-acme-itself\"]\n";
+    let (data, lake) =
+        (format!("data = \"{}/x\"\n{account}", at("file")), format!("lake = \"{}\"\n{account}", at("file")));
+    let apart = format!("listen = {{ collect = \"0.0.0.0:9000\", postgres = \"127.0.0.1:9001\" }}\n{account}");
+    for (text, expected) in [
+        (
+            "listen.collect = \"0.0.0.0:9000\"",
+            vec!["listen.collect: no account is configured, and 0.0.0.0:9000 is open"],
+        ),
+        (
+            &*format!(
+                "listen = {{ collect = \"0.0.0.0:9000\", admin = \"0.0.0.0:9000\", postgres = \"127.0.0.1:9000\" }}\n{account}"
+            ),
+            vec!["listen.postgres: 127.0.0.1:9000 is the address of listen.collect, too; give another port"],
+        ),
+        (&*apart, vec![]),
+        (
+            &*format!("query.tls_key = \"{}\"\n{account}", at("file")),
+            vec!["query.tls_key: has no certificate; give query.tls_certificate"],
+        ),
+        (&*data, vec!["data: ", "is a file, not a folder; give another folder"]),
+        (&*lake, vec!["lake: ", "is a file, not a folder; give another folder"]),
+    ] {
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, text).expect("a scratch file");
+        let report = check(&Flags { config: Some(file), ..Flags::default() }, &[], |_| Vec::new());
+        assert_eq!(report.is_right(), expected.is_empty(), "{text}: {report}");
+        let told = report.to_string();
+        assert!(expected.iter().all(|words| told.contains(words)), "{text}: {told}");
+    }
+    let report = check(&Flags::default(), &[], |_| vec!["accounts.acme.settings: the webhook x: y".to_owned()]);
+    let told = report.to_string();
+    assert!(
+        !report.is_right()
+            && told.ends_with("wrong  accounts.acme.settings: the webhook x: y\nThe configuration has 1 mistake.\n"),
+        "{told}"
+    );
 }
 
 #[test]

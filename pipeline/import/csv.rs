@@ -396,6 +396,10 @@ impl<'r> CostLine<'r> {
         if !is_currency(currency) {
             return Err(format!("currency: {currency:?} is not a currency's three letters (ISO 4217), such as USD"));
         }
+        let other = columns.get(record, "cost").and_then(values::currency);
+        if let Some(other) = other.filter(|other| !other.eq_ignore_ascii_case(currency)) {
+            return Err(format!("cost is in {other}, and the line's currency is {currency}: which of them is meant?"));
+        }
         let mut texts = Vec::new();
         for name in ["campaign", "term", "content"] {
             texts.extend(columns.get(record, name).map(|text| (name, text)));

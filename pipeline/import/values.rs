@@ -159,34 +159,60 @@ pub(super) fn date(text: &str) -> Option<Date> {
 const WHOLE_DIGITS_MOST: usize = 12;
 const FRACTION_DIGITS_MOST: usize = 6;
 
-/// An amount as a JSON number: `1,234.50`, `1.234,50`, `$12`, `12,5 €`. Of two different separators the last is the
-/// decimal one; a single comma before three digits separates thousands.
+/// An amount as a JSON number: `1,234.50`, `1.234,50`, `$12`, `12,5 €`, `(3.20)`, `USD 12`, `1 234,50`. Of two different separators the
+/// last is the decimal one; a single comma before three digits separates thousands, and separators of thousands stand before three
+/// digits each. What has anything else between its digits is no amount: a part of it would be another.
 pub(super) fn money(text: &str) -> Option<String> {
-    let negative = text.contains('-') || (text.starts_with('(') && text.ends_with(')'));
-    let bare: String = text.chars().filter(|c| c.is_ascii_digit() || matches!(c, '.' | ',')).collect();
-    if text.chars().any(|c| c.is_ascii_alphabetic()) && !text.chars().any(|c| c.is_ascii_digit()) {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let (first, last) = (text.find(is_digit)?, text.rfind(is_digit)?);
+    // `.5` begins with its point.
+    let first = if text[..first].ends_with(['.', ',']) { first - 1 } else { first };
+    let (before, amount, after) = (&text[..first], &text[first..=last], &text[last + 1..]);
+    let around = |part: &str| {
+        let mut marks = part.chars().filter(|c| !c.is_whitespace());
+        let letters = part.chars().filter(|c| c.is_alphabetic()).count();
+        letters <= 3 && marks.all(|c| c.is_alphabetic() || "-−+()$€£¥₹₽₺₩₪₫฿₴₦'.".contains(c))
+    };
+    if !around(before) || !around(after) {
         return None;
     }
+    let negative =
+        [before, after].iter().any(|part| part.contains(['-', '−'])) || (before.contains('(') && after.contains(')'));
+    let between = |c: char| matches!(c, '.' | ',' | ' ' | '\u{a0}' | '\u{202f}' | '\'' | '’');
+    if !amount.chars().all(|c| c.is_ascii_digit() || between(c)) {
+        return None;
+    }
+    let bare = amount;
     let point = match (bare.rfind('.'), bare.rfind(',')) {
         (Some(point), Some(comma)) => Some(point.max(comma)),
         (Some(point), None) => (bare.matches('.').count() == 1).then_some(point),
         (None, Some(comma)) => (bare.matches(',').count() == 1 && bare.len() - comma != 4).then_some(comma),
         (None, None) => None,
     };
-    let (whole, fraction) = point.map_or((&*bare, ""), |at| (&bare[..at], &bare[at + 1..]));
+    let (whole, fraction) = point.map_or((bare, ""), |at| (&bare[..at], &bare[at + 1..]));
+    // `12,34,567` is how India writes it.
+    let lengths: Vec<usize> = whole.split(between).map(str::len).collect();
+    if let [first, middle @ .., last] = &lengths[..]
+        && !((1..=3).contains(first) && middle.iter().all(|it| (2..=3).contains(it)) && *last == 3)
+    {
+        return None;
+    }
     let whole: String = whole.chars().filter(char::is_ascii_digit).collect();
     let whole = whole.trim_start_matches('0');
     let fraction = fraction.trim_end_matches('0');
-    if bare.is_empty() || !bare.bytes().any(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    if whole.len() > WHOLE_DIGITS_MOST || fraction.len() > FRACTION_DIGITS_MOST || fraction.contains([',', '.']) {
+    if whole.len() > WHOLE_DIGITS_MOST || fraction.len() > FRACTION_DIGITS_MOST || fraction.contains(between) {
         return None;
     }
     let sign = if negative { "-" } else { "" };
     let whole = if whole.is_empty() { "0" } else { whole };
     let point = if fraction.is_empty() { "" } else { "." };
     Some(format!("{sign}{whole}{point}{fraction}"))
+}
+
+/// The currency that an amount is written with, where three letters say so.
+pub(super) fn currency(text: &str) -> Option<String> {
+    let letters: String = text.chars().filter(char::is_ascii_alphabetic).collect();
+    (letters.len() == 3).then(|| letters.to_ascii_uppercase())
 }
 
 pub(super) fn direction(text: &str) -> Option<Direction> {
@@ -328,6 +354,21 @@ mod tests {
             ("-3.10", Some("-3.1")),
             ("(3.10)", Some("-3.1")),
             ("1.234.567", Some("1234567")),
+            ("12,34,567.50", Some("1234567.5")),
+            ("1 234,50", Some("1234.5")),
+            ("1'234.50", Some("1234.5")),
+            (".5", Some("0.5")),
+            ("USD 12", Some("12")),
+            ("12.50 kr.", Some("12.5")),
+            ("1e2", None),
+            ("12/5", None),
+            ("1:30", None),
+            ("0x10", None),
+            ("$12abc3", None),
+            ("12,34,5", None),
+            ("12 34", None),
+            ("12%", None),
+            ("12 items", None),
             ("free", None),
             ("", None),
             (".", None),

@@ -71,6 +71,17 @@ impl Table {
         self.held(&mut writing, app_id).await
     }
 
+    /// [`mark`](Table::mark) of several.
+    pub async fn marks(&self, app_ids: &[String]) -> Result<Vec<Option<i64>>, CommitError> {
+        let mut writing = self.writing.lock().await;
+        *writing = Writing::default();
+        let mut marks = Vec::with_capacity(app_ids.len());
+        for app_id in app_ids {
+            marks.push(self.held(&mut writing, app_id).await?);
+        }
+        Ok(marks)
+    }
+
     /// Adds files to the table, with the marks that they bring it to. Rows are in exactly once however often this is
     /// called with the same marks, by however many processes. On an error nothing is lost: the files stay, and
     /// the same call may be made again.

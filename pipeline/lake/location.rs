@@ -18,6 +18,11 @@ pub enum UrlError {
     Missing { path: PathBuf },
     #[error("lake {path} is a file, not a folder; choose another --lake")]
     NotAFolder { path: PathBuf },
+    #[error(
+        "lake {path}: what reads tables takes a backslash, and a per cent sign before two digits (%20), for another character; choose a folder \
+         without"
+    )]
+    Name { path: PathBuf },
     #[error("the lake's folder {path} cannot be made or reached: {source}; check the path and who may write there")]
     Folder { path: PathBuf, source: std::io::Error },
 }
@@ -41,6 +46,9 @@ pub fn folder(text: &str) -> Result<PathBuf, UrlError> {
 /// The folder as a URL that ends with a slash. With `create`, the folder is made, durably, where it is missing.
 pub fn resolve(text: &str, create: bool) -> Result<Url, UrlError> {
     let path = folder(text)?;
+    if is_misread(&path) {
+        return Err(UrlError::Name { path });
+    }
     if create {
         super::durable::create_folders(&path).map_err(|source| UrlError::Folder { path: path.clone(), source })?;
     }
@@ -51,6 +59,13 @@ pub fn resolve(text: &str, create: bool) -> Result<Url, UrlError> {
         Err(source) => return Err(UrlError::Folder { path, source }),
     };
     of_folder(&path).ok_or_else(|| UrlError::Malformed { text: text.to_owned(), reason: "it is not absolute".into() })
+}
+
+/// Delta's kernel decodes a path once more than it was encoded.
+fn is_misread(path: &Path) -> bool {
+    let text = path.as_os_str().as_encoded_bytes();
+    let is_escape = |at: &[u8]| at[0] == b'%' && at[1].is_ascii_hexdigit() && at[2].is_ascii_hexdigit();
+    text.contains(&b'\\') || text.windows(3).any(is_escape)
 }
 
 fn of_folder(path: &Path) -> Option<Url> {
@@ -92,6 +107,12 @@ mod tests {
         assert!(matches!(resolve(&text, false), Err(UrlError::Missing { .. })));
         let url = resolve(&text, true)?;
         assert!(url.path().ends_with("/a%20b/c/"), "{url}");
+        for name in ["a%20b", "a\\b"] {
+            let text = path.join(name).to_string_lossy().into_owned();
+            assert!(matches!(resolve(&text, true), Err(UrlError::Name { .. })), "{text}");
+            assert!(!Path::new(&text).exists(), "{text}");
+        }
+        assert!(resolve(&format!("{text}/100%"), true).is_ok());
         std::fs::write(path.join("file"), "")?;
         assert!(matches!(resolve(&format!("{text}/file"), false), Err(UrlError::NotAFolder { .. })));
         Ok(())

@@ -37,14 +37,25 @@ impl StateStore {
         self.put_as(PutMode::Create, name, sequence, snapshot).await
     }
 
-    async fn put_as(&self, mode: PutMode, name: &str, sequence: u64, snapshot: Bytes) -> Result<(), StateError> {
-        let path = path(name, sequence)?;
+    /// Keeps a note that stays for good, only where nobody has put one of this sequence.
+    ///
+    /// # Errors
+    /// As [`put_next`](StateStore::put_next).
+    pub async fn note(&self, name: &str, sequence: u64, note: Bytes) -> Result<(), StateError> {
+        self.write(PutMode::Create, &path(name, sequence)?, note).await
+    }
+
+    async fn write(&self, mode: PutMode, path: &Path, bytes: Bytes) -> Result<(), StateError> {
         let options = PutOptions { mode, ..PutOptions::default() };
-        match self.store.put_opts(&path, snapshot.into(), options).await {
-            Ok(_) => {}
-            Err(object_store::Error::AlreadyExists { .. }) => return Err(StateError::Taken { path }),
-            Err(source) => return Err(StateError::Store { path, source }),
+        match self.store.put_opts(path, bytes.into(), options).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::AlreadyExists { .. }) => Err(StateError::Taken { path: path.clone() }),
+            Err(source) => Err(StateError::Store { path: path.clone(), source }),
         }
+    }
+
+    async fn put_as(&self, mode: PutMode, name: &str, sequence: u64, snapshot: Bytes) -> Result<(), StateError> {
+        self.write(mode, &path(name, sequence)?, snapshot).await?;
         for old in self.sequences(name).await?.into_iter().skip(SNAPSHOTS_KEPT) {
             self.delete(name, old).await?;
         }
@@ -126,6 +137,11 @@ mod tests {
         assert!(matches!(again, Err(StateError::Taken { .. })), "{again:?}");
         assert_eq!(state.get("p0", 10).await?, "c");
         state.put_next("p0", 1001, "e".into()).await?;
+        for number in 0..5 {
+            state.note("logs", number, "n".into()).await?;
+        }
+        assert!(matches!(state.note("logs", 3, "m".into()).await, Err(StateError::Taken { .. })));
+        assert_eq!(state.sequences("logs").await?, [4, 3, 2, 1, 0]);
         assert_eq!(state.newest("p0", read).await?, Some((1001, "e".into())));
         assert!(matches!(state.get("../p0", 1).await, Err(StateError::Name { .. })));
         Ok(())

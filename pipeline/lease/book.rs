@@ -159,6 +159,13 @@ impl Book {
         at
     }
 
+    /// The log's own last word on a line is older than what is known: it was begun anew, and knows no better.
+    pub fn learn_anew(&mut self, line: &Line, told: Told) {
+        if let Some(at) = self.find(line) {
+            self.replace(at, told);
+        }
+    }
+
     /// A deed of this desk is in the log.
     pub fn done(&mut self, change: &Change, sequence: u64) -> u32 {
         let told = Told { sequence, holders: change.holders.clone(), kept_until: None };

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
 
 use super::{
     Append, AppendError, Appended, DEFAULT_PARTITIONS, Entries, Entry, Log, MAX_PARTITIONS, MAX_SUBJECT_BYTES,
@@ -62,7 +63,10 @@ pub struct EmbeddedOptions {
 pub enum OpenError {
     #[error("{path} is in use{}: stop that one, or give this one another data folder", holder(.pid))]
     InUse { path: PathBuf, pid: Option<u32> },
-    #[error("{path} is damaged ({reason}): restore it from a copy, or move it away to begin a new log")]
+    #[error(
+        "{path} is damaged ({reason}): restore it from a copy, or move it away to begin a new log, which goes on from the lake's newest \
+         snapshot (docs/operations.md: a log is lost)"
+    )]
     Damaged { path: PathBuf, reason: String },
     #[error("{path} was made by a newer callweave (format {format}): use that one")]
     Format { path: PathBuf, format: u64 },
@@ -84,6 +88,7 @@ fn holder(pid: &Option<u32>) -> String {
 #[derive(Debug)]
 pub struct EmbeddedLog {
     store: Arc<Store>,
+    identity: Uuid,
     bounds: Vec<watch::Receiver<Bounds>>,
     /// `None` only while it is dropped.
     jobs: Option<mpsc::Sender<Job>>,
@@ -114,6 +119,7 @@ impl EmbeddedLog {
         {
             return Err(OpenError::Partitions { path: path.to_owned(), has, wanted });
         }
+        let identity = store.identity().map_err(opening)?;
         let store = Arc::new(store);
         let (writer, bounds) = Writer::new(store.clone(), has, options.retention, options.window).map_err(opening)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -121,7 +127,7 @@ impl EmbeddedLog {
             .name("log-writer".into())
             .spawn(move || writer.run(queue))
             .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-        Ok(EmbeddedLog { store, bounds, jobs: Some(jobs), thread: Some(thread) })
+        Ok(EmbeddedLog { store, identity, bounds, jobs: Some(jobs), thread: Some(thread) })
     }
 
     fn bounds(&self, partition: u16) -> Result<Bounds, ReadError> {
@@ -250,6 +256,10 @@ impl Log for EmbeddedLog {
 
     async fn last_sequence(&self, partition: u16) -> Result<u64, ReadError> {
         self.bounds(partition).map(|bounds| bounds.last)
+    }
+
+    async fn identity(&self, partition: u16) -> Result<String, ReadError> {
+        self.bounds(partition).map(|_| self.identity.to_string())
     }
 
     async fn first_sequence(&self, partition: u16) -> Result<u64, ReadError> {

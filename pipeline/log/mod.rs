@@ -141,7 +141,10 @@ pub enum AppendError {
     Unavailable(String),
     #[error("partition {partition} does not exist: the log has {partitions} (0 to {})", .partitions - 1)]
     NoSuchPartition { partition: u16, partitions: u16 },
-    #[error("the log's file is damaged: {0}; restore the folder from a copy, or move it away to begin a new log")]
+    #[error(
+        "the log's file is damaged: {0}; restore the folder from a copy, or move log.redb away to begin a new log, which goes on from \
+         the lake's newest snapshot (docs/operations.md: a log is lost)"
+    )]
     Damaged(String),
 }
 
@@ -155,9 +158,14 @@ pub enum ReadError {
     Lost { partition: u16, after: u64, first: u64 },
     #[error(
         "partition {partition}: the log ends at {last}, but {after} entries were read before: this is another log, or \
-         an older copy of it; give the lake that belongs to it, or begin with a new one"
+         an older copy of it, and what it takes from now on would be taken for known. Put the newest copy of the log back, or begin \
+         with a new lake (which takes all that this log holds), or move this log away, too: a new one goes on where the lake is"
     )]
     Rewound { partition: u16, after: u64, last: u64 },
+    #[error(
+        "partition {partition}: the log is another one than when reading it began: its stream was removed and made anew"
+    )]
+    Replaced { partition: u16 },
     #[error("partition {partition}: entry {sequence} is damaged: {reason}; restore the log from a copy")]
     Damaged { partition: u16, sequence: u64, reason: String },
     #[error("the log cannot be reached now: {0}")]
@@ -202,6 +210,10 @@ pub trait Log: Send + Sync + 'static {
 
     /// The sequence of the newest entry that was ever appended; 0 before the first.
     async fn last_sequence(&self, partition: u16) -> Result<u64, ReadError>;
+
+    /// What the partition's log is known by, for as long as it exists: a log that was begun anew has another, and so have its
+    /// sequences another meaning. A copy has the same.
+    async fn identity(&self, partition: u16) -> Result<String, ReadError>;
 
     /// The sequence of the oldest entry that is still there; where there is none, that of the next to come.
     async fn first_sequence(&self, partition: u16) -> Result<u64, ReadError>;

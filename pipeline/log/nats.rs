@@ -18,7 +18,8 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::{Client, ConnectOptions, Event};
 use futures::{StreamExt, stream};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 
 use super::{
     Append, AppendError, Appended, Entries, Entry, Family, Log, MAX_PARTITIONS, ReadError, Retention, Share, Subject,
@@ -32,6 +33,8 @@ const HEADER_BYTES: usize = 1024 + super::MAX_SUBJECT_BYTES;
 /// A lost connection is tried again after this times the number of tries, at most two seconds.
 const RECONNECT_STEP: Duration = Duration::from_millis(100);
 const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
+/// Streams that are gone for so long are made again.
+const MADE_AGAIN_AFTER: Duration = Duration::from_secs(3);
 
 /// How a connection proves who it is.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -175,9 +178,35 @@ struct Link {
     append_timeout: Duration,
     replicas: usize,
     folder: Option<PathBuf>,
+    /// What streams are made by, where they are gone.
+    options: NatsOptions,
+    /// Since when a stream is seen to be gone.
+    gone_since: Mutex<Option<Instant>>,
 }
 
 impl Link {
+    /// Makes the streams again, once one has not been there for a while: a server came back without its store. One that is slow to
+    /// come up is waited for.
+    async fn mend(&self, partition: u16) {
+        let Ok(mut since) = self.gone_since.try_lock() else { return };
+        let gone = matches!(streams::existing(&self.context, self.family, partition).await, Ok(None));
+        let first = *since.get_or_insert_with(Instant::now);
+        if !gone {
+            *since = None;
+        } else if first.elapsed() >= MADE_AGAIN_AFTER {
+            *since = None;
+            let options = NatsOptions { partitions: Some(self.partitions), ..self.options.clone() };
+            match streams::provision(&self.context, &options).await {
+                Ok(_) => tracing::warn!(
+                    "the nats server has lost its streams: they are made anew, and hold nothing of before"
+                ),
+                Err(error) => {
+                    tracing::warn!(%error, "the nats server has lost its streams, and they cannot be made anew yet")
+                }
+            }
+        }
+    }
+
     fn stream(&self, partition: u16) -> String {
         streams::name_of(self.family, partition)
     }
@@ -216,9 +245,21 @@ impl NatsLog {
             .backpressure_on_inflight(true)
             .build(client.clone());
         let partitions = streams::provision(&context, &options).await?;
-        let NatsOptions { family, append_timeout, replicas, folder, .. } = options;
+        let NatsOptions { family, append_timeout, replicas, folder, .. } = options.clone();
         let replicas = replicas.unwrap_or(1);
-        let link = Link { context, client, connected, faults, family, partitions, append_timeout, replicas, folder };
+        let link = Link {
+            context,
+            client,
+            connected,
+            faults,
+            family,
+            partitions,
+            append_timeout,
+            replicas,
+            folder,
+            options,
+            gone_since: Mutex::new(None),
+        };
         Ok(NatsLog { link: Arc::new(link) })
     }
 
@@ -323,6 +364,11 @@ impl Log for NatsLog {
     async fn last_sequence(&self, partition: u16) -> Result<u64, ReadError> {
         self.check(partition)?;
         Ok(read::bounds(&self.link, partition).await?.last)
+    }
+
+    async fn identity(&self, partition: u16) -> Result<String, ReadError> {
+        self.check(partition)?;
+        Ok(read::bounds(&self.link, partition).await?.made)
     }
 
     async fn first_sequence(&self, partition: u16) -> Result<u64, ReadError> {

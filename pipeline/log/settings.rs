@@ -13,8 +13,9 @@ pub struct InLog {
     pub settings: Settings,
     /// From when on they hold.
     pub since: Time,
-    /// The entry that told them.
+    /// The entry that told them, and when the log took it: a log that was begun anew gives the number to another.
     pub sequence: u64,
+    pub appended: Time,
 }
 
 pub fn subject_of(account: &str, log: &SharedLog) -> Subject {
@@ -30,12 +31,14 @@ pub async fn latest(
     before: Option<InLog>,
 ) -> Result<Option<InLog>, ReadError> {
     let Some(entry) = log.last_of_subject(&subject_of(account, log)).await? else { return Ok(before) };
-    if before.as_ref().is_some_and(|before| before.sequence == entry.sequence) {
+    if before.as_ref().is_some_and(|before| (before.sequence, before.appended) == (entry.sequence, entry.appended)) {
         return Ok(before);
     }
     let newer = |since: Time| before.as_ref().is_none_or(|before| since >= before.since) && since <= now;
     Ok(match settings_in(&entry, account) {
-        Some((since, settings)) if newer(since) => Some(InLog { settings, since, sequence: entry.sequence }),
+        Some((since, settings)) if newer(since) => {
+            Some(InLog { settings, since, sequence: entry.sequence, appended: entry.appended })
+        }
         _ => before,
     })
 }

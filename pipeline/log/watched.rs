@@ -79,6 +79,10 @@ impl Log for Watched {
         self.log.last_sequence(partition).await
     }
 
+    async fn identity(&self, partition: u16) -> Result<String, ReadError> {
+        self.log.identity(partition).await
+    }
+
     async fn first_sequence(&self, partition: u16) -> Result<u64, ReadError> {
         self.log.first_sequence(partition).await
     }

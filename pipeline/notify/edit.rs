@@ -1,7 +1,10 @@
 //! Changing the subscriptions of an account: its settings are read, changed, and told anew, unless somebody else was faster.
 
+use std::time::Duration;
+
 use callweave_core::event::{Body, Event};
 use callweave_core::settings::Settings;
+use tokio::time::timeout;
 
 use super::service::Shared;
 use crate::log::frame::{FrameBuilder, FrameError, Record};
@@ -10,6 +13,8 @@ use crate::log::{Append, AppendError, MessageId, ReadError};
 
 /// What the events are marked with in the log.
 const ORIGIN: &str = "/v1/webhooks";
+/// How long the answer waits for the notifier to have looked.
+const LOOK_TIME: Duration = Duration::from_secs(5);
 /// Others who change the settings at the same time may be faster so often.
 const TRIES: usize = 5;
 
@@ -25,7 +30,20 @@ pub enum EditError {
     Frame(#[from] FrameError),
 }
 
-/// Changes an account's settings; returns when the log has them, and workers were told to look.
+/// Has the notifier look at the settings, and waits until it has: who changed something sees it from then on. One that takes too
+/// long sees it later.
+pub async fn look(shared: &Shared) {
+    let mut wanted = 0;
+    shared.look.send_modify(|count| {
+        *count += 1;
+        wanted = *count;
+    });
+    let mut looked = shared.looked.subscribe();
+    // Whoever stops looks no more.
+    let _ = timeout(LOOK_TIME, looked.wait_for(|looked| *looked >= wanted)).await;
+}
+
+/// Changes an account's settings; returns when the log has them, and the notifier has looked.
 ///
 /// # Errors
 /// They cannot be as they would be, or the log did not take them.
@@ -65,6 +83,6 @@ async fn once(shared: &Shared, account: &str, change: &impl Fn(&mut Settings)) -
     let payload = frame.finish();
     let append = Append { subject, message_id: MessageId::of(&payload), expect, payload };
     shared.log.append(append).await?;
-    shared.look.send_modify(|count| *count += 1);
+    look(shared).await;
     Ok(())
 }

@@ -365,6 +365,6 @@ async fn enable(State(place): Here, headers: HeaderMap, Path(name): Path<String>
     let (of, _) = find(&place, &headers, &name)?;
     let shared = place.shared;
     shared.tools.store.commit(&of, vec![Change::Go]).await?;
-    shared.look.send_modify(|count| *count += 1);
+    edit::look(&shared).await;
     Ok(Json(json!({ "enabled": name })))
 }

@@ -72,6 +72,8 @@ pub struct Shared {
     pub known: RwLock<BTreeMap<Arc<str>, Known>>,
     /// Rises when settings are to be looked at before their time.
     pub look: watch::Sender<u64>,
+    /// What that was when they were looked at last.
+    pub looked: watch::Sender<u64>,
 }
 
 /// One subscription of the settings.
@@ -110,6 +112,7 @@ impl Notify {
             accounts,
             known: RwLock::default(),
             look: watch::Sender::new(0),
+            looked: watch::Sender::new(0),
         };
         let notifier = Notifier { shared: Arc::new(shared) };
         for (of, subscription) in notifier.shared.wanted(&mut BTreeMap::new()).await.0 {
@@ -162,8 +165,8 @@ impl Shared {
         let tools = &self.tools;
         let begun = async {
             if tools.store.start(of).await?.place.is_none() {
-                let last = tools.moments.last_sequence(0).await?;
-                tools.store.commit(of, vec![Change::Place(last)]).await?;
+                let (log, last) = (tools.moments.identity(0).await?, tools.moments.last_sequence(0).await?);
+                tools.store.commit(of, vec![Change::Place(last), Change::Log(log)]).await?;
             }
             Ok::<_, WorkError>(())
         };
@@ -208,8 +211,10 @@ impl Notifier {
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let asked = *looks.borrow_and_update();
             let (wanted, looked) = shared.wanted(&mut read).await;
             crew.follow(wanted, &looked).await;
+            shared.looked.send_replace(asked);
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = ticks.tick() => {}

@@ -14,6 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Subscription -> up to where all is told, or stands in one of the tables below.
 const PLACES: TableDefinition<&str, u64> = TableDefinition::new("places");
+/// Subscription -> the log of moments that its place is in.
+const LOGS: TableDefinition<&str, &str> = TableDefinition::new("logs");
 /// Subscription and sequence: told, beyond the place.
 const DONE: TableDefinition<(&str, u64), ()> = TableDefinition::new("done");
 /// Subscription and sequence -> [`Kept`].
@@ -86,6 +88,8 @@ pub struct Attempt {
 #[derive(Debug)]
 pub enum Change {
     Place(u64),
+    /// The log of moments that the place is in.
+    Log(String),
     Done(u64),
     Keep(u64, Kept),
     /// With what it was; it waits no longer.
@@ -123,6 +127,8 @@ struct Shared {
 pub struct Start {
     /// `None`: it was never told anything.
     pub place: Option<u64>,
+    /// The log of moments that it is in; `None`: it was told before that was written down.
+    pub log: Option<String>,
     /// Told, though behind the place, or dead.
     pub done: Vec<u64>,
     /// Sequence, call, failed attempts, due.
@@ -138,6 +144,7 @@ impl Shared {
             let write = database.begin_write()?;
             {
                 write.open_table(PLACES)?;
+                write.open_table(LOGS)?;
                 write.open_table(DONE)?;
                 write.open_table(KEPT)?;
                 write.open_table(DEAD)?;
@@ -204,8 +211,9 @@ impl Store {
         self.read(move |database| {
             let read = database.begin_read()?;
             let all = (&*of, 0)..=(&*of, u64::MAX);
-            let mut start =
-                Start { place: read.open_table(PLACES)?.get(&*of)?.map(|it| it.value()), ..Start::default() };
+            let place = read.open_table(PLACES)?.get(&*of)?.map(|it| it.value());
+            let log = read.open_table(LOGS)?.get(&*of)?.map(|it| it.value().to_owned());
+            let mut start = Start { place, log, ..Start::default() };
             for found in read.open_table(DONE)?.range(all.clone())? {
                 start.done.push(found?.0.value().1);
             }
@@ -325,6 +333,9 @@ fn apply(write: &WriteTransaction, of: &str, change: &Change) -> Result<(), redb
             write.open_table(PLACES)?.insert(of, place)?;
             write.open_table(DONE)?.retain_in((of, 0)..=(of, *place), |_, ()| false)?;
         }
+        Change::Log(log) => {
+            write.open_table(LOGS)?.insert(of, log.as_str())?;
+        }
         Change::Done(sequence) => {
             write.open_table(KEPT)?.remove((of, *sequence))?;
             write.open_table(DONE)?.insert((of, *sequence), ())?;
@@ -367,6 +378,7 @@ fn apply(write: &WriteTransaction, of: &str, change: &Change) -> Result<(), redb
         Change::Forget => {
             let all = (of, 0)..=(of, u64::MAX);
             write.open_table(PLACES)?.remove(of)?;
+            write.open_table(LOGS)?.remove(of)?;
             write.open_table(STOPPED)?.remove(of)?;
             write.open_table(DONE)?.retain_in(all.clone(), |_, ()| false)?;
             for table in [KEPT, DEAD, ATTEMPTS] {

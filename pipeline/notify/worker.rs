@@ -152,17 +152,32 @@ impl Worker {
     /// Picks up where the subscription stopped; one that was never told anything begins at the log's end.
     pub async fn new(to: Arc<Subscription>, tools: Tools) -> Result<Worker, WorkError> {
         let mut start = tools.store.start(&to.of).await?;
+        let log = tools.moments.identity(0).await?;
         let last = tools.moments.last_sequence(0).await?;
+        let is_other = start.log.as_ref().is_some_and(|known| *known != log);
         let place = match start.place {
-            Some(place) if place <= last => place,
+            // Nobody was told anything of a log that was begun anew.
+            Some(_) if is_other => {
+                tracing::warn!(webhook = &*to.of, "this is another log of moments: beginning at its beginning");
+                let first = tools.moments.first_sequence(0).await?.saturating_sub(1);
+                tools.store.commit(&to.of, vec![Change::Forget, Change::Place(first), Change::Log(log)]).await?;
+                start = Default::default();
+                first
+            }
+            Some(place) if place <= last => {
+                if start.log.is_none() {
+                    tools.store.commit(&to.of, vec![Change::Log(log)]).await?;
+                }
+                place
+            }
             Some(_) => {
-                tracing::warn!(webhook = &*to.of, "this is another log of moments: beginning at its end");
-                tools.store.commit(&to.of, vec![Change::Forget, Change::Place(last)]).await?;
+                tracing::warn!(webhook = &*to.of, "this is an older copy of the log of moments: beginning at its end");
+                tools.store.commit(&to.of, vec![Change::Forget, Change::Place(last), Change::Log(log)]).await?;
                 start = Default::default();
                 last
             }
             None => {
-                tools.store.commit(&to.of, vec![Change::Place(last)]).await?;
+                tools.store.commit(&to.of, vec![Change::Place(last), Change::Log(log)]).await?;
                 last
             }
         };

@@ -14,7 +14,7 @@ use super::landing::Landing;
 use super::live::ProcessError;
 use super::maintain::erase;
 use super::moments::Teller;
-use super::partition::state_name;
+use super::source::Source;
 use super::step::Batches;
 use crate::lake::{DayBatch, Lake, TableName};
 use crate::telemetry::metrics::{Metrics, Partition as Label};
@@ -27,6 +27,7 @@ const QUEUE: usize = 4_096;
 /// What is forwarded with.
 pub struct Forwarder {
     pub number: u16,
+    pub source: Arc<Source>,
     pub lake: Lake,
     pub landings: BTreeMap<TableName, Landing>,
     /// How far each table holds this partition.
@@ -39,6 +40,8 @@ pub struct Forwarder {
 /// The state after entry `at`, and people whose rows are to be forgotten before it counts.
 pub struct Snapshot {
     pub at: u64,
+    /// When the log took that entry.
+    pub appended: Time,
     pub bytes: Vec<u8>,
     pub erasures: Vec<Erasure>,
 }
@@ -124,7 +127,7 @@ impl Forwarder {
 
     /// Keeps a snapshot once every table holds what came before it, and every moment is told.
     async fn keep(&self, snapshot: Snapshot) -> Result<(), ProcessError> {
-        let Snapshot { at, bytes, erasures } = snapshot;
+        let Snapshot { at, appended, bytes, erasures } = snapshot;
         self.moments.flush().await?;
         for landing in self.landings.values() {
             landing.flush().await?;
@@ -132,7 +135,7 @@ impl Forwarder {
         erase(&self.lake, &erasures).await?;
         let label = Label { partition: self.number };
         self.metrics.snapshot_size.get_or_create(&label).set(bytes.len() as f64);
-        self.lake.state().put(&state_name(self.number), at, bytes.into()).await?;
+        self.source.keep(self.lake.state(), at, appended, bytes).await?;
         self.metrics.snapshot_time.get_or_create(&label).set((self.clock)().0 as f64 / 1e6);
         tracing::debug!(partition = self.number, sequence = at, "snapshot kept");
         Ok(())

@@ -25,6 +25,9 @@ pub struct Cut {
     pub tick: Option<Time>,
 }
 
+/// Few events have less, so that room for them is made once.
+const BYTES_PER_EVENT: usize = 256;
+
 type Visits<'a> = Vec<Option<Visit<'a>>>;
 
 self_cell! {
@@ -47,16 +50,18 @@ self_cell! {
 pub struct Group {
     /// The last entry's.
     pub upto: u64,
+    /// When the log took it.
+    pub appended: Time,
     surveyed: Surveyed,
 }
 
 impl Group {
     /// Nothing where there are no entries.
     pub fn new(entries: Vec<Entry>, surveyor: &mut Surveyor) -> Option<Group> {
-        let upto = entries.last()?.sequence;
+        let (upto, appended) = entries.last().map(|last| (last.sequence, last.appended))?;
         let decoded = Decoded::new(entries, |entries| read(entries));
         let surveyed = Surveyed::new(decoded, |decoded| survey(surveyor, &decoded.borrow_dependent().items));
-        Some(Group { upto, surveyed })
+        Some(Group { upto, appended, surveyed })
     }
 
     pub fn items(&self) -> &[Item<'_>] {
@@ -74,7 +79,9 @@ impl Group {
 }
 
 fn read(entries: &[Entry]) -> Read<'_> {
-    let mut read = Read { items: Vec::new(), cuts: Vec::new() };
+    let bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
+    let items = Vec::with_capacity(bytes / BYTES_PER_EVENT + entries.len());
+    let mut read = Read { items, cuts: Vec::with_capacity(entries.len()) };
     for entry in entries {
         let sequence = entry.sequence;
         for record in entry.records() {

@@ -65,11 +65,6 @@ impl Landing {
     }
 }
 
-/// The application under which a partition's progress stands in each table.
-pub fn app_id(partition: u16) -> String {
-    format!("log-{partition}")
-}
-
 /// Lands one table's rows until nobody holds its landing any more.
 pub struct Lander {
     pub lake: Lake,
@@ -77,8 +72,8 @@ pub struct Lander {
     pub policy: Policy,
     pub metrics: Metrics,
     pub troubles: Troubles,
-    /// How far the table holds each partition.
-    pub marks: BTreeMap<u16, Option<i64>>,
+    /// The application under which a partition's progress stands in the table, and how far the table holds it.
+    pub marks: BTreeMap<u16, (String, Option<i64>)>,
 }
 
 /// Rows that wait for their commit.
@@ -169,14 +164,17 @@ impl Lander {
             failures.inc();
         };
         let adds = writer.finish().await.inspect_err(|_| failed())?;
-        let mark = |(partition, to): (&u16, &i64)| Mark {
-            app_id: app_id(*partition),
-            from: self.marks.get(partition).copied().flatten(),
-            to: *to,
+        let mark = |(partition, to): (&u16, &i64)| {
+            let (app_id, from) = self.marks.get(partition)?.clone();
+            Some(Mark { app_id, from, to: *to })
         };
-        let marks: Vec<Mark> = upto.iter().map(mark).collect();
+        let marks: Vec<Mark> = upto.iter().filter_map(mark).collect();
         let committed = self.table().commit(&adds, &marks).await.inspect_err(|_| failed())?;
-        self.marks.extend(upto.into_iter().map(|(partition, to)| (partition, Some(to))));
+        for (partition, to) in upto {
+            if let Some((_, held)) = self.marks.get_mut(&partition) {
+                *held = Some(to);
+            }
+        }
         if matches!(committed, Committed::Now { .. }) {
             self.metrics.lake_rows.get_or_create(&label).inc_by(rows);
             let bytes = adds.iter().map(|add| add.size.max(0) as u64).sum();

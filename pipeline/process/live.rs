@@ -12,10 +12,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::forward::Forwarder;
-use super::landing::{Lander, Landing, LandingError, PROCESSING, Policy, app_id};
+use super::landing::{Lander, Landing, LandingError, PROCESSING, Policy};
 use super::maintain::{Retentions, maintain};
-use super::moments::{MomentsError, Pasts, Teller};
+use super::moments::{MomentsError, Pasts, Place, Teller};
 use super::partition::{Partition, Work};
+use super::source::{Source, SourceError};
 use crate::config::{Commit, Snapshot};
 use crate::lake::{CommitError, Lake, MaintainError, StateError, TableName};
 use crate::log::batching::{BatchOptions, Batcher};
@@ -24,7 +25,9 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::troubles::Troubles;
 
 /// Pauses before the job begins again after a fault: doubled each time, up to the most.
-const PAUSE_FIRST: Duration = Duration::from_millis(500);
+const PAUSE_FIRST: Duration = PROCESSING_PAUSE;
+/// Before what could not be asked is asked again.
+pub(super) const PROCESSING_PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_MOST: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,8 @@ pub enum ProcessError {
     Commit(#[from] CommitError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
     #[error(transparent)]
     Maintain(#[from] MaintainError),
     #[error("the state cannot be kept: {0}")]
@@ -56,10 +61,11 @@ impl ProcessError {
     }
 
     /// Whether beginning again from the last snapshot cannot help.
-    fn is_final(&self) -> bool {
+    pub(super) fn is_final(&self) -> bool {
         matches!(
             self,
             ProcessError::Read(ReadError::Lost { .. } | ReadError::Rewound { .. } | ReadError::Damaged { .. })
+                | ProcessError::Source(_)
                 | ProcessError::Snapshot(_)
                 | ProcessError::Rows(_)
         )
@@ -124,10 +130,12 @@ impl Process {
     /// and begins it again from the last snapshot: nothing that is not committed counts as done.
     async fn keep_at(&self, own: &BTreeSet<u16>, shutdown: &CancellationToken) -> Result<(), ProcessError> {
         let mut pause = PAUSE_FIRST;
+        let mut failed: Option<ProcessError> = None;
         loop {
             let began = tokio::time::Instant::now();
             match self.once(own, shutdown).await {
-                Ok(()) => return Ok(()),
+                // Stopped before anything was tried again: what has failed is still not in its table.
+                Ok(()) => return failed.filter(|_| self.has_uncommitted()).map_or(Ok(()), Err),
                 Err(error) if error.is_final() || shutdown.is_cancelled() => return Err(error),
                 Err(error) => {
                     if began.elapsed() > PAUSE_MOST {
@@ -142,24 +150,34 @@ impl Process {
                         () = tokio::time::sleep(pause) => {}
                         () = shutdown.cancelled() => return Err(error),
                     }
+                    failed = Some(error);
                     pause = (pause * 2).min(PAUSE_MOST);
                 }
             }
         }
     }
 
+    /// Whether a table's latest commit has failed.
+    fn has_uncommitted(&self) -> bool {
+        TableName::ALL.iter().any(|table| self.troubles.has(table.name()))
+    }
+
     async fn once(&self, own: &BTreeSet<u16>, shutdown: &CancellationToken) -> Result<(), ProcessError> {
         let stop = shutdown.child_token();
         let _stop_on_return = stop.clone().drop_guard();
+        let mut sources = BTreeMap::new();
+        for &partition in own {
+            sources.insert(partition, Arc::new(Source::find(&self.lake, &*self.log, partition).await?));
+        }
+        let names: Vec<String> = sources.values().map(|source| source.name()).collect();
         let mut landers = JoinSet::new();
         let mut landings = BTreeMap::new();
         let mut marks: BTreeMap<u16, BTreeMap<TableName, u64>> = BTreeMap::new();
         for name in TableName::ALL {
             let table = self.lake.table(name);
             let mut held = BTreeMap::new();
-            for &partition in own {
-                let mark = table.mark(&app_id(partition)).await?;
-                held.insert(partition, mark);
+            for ((&partition, name_of), mark) in own.iter().zip(&names).zip(table.marks(&names).await?) {
+                held.insert(partition, (name_of.clone(), mark));
                 if let Some(mark) = mark {
                     marks.entry(partition).or_default().insert(name, mark as u64);
                 }
@@ -171,18 +189,28 @@ impl Process {
             let lander = Lander { lake, name, policy, metrics, troubles, marks: held };
             landers.spawn(lander.run(from));
         }
+        // Entries that are no others than those of which the tables and the snapshots tell.
+        for (&partition, source) in &sources {
+            let held = marks.get(&partition).and_then(|of| of.values().copied().max()).unwrap_or(0);
+            source.check(&self.lake, &*self.log, held).await?;
+        }
         let retentions = Retentions::default();
         let maintenance = maintain(self.lake.clone(), retentions.clone(), self.clock, stop.clone());
         let maintenance = tokio::spawn(maintenance);
-        let mut pasts = Pasts::read(&self.moments, &self.log).await?;
+        let mut pasts = {
+            let number = |partition: u16| sources.get(&partition).map(|source| source.number);
+            Pasts::read(&self.moments, &self.log, &number).await?
+        };
         let mut tellers = JoinSet::new();
         let mut partitions = JoinSet::new();
-        for &number in own {
-            let (teller, telling) = Teller::new(number, self.moments.clone(), pasts.of(number), self.metrics.clone());
+        for (number, source) in sources {
+            let from = Place { partition: number, log: source.number };
+            let (teller, telling) = Teller::new(from, self.moments.clone(), pasts.of(number), self.metrics.clone());
             tellers.spawn(telling);
             let teller = Arc::new(teller);
             let forwarder = Forwarder {
                 number,
+                source: source.clone(),
                 lake: self.lake.clone(),
                 landings: landings.clone(),
                 marks: marks.remove(&number).unwrap_or_default(),
@@ -192,6 +220,7 @@ impl Process {
             };
             let work = Work {
                 number,
+                log: self.log.clone(),
                 batcher: Batcher::new(self.log.clone(), BatchOptions::default()),
                 retentions: retentions.clone(),
                 moments: teller,
@@ -199,7 +228,8 @@ impl Process {
                 metrics: self.metrics.clone(),
                 clock: self.clock,
             };
-            let partition = Partition { log: self.log.clone(), surveyor: self.surveyor.another(), forwarder, work };
+            let partition =
+                Partition { log: self.log.clone(), surveyor: self.surveyor.another(), source, forwarder, work };
             partitions.spawn(partition.run(stop.clone()));
         }
         drop(landings);

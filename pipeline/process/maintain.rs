@@ -9,7 +9,7 @@ use callweave_core::join::{Erasure, Join};
 use callweave_core::time::{MICROS_PER_DAY, Time};
 use tokio_util::sync::CancellationToken;
 
-use crate::lake::{Lake, MaintainError, Person, Retention};
+use crate::lake::{Lake, MaintainError, Person, Retention, Table};
 
 /// From one compaction to the next.
 const COMPACT_EVERY: Duration = Duration::from_secs(600);
@@ -57,8 +57,7 @@ pub async fn maintain(lake: Lake, retentions: Retentions, clock: fn() -> Time, s
             told(table.compact().await.map(|_| ()));
             if round % CLEAN_UP_EVERY == 0 {
                 told(table.retain(&retentions.at(clock())).await.map(|_| ()));
-                told(table.clean_log().await.map(|_| ()));
-                told(table.vacuum().await.map(|_| ()));
+                clean_up(table).await;
             }
         }
         if round % CLEAN_UP_EVERY == 0 {
@@ -73,12 +72,17 @@ pub async fn compact(lake: &Lake) {
     for table in lake.tables() {
         match table.compact().await {
             Ok(done) if done.files_before > 0 => {
-                told(table.clean_log().await.map(|_| ()));
-                told(table.vacuum().await.map(|_| ()));
+                clean_up(table).await;
             }
             done => told(done.map(|_| ())),
         }
     }
+}
+
+/// Lets go of old commits, and of files that no commit names any more.
+async fn clean_up(table: &Table) {
+    told(table.clean_log().await.map(|_| ()));
+    told(table.vacuum().await.map(|_| ()));
 }
 
 fn told(done: Result<(), MaintainError>) {

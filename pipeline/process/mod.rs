@@ -3,7 +3,7 @@
 //! [`step`] is the synchronous heart: decode, survey, apply, rows. [`run`] feeds it files, at full speed and to their
 //! end ([`chunk`] cuts them, [`history`] remembers them); [`live`] feeds it the log, for good ([`partition`] reads one
 //! partition, [`group`] decodes it, [`forward`] takes its rows to [`landing`], which commits one table, [`moments`] tells subscribers, [`maintain`] keeps the lake
-//! small and forgets people).
+//! small and forgets people, [`source`] tells one log from another).
 
 mod chunk;
 mod forward;
@@ -15,8 +15,10 @@ mod maintain;
 mod moments;
 mod partition;
 pub mod run;
+mod source;
 mod step;
 
 pub use live::{Process, ProcessError};
 pub use run::{RunError, Summary, run};
+pub use source::look_over;
 pub use step::Counts;

@@ -2,14 +2,13 @@
 //!
 //! A message is one CloudEvents object. Its message id is that of the moment, so what is told again within the stream's
 //! window of duplicates (two minutes) adds nothing. A replay goes back further, to the last snapshot or to the beginning of the log;
-//! so each message also says, as `partition` and `settled`, up to which entry of which partition all moments stand before
+//! so each message also says, as `partition`, `log` (the lake's number of the log, where it is not its first) and `settled`, up to which entry of which partition all moments stand before
 //! it in the stream. Whoever begins reads the end of the stream back, and tells what is neither settled nor there. What
 //! a subscriber may see twice is therefore only what was told before the stretch that is read back, of a partition that has told nothing
 //! since; it has the same id.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::Future;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use callweave_core::id::Key;
@@ -47,6 +46,14 @@ pub struct Fresh {
     pub moment: Moment,
 }
 
+/// Whose moments they are.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub partition: u16,
+    /// The lake's number of the log.
+    pub log: u64,
+}
+
 /// The moments' way out, as a partition holds it.
 pub struct Teller {
     to: mpsc::Sender<ToTell>,
@@ -64,13 +71,13 @@ enum ToTell {
 impl Teller {
     /// And the task that tells, until the teller is gone.
     pub fn new(
-        partition: u16,
+        from: Place,
         log: SharedLog,
         past: Past,
         metrics: Metrics,
     ) -> (Teller, impl Future<Output = Result<(), MomentsError>> + Send) {
-        let (to, from) = mpsc::channel(QUEUE);
-        (Teller { to }, Telling { partition, log, past, metrics }.run(from))
+        let (to, queue) = mpsc::channel(QUEUE);
+        (Teller { to }, Telling { from, log, past, metrics }.run(queue))
     }
 
     pub async fn tell(&self, upto: u64, moments: Vec<Fresh>) -> Result<(), MomentsError> {
@@ -89,7 +96,7 @@ impl Teller {
 }
 
 struct Telling {
-    partition: u16,
+    from: Place,
     log: SharedLog,
     past: Past,
     metrics: Metrics,
@@ -112,7 +119,7 @@ impl Telling {
     async fn tell(&mut self, upto: u64, moments: Vec<Fresh>) -> Result<(), MomentsError> {
         let mut appends = Vec::with_capacity(moments.len());
         for Fresh { sequence, moment } in &moments {
-            if let Some(append) = self.past.next(self.partition, *sequence, moment) {
+            if let Some(append) = self.past.next(self.from, *sequence, moment) {
                 self.metrics.moments.get_or_create(&MomentLabel { moment: moment.kind.name() }).inc();
                 appends.push(append);
             }
@@ -144,12 +151,12 @@ pub struct Past {
 
 impl Past {
     /// What is to be appended for a moment, unless it is known to be in the stream.
-    fn next(&mut self, partition: u16, sequence: u64, moment: &Moment) -> Option<Append> {
+    fn next(&mut self, from: Place, sequence: u64, moment: &Moment) -> Option<Append> {
         let id = moment.key().0;
         if sequence <= self.settled || self.told.contains(&id) {
             return None;
         }
-        let event = event(moment, partition, self.settled, &mut self.calls);
+        let event = event(moment, from, self.settled, &mut self.calls);
         Some(Append {
             subject: Subject::moment(&moment.account, moment.kind.name()),
             message_id: MessageId(id),
@@ -159,18 +166,35 @@ impl Past {
     }
 }
 
-/// The last that was told of each call: its data, as JSON.
+/// The last that was told of a call.
+#[derive(Debug)]
+enum Last {
+    Here(Moment),
+    /// By a process before this one: its data, as JSON.
+    Before(Box<str>),
+}
+
+impl Last {
+    fn data(&self) -> Map<String, Value> {
+        match self {
+            Last::Here(moment) => data(moment),
+            Last::Before(text) => serde_json::from_str(text).unwrap_or_default(),
+        }
+    }
+}
+
+/// The last that was told of each call.
 #[derive(Debug, Default)]
 struct Calls {
-    last: HashMap<Key, Arc<str>>,
+    last: HashMap<Key, Last>,
     order: VecDeque<Key>,
 }
 
 impl Calls {
     /// Remembers what is told now, and gives what was told before.
-    fn replace(&mut self, account: &str, call: &str, data: Arc<str>) -> Option<Arc<str>> {
+    fn replace(&mut self, account: &str, call: &str, last: Last) -> Option<Last> {
         let key = Key::of(&[account, call]);
-        let before = self.last.insert(key, data);
+        let before = self.last.insert(key, last);
         if before.is_none() {
             self.order.push_back(key);
             if self.order.len() > CALLS_REMEMBERED
@@ -184,13 +208,13 @@ impl Calls {
 }
 
 /// The moment as a CloudEvents 1.0 object.
-fn event(moment: &Moment, partition: u16, settled: u64, calls: &mut Calls) -> Map<String, Value> {
+fn event(moment: &Moment, from: Place, settled: u64, calls: &mut Calls) -> Map<String, Value> {
     let mut data = data(moment);
     let mut changes = Vec::new();
     if let Some(call) = &moment.call {
-        let text = Value::Object(data.clone()).to_string();
-        if let Some(before) = calls.replace(&moment.account, &call.call_id, text.into()) {
-            changes = changed(&before, &data);
+        let last = Last::Here(Moment { beside: None, ..moment.clone() });
+        if let Some(before) = calls.replace(&moment.account, &call.call_id, last) {
+            changes = changed(&before.data(), &data);
         }
     }
     data.insert("changes".to_owned(), Value::Array(changes));
@@ -208,11 +232,14 @@ fn event(moment: &Moment, partition: u16, settled: u64, calls: &mut Calls) -> Ma
         ("subject", json!(of.map_or(&*moment.account, |of| &**of))),
         ("datacontenttype", json!("application/json")),
         ("account", json!(&*moment.account)),
-        ("partition", json!(partition)),
+        ("partition", json!(from.partition)),
         ("settled", json!(settled.to_string())),
         ("data", Value::Object(data)),
     ] {
         event.insert(name.to_owned(), value);
+    }
+    if from.log > 0 {
+        event.insert("log".to_owned(), json!(from.log));
     }
     event
 }
@@ -232,8 +259,7 @@ fn data(moment: &Moment) -> Map<String, Value> {
 }
 
 /// The members that differ, each with what it was and what it is.
-fn changed(before: &str, now: &Map<String, Value>) -> Vec<Value> {
-    let before: Map<String, Value> = serde_json::from_str(before).unwrap_or_default();
+fn changed(before: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Value> {
     let differing = now.iter().filter(|(name, value)| before.get(*name).unwrap_or(&Value::Null) != *value);
     differing.map(|(name, to)| json!({ "name": name, "from": before.get(name), "to": to })).collect()
 }
@@ -242,19 +268,24 @@ fn changed(before: &str, now: &Map<String, Value>) -> Vec<Value> {
 #[derive(Debug, Default)]
 pub struct Pasts(BTreeMap<u16, Past>);
 
+/// The lake's number of the log that a partition is of; nothing for partitions of others.
+type NumberOf<'a> = &'a (dyn Fn(u16) -> Option<u64> + Sync);
+
 /// What is read back of a message.
 #[derive(Deserialize)]
 struct Told {
     id: String,
     account: String,
     partition: u16,
+    #[serde(default)]
+    log: u64,
     settled: String,
     data: Map<String, Value>,
 }
 
 impl Pasts {
     /// Reads the end of the stream back.
-    pub async fn read(moments: &SharedLog, log: &SharedLog) -> Result<Pasts, MomentsError> {
+    pub async fn read(moments: &SharedLog, log: &SharedLog, number: NumberOf<'_>) -> Result<Pasts, MomentsError> {
         let mut pasts = Pasts::default();
         let (first, last) = (moments.first_sequence(0).await?, moments.last_sequence(0).await?);
         let after = first.saturating_sub(1).max(last.saturating_sub(READ_BACK));
@@ -266,13 +297,13 @@ impl Pasts {
             for entry in batch? {
                 read = entry.sequence;
                 match serde_json::from_slice::<Told>(&entry.payload) {
-                    Ok(told) => pasts.add(told),
+                    Ok(told) => pasts.add(told, number),
                     Err(error) => tracing::warn!(sequence = read, %error, "the log of moments holds something else"),
                 }
             }
         }
         for (partition, past) in &mut pasts.0 {
-            // Another log than the one whose moments these are begins anew.
+            // Another log than the one whose moments these are begins anew; those told before logs had numbers do not say which.
             if *partition >= log.partitions() || past.settled > log.last_sequence(*partition).await? {
                 past.settled = 0;
             }
@@ -280,17 +311,18 @@ impl Pasts {
         Ok(pasts)
     }
 
-    fn add(&mut self, told: Told) {
+    fn add(&mut self, told: Told, number: NumberOf<'_>) {
         let past = self.0.entry(told.partition).or_default();
         past.told.insert(Key::of(&[&told.account, &told.id]).0);
-        // The last one's, not the highest: a log that was begun anew counts from 1.
-        past.settled = told.settled.parse().unwrap_or(0);
+        // The last one's, not the highest; and a log that was begun anew counts from 1.
+        let is_own = number(told.partition).is_none_or(|number| number == told.log);
+        past.settled = if is_own { told.settled.parse().unwrap_or(0) } else { 0 };
         let Told { account, mut data, .. } = told;
         ["changes"].iter().chain(&Beside::NAMES).for_each(|name| drop(data.remove(*name)));
         if data.contains_key("started_at")
             && let Some(call) = data.get("call_id").and_then(Value::as_str).map(str::to_owned)
         {
-            past.calls.replace(&account, &call, Value::Object(data).to_string().into());
+            past.calls.replace(&account, &call, Last::Before(Value::Object(data).to_string().into()));
         }
     }
 
@@ -301,6 +333,8 @@ impl Pasts {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use callweave_core::event::decode;
     use callweave_core::join::{Effects, Join, Mode};
 
@@ -340,8 +374,13 @@ mod tests {
     }
 
     async fn tell(moments: &SharedLog, log: &SharedLog, fresh: Vec<Fresh>) {
-        let past = Pasts::read(moments, log).await.expect("a past").of(0);
-        let (teller, telling) = Teller::new(0, moments.clone(), past, Metrics::new());
+        tell_of(0, moments, log, fresh).await;
+    }
+
+    async fn tell_of(number: u64, moments: &SharedLog, log: &SharedLog, fresh: Vec<Fresh>) {
+        let past = Pasts::read(moments, log, &|_| Some(number)).await.expect("a past").of(0);
+        let from = Place { partition: 0, log: number };
+        let (teller, telling) = Teller::new(from, moments.clone(), past, Metrics::new());
         let telling = tokio::spawn(telling);
         for it in fresh {
             teller.tell(it.sequence, vec![it]).await.expect("told");
@@ -393,6 +432,27 @@ mod tests {
         assert_eq!(moments_log.last_sequence(0).await, Ok(4), "a high place of old swallows nothing");
     }
 
+    #[tokio::test]
+    async fn what_another_log_has_settled_does_not_count() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (moments_log, events) = (log(folder.path(), "moments").await, log(folder.path(), "log").await);
+        for id in 1..=5 {
+            let payload = Bytes::from_static(b"{}");
+            let append = Append { subject: Subject::tick(0), message_id: MessageId(id), expect: None, payload };
+            events.append(append).await.expect("appended");
+        }
+        let subject = Subject::moment("acme", "call.started");
+        let event = json!({"id": "x", "account": "acme", "partition": 0, "settled": "3", "data": {}}).to_string();
+        let append = Append { subject, message_id: MessageId(1), expect: None, payload: event.into() };
+        moments_log.append(append).await.expect("appended");
+        // The second log has grown beyond that place: its length does not tell it from the first.
+        tell_of(1, &moments_log, &events, moments()).await;
+        let all = told(&moments_log).await;
+        assert_eq!((all.len(), &all[1]["log"], &all[3]["settled"]), (4, &json!(1), &json!("2")));
+        tell_of(1, &moments_log, &events, moments()).await;
+        assert_eq!(moments_log.last_sequence(0).await, Ok(4), "its own are told once");
+    }
+
     #[test]
     fn a_moment_without_a_call_says_what_it_is_of() {
         let moment = Moment::new(
@@ -403,18 +463,18 @@ mod tests {
             "e1",
         );
         let moment = Moment { pool: Some("web".into()), ..moment };
-        let event = Value::Object(event(&moment, 3, 7, &mut Calls::default()));
+        let event = Value::Object(event(&moment, Place { partition: 3, log: 0 }, 7, &mut Calls::default()));
         assert_eq!(event["data"], json!({"account": "acme", "pool": "web", "changes": []}));
         assert_eq!((&event["subject"], &event["partition"]), (&json!("web"), &json!(3)));
     }
 
     #[test]
     fn few_calls_are_remembered() {
-        let mut calls = Calls::default();
+        let (mut calls, last) = (Calls::default(), || Last::Before("{}".into()));
         for at in 0..2 * CALLS_REMEMBERED {
-            assert!(calls.replace("acme", &at.to_string(), "{}".into()).is_none());
+            assert!(calls.replace("acme", &at.to_string(), last()).is_none());
         }
         assert_eq!((calls.last.len(), calls.order.len()), (CALLS_REMEMBERED, CALLS_REMEMBERED));
-        assert!(calls.replace("acme", "0", "{}".into()).is_none() && calls.replace("acme", "0", "{}".into()).is_some());
+        assert!(calls.replace("acme", "0", last()).is_none() && calls.replace("acme", "0", last()).is_some());
     }
 }

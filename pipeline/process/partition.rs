@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::error::ArrowError;
-use callweave_core::join::{Effects, Erasure, Join, Mode};
+use callweave_core::join::{Effects, Erasure, Join};
 use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
 use futures::StreamExt;
@@ -18,15 +18,18 @@ use super::group::{Cut, Group};
 use super::live::ProcessError;
 use super::maintain::Retentions;
 use super::moments::{Fresh, Teller};
+use super::source::Source;
 use super::step::{Batches, Counts, apply, rows};
 use crate::lake::TableName;
-use crate::log;
 use crate::log::batching::{Batcher, Submission};
 use crate::log::{Entry, ReadError, SharedLog};
 use crate::telemetry::metrics::{Entries, JOIN_ENTRIES, Metrics, Partition as Label, Reason};
 
 /// How often it is looked whether time has to pass.
 const TICK_EVERY: Duration = Duration::from_millis(250);
+/// How often it is measured how far the log is ahead, and how long the answer may take.
+const LAG_EVERY: Duration = Duration::from_secs(1);
+const LAG_TIME: Duration = Duration::from_millis(500);
 /// Bytes of entries that are applied in one go.
 const STEP_BYTES: usize = 1 << 20;
 /// Groups that are decoded and wait.
@@ -35,6 +38,7 @@ const GROUPS_WAITING: usize = 2;
 pub struct Partition {
     pub log: SharedLog,
     pub surveyor: Surveyor,
+    pub source: Arc<Source>,
     pub forwarder: Forwarder,
     pub work: Work,
 }
@@ -42,6 +46,7 @@ pub struct Partition {
 /// What a partition's work is done with.
 pub struct Work {
     pub number: u16,
+    pub log: SharedLog,
     pub batcher: Batcher,
     pub retentions: Retentions,
     /// Whom moments are handed to.
@@ -49,6 +54,16 @@ pub struct Work {
     pub snapshot_every: Duration,
     pub metrics: Metrics,
     pub clock: fn() -> Time,
+}
+
+/// How far the partition has come.
+struct At {
+    sequence: u64,
+    /// When the log took that entry.
+    appended: Time,
+    /// When the log was last seen to hold nothing more.
+    caught_up: Time,
+    measured: Option<Instant>,
 }
 
 /// What moves to a blocking thread and back.
@@ -89,12 +104,23 @@ fn groups(entries: Vec<Entry>, held: u64) -> Vec<Vec<Entry>> {
 
 /// Decodes what is read, while its receiver applies what was decoded before.
 async fn decode(
-    mut entries: log::Entries,
+    log: SharedLog,
+    (source, number, after): (Arc<Source>, u16, u64),
     held: u64,
     mut surveyor: Surveyor,
     to: mpsc::Sender<Result<Group, ReadError>>,
 ) {
-    while let Some(batch) = entries.next().await {
+    let mut entries = log.read(number, after);
+    let mut is_first = true;
+    while let Some(mut batch) = entries.next().await {
+        // The log may have been begun anew since it was looked at, and before reading it began.
+        if std::mem::take(&mut is_first) && batch.is_ok() {
+            match log.identity(number).await {
+                Ok(identity) if identity == source.identity => {}
+                Ok(_) => batch = Err(ReadError::Replaced { partition: number }),
+                Err(error) => batch = Err(error),
+            }
+        }
         let groups = match batch {
             Ok(batch) => groups(batch, held),
             Err(error) => return drop(to.send(Err(error)).await),
@@ -113,23 +139,20 @@ async fn decode(
     }
 }
 
-/// The name under which a partition's snapshots stand.
-pub fn state_name(partition: u16) -> String {
-    format!("log-{partition}")
-}
-
 impl Partition {
     /// Runs until `shutdown`; then everything that was read is committed, and a snapshot says so.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ProcessError> {
         let number = self.work.number;
-        let name = state_name(number);
-        let restored = self.forwarder.lake.state().newest(&name, |bytes| Join::restore(&bytes)).await?;
-        let (at, join) = restored.unwrap_or_else(|| (0, Join::new(Mode::Live)));
-        tracing::info!(partition = number, sequence = at, "reading the log");
+        let state = self.forwarder.lake.state();
+        let (after, join) = self.source.restore(state).await?;
+        let appended = self.source.appended(state, after).await?.unwrap_or_else(self.work.clock);
+        let at = At { sequence: after, appended, caught_up: Time::MIN, measured: None };
+        tracing::info!(partition = number, log = self.source.number, sequence = after, "reading the log");
         let heart = Heart { join, erasures: Vec::new() };
         let held = self.forwarder.marks.values().copied().max().unwrap_or(0);
         let (to, mut decoded) = mpsc::channel(GROUPS_WAITING);
-        let decoding = decode(self.log.read(number, at), held, self.surveyor.another(), to);
+        let from = (self.source.clone(), number, after);
+        let decoding = decode(self.log.clone(), from, held, self.surveyor.another(), to);
         let _decoding = AbortOnDropHandle::new(tokio::spawn(decoding));
         let forward = Forward::start(self.forwarder);
         match self.work.run(&forward, heart, at, &mut decoded, &shutdown).await {
@@ -146,11 +169,11 @@ impl Work {
         &self,
         forward: &Forward,
         mut heart: Heart,
-        mut at: u64,
+        mut at: At,
         decoded: &mut mpsc::Receiver<Result<Group, ReadError>>,
         shutdown: &CancellationToken,
     ) -> Result<(), ProcessError> {
-        let mut kept = at;
+        let mut kept = at.sequence;
         let mut kept_at = Instant::now();
         let mut ticks = tokio::time::interval(TICK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -158,23 +181,26 @@ impl Work {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                _ = ticks.tick() => self.tick(&heart.join).await,
+                _ = ticks.tick() => {
+                    self.tick(&heart.join).await;
+                    self.measure(&mut at).await;
+                }
                 group = decoded.recv() => {
                     let Some(group) = group else { break };
                     let group = group?;
-                    at = group.upto;
+                    (at.sequence, at.appended) = (group.upto, group.appended);
                     heart = self.step(forward, heart, group).await?;
                 }
             }
             // People are forgotten at once: a snapshot that knows of it comes only after their rows have changed.
             let due = kept_at.elapsed() >= self.snapshot_every || !heart.erasures.is_empty();
-            if at > kept && due && !forward.is_keeping() {
-                heart = self.keep(forward, heart, at).await?;
-                (kept, kept_at) = (at, Instant::now());
+            if at.sequence > kept && due && !forward.is_keeping() {
+                heart = self.keep(forward, heart, &at).await?;
+                (kept, kept_at) = (at.sequence, Instant::now());
             }
         }
-        if at > kept || !heart.erasures.is_empty() {
-            self.keep(forward, heart, at).await?;
+        if at.sequence > kept || !heart.erasures.is_empty() {
+            self.keep(forward, heart, &at).await?;
         }
         Ok(())
     }
@@ -196,8 +222,8 @@ impl Work {
         Ok(heart)
     }
 
-    /// Takes a snapshot of the state after entry `at`; it counts once every table holds what came before it.
-    async fn keep(&self, forward: &Forward, mut heart: Heart, at: u64) -> Result<Heart, ProcessError> {
+    /// Takes a snapshot of the state as it is `at` an entry; it counts once every table holds what came before it.
+    async fn keep(&self, forward: &Forward, mut heart: Heart, at: &At) -> Result<Heart, ProcessError> {
         self.retentions.note(&heart.join);
         let erasures = std::mem::take(&mut heart.erasures);
         let erased = !erasures.is_empty();
@@ -209,24 +235,38 @@ impl Work {
             (heart, bytes)
         });
         let (heart, bytes) = taken.await.map_err(|_| ProcessError::Stopped)?;
-        forward.keep(Snapshot { at, bytes: bytes?, erasures }).await?;
+        let (at, appended) = (at.sequence, at.appended);
+        forward.keep(Snapshot { at, appended, bytes: bytes?, erasures }).await?;
         Ok(heart)
     }
 
     /// Lets time pass where something waits for it: a tick is an event of the log like any other.
     async fn tick(&self, join: &Join) {
         let now = (self.clock)();
-        let watermark = join.watermark().unwrap_or(now);
-        self.metrics
-            .join_watermark_lag
-            .get_or_create(&Label { partition: self.number })
-            .set(now.since(watermark) as f64 / 1e6);
-        if join.next_due().is_some_and(|due| due <= now) && watermark < now {
+        if join.is_due(now) {
             let submitted = self.batcher.submit(Submission::tick(self.number, now)).await;
             if let Err(error) = submitted {
                 tracing::warn!(partition = self.number, %error, "no tick appended, trying again");
             }
         }
+    }
+
+    /// How long the oldest entry that is not applied has waited, as far as can be told: at most since the last applied one, and since the
+    /// log was seen to hold nothing more. A log that is away tells nothing new.
+    async fn measure(&self, at: &mut At) {
+        if at.measured.is_some_and(|measured| measured.elapsed() < LAG_EVERY) {
+            return;
+        }
+        at.measured = Some(Instant::now());
+        let asked = tokio::time::timeout(LAG_TIME, self.log.last_sequence(self.number)).await;
+        let Ok(Ok(last)) = asked else { return };
+        let now = (self.clock)();
+        let waits = if last > at.sequence { now.since(at.appended.max(at.caught_up)).max(0) } else { 0 };
+        if last <= at.sequence {
+            at.caught_up = now;
+        }
+        let lag = self.metrics.join_watermark_lag.get_or_create(&Label { partition: self.number }).clone();
+        lag.set(waits as f64 / 1e6);
     }
 
     fn count(&self, join: &Join, stepped: &Stepped) {

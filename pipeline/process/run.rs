@@ -4,6 +4,7 @@
 //! the tables' writers encode. A table gets one commit, at the end, marked with the hash of the input: whatever
 //! crashes, running the same input again completes it, and once it is complete changes nothing.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -20,6 +21,7 @@ use super::chunk::{Chunk, Chunks, Ready};
 use super::history::{self, History, Past};
 use super::maintain::{compact, erase};
 use super::step::{Batches, Counts, apply, effect_rows, rows};
+use crate::config::Account;
 use crate::files;
 use crate::lake::{
     CommitError, Lake, LockError, MaintainError, Mark, StateError, Table, TableName, TableWriter, WriteError,
@@ -63,11 +65,13 @@ pub struct Summary {
     pub known: bool,
 }
 
-/// Runs `inputs` (`-` is standard input) into the lake. Each worker has another `surveyor`.
+/// Runs `inputs` (`-` is standard input) into the lake. Each worker has another `surveyor`. What `accounts` are configured to is
+/// in force until an event says otherwise.
 pub async fn run(
     inputs: &[PathBuf],
     lake: &Lake,
     surveyor: &Surveyor,
+    accounts: &BTreeMap<String, Account>,
     now: Time,
     progress: Progress,
 ) -> Result<Summary, RunError> {
@@ -80,10 +84,12 @@ pub async fn run(
     {
         return Ok(Summary { known: true, ..Summary::default() });
     }
-    let Past { join, mut inputs_done, sequence } = past.begin(Mode::Bounded);
+    let Past { mut join, mut inputs_done, sequence } = past.begin(Mode::Bounded);
+    let mut led_to = Effects::default();
+    configure(&mut join, accounts, sequence, &mut led_to);
     let writers = TableName::ALL.map(|name| lake.table(name).writer());
     let job = Job { inputs: inputs.to_vec(), surveyor: surveyor.another(), now, progress };
-    let done = tokio::task::spawn_blocking(move || job.work(join, &writers).map(|done| (done, writers)));
+    let done = tokio::task::spawn_blocking(move || job.work(join, led_to, &writers).map(|done| (done, writers)));
     let (done, writers) = done.await.map_err(|_| RunError::Stopped)??;
     inputs_done.push(done.hash);
     let Done { mut join, erasures, hash, summary } = done;
@@ -105,6 +111,20 @@ pub async fn run(
     // To let go of millions of small things takes time, and nobody waits for it.
     std::thread::spawn(move || drop(join));
     Ok(summary)
+}
+
+/// Applies settings that the configuration gives, where others are in force: from the beginning for an account of which nothing came
+/// before, else behind what came.
+fn configure(join: &mut Join, accounts: &BTreeMap<String, Account>, run: u64, out: &mut Effects) {
+    for account in accounts.values() {
+        let from =
+            join.watermark_of(&account.name).map_or(Time::EARLIEST, |watermark| watermark.plus(1).max(Time::EARLIEST));
+        if account.settings.as_ref() != join.settings(&account.name, from)
+            && let Some(event) = account.settings_event(run, from)
+        {
+            join.apply(&event, None, out);
+        }
+    }
 }
 
 async fn land_all(table: &Table, writer: TableWriter, mark: &Mark) -> Result<(), RunError> {
@@ -177,7 +197,10 @@ struct Applied {
 type Order = (Chunk, SyncSender<Ready>);
 
 impl Job {
-    fn work(self, join: Join, writers: &[TableWriter]) -> Result<Done, RunError> {
+    fn work(self, join: Join, mut led_to: Effects, writers: &[TableWriter]) -> Result<Done, RunError> {
+        let mut batches = Batches::new();
+        effect_rows(&mut led_to, &mut batches)?;
+        push(batches, writers)?;
         let workers = std::thread::available_parallelism().map_or(1, |count| count.get());
         let (orders, queue) = sync_channel::<Order>(workers);
         let (turns, in_turn) = sync_channel::<Receiver<Ready>>(workers + QUEUED_CHUNKS);

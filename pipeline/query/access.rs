@@ -276,6 +276,14 @@ impl BarrierExec {
         Ok(BarrierExec::new(table.into(), stored, access, account, hides, shown))
     }
 
+    /// Whether a column is shown as it is stored.
+    pub(super) fn shows_as_stored(&self, column: usize) -> bool {
+        let Seer { hides, shown, .. } = self.seer.as_ref();
+        let stored = self.stored.schema();
+        let types = (shown.fields().get(column), stored.fields().get(column));
+        hides.get(column) == Some(&None) && matches!(types, (Some(a), Some(b)) if a.data_type() == b.data_type())
+    }
+
     /// The same before a part of the files.
     pub(super) fn with_stored(&self, stored: Arc<dyn ExecutionPlan>) -> BarrierExec {
         let Seer { access, account, hides, shown } = self.seer.as_ref();

@@ -102,6 +102,11 @@ impl Logins {
         logins
     }
 
+    /// See [`QuerySession::look_ahead`].
+    pub(super) async fn look_ahead(&self) {
+        self.lake.look_ahead().await;
+    }
+
     /// Somebody by name: `anna@acme`, or `anna` where `database` names the account or only one account has an `anna`.
     pub async fn find(&self, user: &str, database: Option<&str>) -> Option<Arc<Reader>> {
         if let Some((name, account)) = user.rsplit_once('@') {
@@ -192,9 +197,9 @@ impl Logins {
             return;
         }
         let before = lock(&known.now).told.clone();
-        let sequence = before.as_ref().map(|told| told.sequence);
+        let told_by = before.as_ref().map(|told| (told.sequence, told.appended));
         match timeout(READ_TIME, latest(log, account, (self.clock)(), before)).await {
-            Ok(Ok(Some(told))) if Some(told.sequence) != sequence => {
+            Ok(Ok(Some(told))) if Some((told.sequence, told.appended)) != told_by => {
                 self.put(account, known, &told.settings.logins);
                 lock(&known.now).told = Some(told);
             }

@@ -123,6 +123,9 @@ impl Server {
     /// Serves until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
         let Server { postgres, flight, tls, pem, logins, crew } = self;
+        // Beside everything else: nobody waits for it, but who asks meanwhile for the very table that is looked at.
+        let (ahead, until) = (Arc::clone(&logins), shutdown.clone());
+        tokio::spawn(async move { until.run_until_cancelled(ahead.look_ahead()).await });
         let acceptor = tls.clone().map(|tls| TlsAcceptor::from(Arc::new(with_protocol(tls, b"postgresql"))));
         let postgres = async {
             if let Some(socket) = postgres {

@@ -23,12 +23,15 @@ use super::bounded;
 use super::bounds::Bounds;
 use super::changes::{CALLS, Changes, ChangesError, changes};
 use super::compact::{self, CompactBeforeSorts};
+use super::corrections;
 use super::dialect;
 use super::directory::Directory;
 use super::error::{QueryError, nearest};
+use super::few::{self, FewFirst};
 use super::guard;
 use super::library::STAGING;
 use super::memory::SharedPool;
+use super::newest::{self, OrderBehindBarrier};
 use super::partitions::{self, WholePartitions};
 use super::removal;
 use super::setter::{Setter, Source};
@@ -54,6 +57,9 @@ pub const CURRENT: &str = "public";
 /// What is stored.
 pub const HISTORY: &str = "history";
 pub const MART: &str = "marts";
+
+/// Rules of our own, whose operators only this process knows.
+const OWN_RULES: [&str; 5] = [partitions::RULE, compact::RULE, newest::RULE, few::RULE, yields::RULE];
 
 /// Functions that would tell where files lie.
 const FUNCTIONS_OUT: [&str; 2] = ["input_file_name", "file_row_index"];
@@ -109,11 +115,7 @@ impl QuerySession {
             let mut config = self.base.config().clone().with_target_partitions(cores());
             config.options_mut().optimizer.enable_physical_uncorrelated_scalar_subquery = false;
             // Nor do they know these operators.
-            let rules = self
-                .base
-                .physical_optimizers()
-                .iter()
-                .filter(|rule| ![partitions::RULE, compact::RULE, yields::RULE].contains(&rule.name()));
+            let rules = self.base.physical_optimizers().iter().filter(|rule| !OWN_RULES.contains(&rule.name()));
             let rules = rules.cloned().collect();
             self.base = SessionStateBuilder::new_from_existing(self.base)
                 .with_config(config)
@@ -169,6 +171,20 @@ impl QuerySession {
             directory.copy_to(&setter.catalog)?;
         }
         Ok(setter.scene())
+    }
+
+    /// Gets to know what the first question would have to wait for: which rows were corrected by later ones.
+    pub(crate) async fn look_ahead(&self) {
+        // Workers do not know them, and look for themselves.
+        if self.crew.is_some() {
+            return;
+        }
+        let state = Arc::new(self.base.clone());
+        for table in corrections::tables() {
+            if let Err(error) = self.tables.stored(table, &state, false, true).await {
+                tracing::debug!(table, %error, "not looked at ahead");
+            }
+        }
     }
 
     /// The newest commit of the calls; 0 where there never was one.
@@ -229,6 +245,8 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
         .with_type_planner(Arc::new(dialect::Types::default()))
         .with_physical_optimizer_rule(Arc::new(WholePartitions))
         .with_physical_optimizer_rule(Arc::new(CompactBeforeSorts))
+        .with_physical_optimizer_rule(Arc::new(OrderBehindBarrier))
+        .with_physical_optimizer_rule(Arc::new(FewFirst))
         .with_physical_optimizer_rule(Arc::new(YieldInJoins))
         .with_runtime_env(bounded_runtime(memory_bytes, None)?);
     *builder.table_factories() = None;

@@ -2,6 +2,7 @@
 
 mod corrections;
 mod measures;
+mod newest;
 mod reports;
 mod slt;
 

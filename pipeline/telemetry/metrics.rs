@@ -142,6 +142,10 @@ families! {
     /// `account`, `size`; `telephony`: what a telephone system sent.
     collect_refused: Totals<Reason> = "callweave_collect_events_refused";
 
+    /// What telephone systems sent that makes no event, by why: `internal` (a call between extensions, or to one of the account's own
+    /// numbers), `leg` (of a call that other messages tell of), `other` (it says nothing of a call).
+    telephony_passed: Totals<Reason> = "callweave_telephony_passed";
+
     /// Records of telephone systems that were kept on disk because the log did not take them at once.
     spool_kept: Total = "callweave_spool_kept_records";
     /// Records of the spool that the log has taken since.
@@ -199,7 +203,7 @@ families! {
     join_duplicates: Total = "callweave_join_duplicates";
     /// Things the join remembers, by partition and kind: `sessions`, `leases`, `callers`, `calls`.
     join_entries: Levels<Entries> = "callweave_join_entries";
-    /// How far the watermark is behind the clock, by partition.
+    /// How far the join is behind the log, by partition: how long the oldest entry that is not applied has waited. 0: all is applied.
     join_watermark_lag: Levels<Partition> = "callweave_join_watermark_lag" seconds;
 
     /// Moments that subscribers are told, by name; what a replay leaves out is not counted.

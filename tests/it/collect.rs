@@ -55,6 +55,9 @@ impl Log for Gated {
     async fn last_sequence(&self, partition: u16) -> Result<u64, ReadError> {
         self.log.last_sequence(partition).await
     }
+    async fn identity(&self, partition: u16) -> Result<String, ReadError> {
+        self.log.identity(partition).await
+    }
     async fn first_sequence(&self, partition: u16) -> Result<u64, ReadError> {
         self.log.first_sequence(partition).await
     }
@@ -312,6 +315,7 @@ async fn requests_that_cannot_be_done_are_refused_with_a_problem() {
         chunked.extend_from_slice(format!("3e8\r\n{}\r\n", "x".repeat(1000)).as_bytes());
     }
     chunked.extend_from_slice(b"0\r\n\r\n");
+    let far_too_long = vec![b' '; 20 << 20];
     let many = "1\n".repeat(21);
     let post = "POST /v1/events";
     let table: &[(&str, String, &[u8], u16, &str)] = &[
@@ -326,6 +330,8 @@ async fn requests_that_cannot_be_done_are_refused_with_a_problem() {
         (post, with_key("Content-Encoding: zstd\r\n"), &zstd_of(&bomb), 413, "too-long"),
         (post, with_key(""), b" \n", 400, "empty"),
         (post, with_key(""), &long, 413, "too-long"),
+        // Its sender reads no answer before all is sent.
+        (post, with_key(""), &far_too_long, 413, "too-long"),
         (post, with_key("Transfer-Encoding: chunked\r\n"), &chunked, 413, "too-long"),
         (post, with_key(""), many.as_bytes(), 413, "too-many"),
         ("GET /v1/events", key.clone(), b"", 405, "method"),

@@ -157,3 +157,44 @@ fn two_bounded_jobs_do_not_go_on_from_one_state() {
     ends(&place, "run --input d.ndjson", 0, "1 events");
     live.stop();
 }
+
+/// Settings of the configuration hold from the beginning of what a first bounded job reads, until an event says otherwise; those of a
+/// later job hold for what comes behind.
+#[test]
+fn a_bounded_job_goes_by_the_settings_of_the_configuration() {
+    let place = Place::new();
+    let at = |name: &str| place.folder.path().join(name);
+    let given = fs::read_to_string(at("callweave.toml")).expect("a configuration");
+    let configured = |seconds: u32| {
+        let settings = format!(
+            "{given}[accounts.acme.settings]\ntarget_seconds = {seconds}\n\
+             numbers = [{{ number = \"+14155550123\", kind = \"static\", source = \"print\", medium = \"offline\" }}]\n"
+        );
+        fs::write(at("callweave.toml"), settings).expect("a configuration");
+    };
+    let call = |id: &str, account: &str, hour: u32| {
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"pbx","type":"call_record","time":"2026-11-20T{hour}:00:20Z","account":"{account}","data":{{"call_id":"{id}","direction":"inbound","from":"+14155550{hour}0","to":"+14155550123","started_at":"2026-11-20T{hour}:00:00Z","answered_at":"2026-11-20T{hour}:00:05Z","ended_at":"2026-11-20T{hour}:00:20Z"}}}}"#
+        )
+    };
+    let told = r#"{"specversion":"1.0","id":"s","source":"crm","type":"account_settings","time":"2026-11-20T12:00:00Z","account":"acme","data":{"target_seconds":60}}"#;
+    let rows = || {
+        let rows = place.sql("SELECT call_id, source, is_target FROM calls ORDER BY call_id");
+        rows.iter().map(|row| format!("{} {} {}", row["call_id"], row["source"], row["is_target"])).collect::<Vec<_>>()
+    };
+    configured(10);
+    let first = [call("c1", "acme", 10), call("c2", "acme", 13), call("c3", "globex", 10), told.to_owned()];
+    fs::write(at("first"), first.join("\n")).expect("events");
+    let (status, said) = ended(&place.command(&["run", "--input", "first"]).output().expect("the binary runs"));
+    assert!(status == Some(0) && said.contains("4 events in"), "{said}");
+    let expected = ["\"c1\" \"print\" true", "\"c2\" null false", "\"c3\" null false"];
+    assert_eq!(rows(), expected);
+    // What is late goes by the settings of its time; others hold for what comes later.
+    fs::write(at("second"), call("c4", "acme", 11)).expect("events");
+    ends(&place, "run --input second", 0, "1 events in");
+    assert_eq!(rows()[3], "\"c4\" \"print\" true");
+    configured(20);
+    fs::write(at("third"), call("c5", "acme", 14)).expect("events");
+    ends(&place, "run --input third", 0, "1 events in");
+    assert_eq!((&*rows()[0], &*rows()[4]), ("\"c1\" \"print\" true", "\"c5\" \"print\" false"));
+}

@@ -337,6 +337,9 @@ impl Log for Moody {
     async fn last_sequence(&self, partition: u16) -> Result<u64, ReadError> {
         self.inner.last_sequence(partition).await
     }
+    async fn identity(&self, partition: u16) -> Result<String, ReadError> {
+        self.inner.identity(partition).await
+    }
     async fn first_sequence(&self, partition: u16) -> Result<u64, ReadError> {
         self.inner.first_sequence(partition).await
     }

@@ -126,7 +126,31 @@ async fn a_reader_survives_the_loss_of_its_consumer() {
     let again = NatsLog::connect(options(&server)).await.expect("a new stream");
     assert_eq!(again.append(append("e1")).await.expect("added").sequence, 1);
     let error = tokio::time::timeout(PATIENCE, reader.next()).await.expect("in time").expect("a word");
+    assert_eq!(error, Err(ReadError::Replaced { partition: 0 }));
+    // Whoever only knows how far it was read sees that there is less.
+    let error = again.read(0, 5).next().await.expect("a word");
     assert_eq!(error, Err(ReadError::Rewound { partition: 0, after: 5, last: 1 }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_are_lost_are_made_again() {
+    let mut server = NatsServer::start();
+    let log = NatsLog::connect(options(&server)).await.expect("a log");
+    assert_eq!(log.append(append("e1")).await.expect("added").sequence, 1);
+    let before = log.identity(0).await.expect("an identity");
+    assert_eq!(log.identity(0).await.as_ref(), Ok(&before));
+    server.restart();
+    let same = async {
+        loop {
+            if let Ok(identity) = log.identity(0).await {
+                break identity;
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, same).await.expect("in time"), before);
+    server.lose_all();
+    assert_eq!(append_until_taken(&log, "e2").await, 1, "another stream counts anew");
+    assert_ne!(log.identity(0).await.expect("an identity"), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,6 +17,7 @@ mod log_embedded;
 mod log_nats;
 mod log_rates;
 mod nats;
+mod new_log;
 mod notify;
 mod notify_rates;
 mod program;

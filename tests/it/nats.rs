@@ -58,6 +58,15 @@ impl NatsServer {
         }
     }
 
+    /// Kills it, removes all that it has stored, and starts it again.
+    pub fn lose_all(&mut self) {
+        self.kill();
+        for entry in std::fs::read_dir(self.folder.path()).expect("its folder").flatten() {
+            std::fs::remove_dir_all(entry.path()).expect("removed");
+        }
+        self.restart();
+    }
+
     /// Whether it accepts a connection and sends its INFO.
     fn greets(&self) -> bool {
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };

@@ -291,6 +291,11 @@ impl Program {
         self.ended_well()
     }
 
+    /// How it ended; it does so by itself.
+    pub fn status(&mut self) -> std::process::ExitStatus {
+        until("its end", || self.child.try_wait().expect("its status"))
+    }
+
     /// Waits for the end after SIGTERM.
     pub fn ended_well(&mut self) -> Vec<String> {
         let status = until("the end after SIGTERM", || self.child.try_wait().expect("its status"));

@@ -277,6 +277,8 @@ fn nats_that_is_away_for_a_while_loses_nothing() {
         assert!(told.contains("send the same events again"), "{told}");
         refused += 1;
     }
+    let (_, told) = health(&program.admin(), "readyz");
+    assert!(told.contains("NATS is away"), "{told}");
     server.restart();
     until("the log takes events again", || program.post(after[0].0, &after[0].1).filter(is_taken));
     send(&program, &after[1..]);

@@ -5,7 +5,9 @@
 //!
 //! - A session is decided when the watermark has passed its last sign of life by the session timeout and lateness; a
 //!   lease when its end has passed by lateness; a call when its end has passed by lateness (in a live job also when it
-//!   was silent for the call timeout). A change after that is decided once the watermark has moved on by lateness.
+//!   was silent for the call timeout). A change after that is decided with the watermark's next whole second, so that a
+//!   correction is there soon, and many at once are one; only a call's first decision waits for lateness once more, since
+//!   it is a lesson.
 //! - A session is forgotten when the watermark has moved on by the attribution window, the session timeout and
 //!   [`LATE_GRACE`] since its last sign of life *and* since its last change, but not before the calls that it is a
 //!   candidate for; a lease with its session; a call after [`LATE_GRACE`]; a visitor after [`VISITOR_MEMORY`]. And never
@@ -93,26 +95,31 @@ impl Account {
         let settings = self.rules(ended_at).settings();
         let silence = micros(settings.session_timeout_minutes, MICROS_PER_MINUTE);
         let lateness = micros(settings.lateness_seconds, MICROS_PER_SECOND);
-        ended_at.plus(silence).max(self.sessions[ix].due.changed()).plus(lateness)
+        ended_at.plus(silence + lateness).max(self.sessions[ix].due.changed())
     }
 
     fn lease_decided_at(&self, ix: u32) -> Time {
         let lease = &self.leases[ix];
-        lease.over_at().max(lease.due.changed()).plus(self.lateness(lease.granted_at))
+        lease.over_at().plus(self.lateness(lease.granted_at)).max(lease.due.changed())
     }
 
     pub fn call_decided_at(&self, ix: u32, mode: Mode) -> Time {
         let call = &self.calls[ix];
         let start = call.start();
-        match call.ended_at() {
-            Some(ended) => ended.max(call.due.changed()).plus(self.lateness(start)),
+        let over = match call.ended_at() {
+            Some(ended) => ended,
             // Silent for long; only live jobs give up waiting.
             None if mode == Mode::Live => {
                 let silence = micros(self.rules(start).settings().call_timeout_minutes, MICROS_PER_MINUTE);
-                call.last_event.plus(silence).max(call.due.changed()).plus(self.lateness(start))
+                call.last_event.plus(silence)
             }
-            None => Time::MAX,
+            None => return Time::MAX,
+        };
+        let lateness = self.lateness(start);
+        if call.decided {
+            return over.plus(lateness).max(call.due.changed());
         }
+        over.max(call.due.changed()).plus(lateness)
     }
 
     pub fn session_forgotten_at(&self, ix: u32) -> Time {

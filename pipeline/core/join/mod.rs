@@ -57,7 +57,7 @@ use crate::event::Event;
 use crate::moment::Moment;
 use crate::phone::Phone;
 use crate::row::{CallRow, CandidateRow, LeaseRow, SessionRow, Str};
-use crate::settings::IpPrecision;
+use crate::settings::{IpPrecision, Settings};
 use crate::source::Visit;
 use crate::time::Time;
 use account::Account;
@@ -190,9 +190,10 @@ impl Join {
         self.accounts.iter().map(Account::watermark).min()
     }
 
-    /// When time has to pass next for something to happen: before that, no tick is needed.
-    pub fn next_due(&self) -> Option<Time> {
-        self.accounts.iter().filter_map(Account::next_due).min()
+    /// Whether something is to be decided by a tick of `now`. Where the watermark is ahead of `now` (a clock was ahead), that is what
+    /// the watermark has passed already.
+    pub fn is_due(&self, now: Time) -> bool {
+        self.accounts.iter().any(|account| account.next_due().is_some_and(|due| due <= account.watermark().max(now)))
     }
 
     /// How many days each account keeps its rows, by its settings in force now; nothing: for good.
@@ -204,9 +205,22 @@ impl Join {
 
     /// How much of a visitor's address the account keeps, by its settings in force at `at`.
     pub fn ip_precision(&self, account: &str, at: Time) -> IpPrecision {
-        let known = self.accounts.get(self.last).filter(|it| &*it.name == account);
-        let known = known.or_else(|| self.by_name.get(account).map(|&at| &self.accounts[at]));
-        known.map_or(IpPrecision::default(), |account| account.rules(at).settings().ip_precision)
+        self.settings(account, at).map_or(IpPrecision::default(), |settings| settings.ip_precision)
+    }
+
+    /// An account's settings in force at `at`: the defaults where it was told none; nothing where nothing came of it yet.
+    pub fn settings(&self, account: &str, at: Time) -> Option<&Settings> {
+        self.known(account).map(|account| account.rules(at).settings())
+    }
+
+    /// The watermark of one account; nothing where nothing came of it yet.
+    pub fn watermark_of(&self, account: &str) -> Option<Time> {
+        self.known(account).map(Account::watermark)
+    }
+
+    fn known(&self, account: &str) -> Option<&Account> {
+        let last = self.accounts.get(self.last).filter(|it| &*it.name == account);
+        last.or_else(|| self.by_name.get(account).map(|&at| &self.accounts[at]))
     }
 
     pub fn sizes(&self) -> Sizes {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::event::{Body, decode};
 use crate::source::Surveyor;
-use crate::time::{MICROS_PER_DAY, MICROS_PER_MINUTE};
+use crate::time::{MICROS_PER_DAY, MICROS_PER_MINUTE, MICROS_PER_SECOND};
 
 const START: Time = Time(1_795_132_800_000_000);
 
@@ -189,6 +189,30 @@ fn pages_after_a_call_correct_it_once() {
         assert_eq!((1..8).map(told).filter(|rows| *rows > 0).count(), 1, "{mode:?} {tick}: only the first row");
         assert!(told(8) > 0, "{mode:?} {tick}: {}", story.told);
     }
+}
+
+/// What comes late corrects the rows of its session and call with the next seconds, not only after lateness once more.
+#[test]
+fn a_correction_comes_soon() {
+    let mut story = Story::new(Mode::Live);
+    let page =
+        |query: &str| format!(r#"{{"visitor_id":"v-1","session_id":"s-1","url":"https://example.com/{query}"}}"#);
+    let call = r#"{"call_id":"c-1","status":"STATUS","direction":"inbound","from":"+14155550199","to":"+14155550123"}"#;
+    let lease = r#"{"lease_id":"l-1","pool":"main","number":"+14155550123","visitor_id":"v-1","session_id":"s-1","expires_at":"2026-11-20T23:00:00Z"}"#;
+    story.apply(10, "page_view", &page(""));
+    story.apply(10, "lease_granted", lease);
+    story.apply(12, "call", &call.replace("STATUS", "started"));
+    story.apply(13, "call", &call.replace("STATUS", "ended"));
+    let later = START.plus(MICROS_PER_DAY);
+    story.tick(later);
+    story.apply(5, "page_view", &page("?utm_source=late&utm_medium=email"));
+    let mut out = Effects::default();
+    for second in 1..=2 {
+        story.join.tick(later.plus(second * MICROS_PER_SECOND), &mut out);
+    }
+    let session = out.sessions.last().and_then(|row| row.source.as_ref()).map(|it| &*it.source);
+    let call = out.calls.last().and_then(|row| Some((&*row.source.as_ref()?.source, row.session_pages?)));
+    assert_eq!((session, call), (Some("late"), Some(("late", 2))), "{out:?}");
 }
 
 /// That a row is final is told once, whether or not it changed since the call was over; what corrects it is told again.

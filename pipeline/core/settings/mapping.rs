@@ -27,7 +27,8 @@ pub struct Mapping {
     pub to: Member,
     /// `inbound`, `outbound` or `callback`; if absent, what the account's numbers tell.
     pub direction: Option<Member>,
-    /// A status of the contract, or `record` for a finished call. What the table of `values` does not name is passed over.
+    /// A status of the contract, `record` for a finished call, or `pass` for what says nothing of a call. A message with none of
+    /// them cannot be used, and is kept in `rejected`.
     pub status: Option<Member>,
     /// When a step happened; if absent, when it was received.
     pub time: Option<Member>,
@@ -65,6 +66,8 @@ pub struct Member {
     pub format: Option<String>,
 }
 
+/// In the place of a status: the message says nothing of a call.
+pub(crate) const PASSED: &str = "pass";
 pub(crate) const STATUSES: [&str; 8] =
     ["started", "menu", "ringing", "answered", "transferred", "voicemail", "ended", "record"];
 const DIRECTIONS: [&str; 3] = ["inbound", "outbound", "callback"];
@@ -116,8 +119,9 @@ pub(super) fn look_over(check: &mut Check<'_>, path: &str, mapping: &Mapping) {
     for (name, member, is_time) in mapping.members() {
         look_over_member(check, &format!("{path}.{name}"), member, is_time);
         let outcomes: Vec<&str> = outcomes().collect();
+        let statuses: Vec<&str> = STATUSES.into_iter().chain([PASSED]).collect();
         let allowed = match name {
-            "status" => &STATUSES[..],
+            "status" => &statuses[..],
             "direction" => &DIRECTIONS[..],
             "hangup_by" => &SIDES[..],
             "outcome" => &outcomes[..],

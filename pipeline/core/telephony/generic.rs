@@ -12,7 +12,7 @@ use super::draft::{Draft, label, record, source_is, step};
 use super::number::{Book, Digits, Parties, Side};
 use super::{Hook, Pass, Refused, Taken, Terms, when};
 use crate::event::{CallStatus, Direction, HangupBy, Outcome, Text};
-use crate::settings::{Mapping, Member, Rules, STATUSES};
+use crate::settings::{Mapping, Member, PASSED, Rules, STATUSES};
 use crate::time::{MICROS_PER_SECOND, Time};
 
 /// Mappings that come with callweave: CallRail's and CallTrackingMetrics' webhooks.
@@ -34,10 +34,18 @@ pub fn take(hook: &Hook<'_>, terms: &Terms<'_>) -> Result<Taken, Refused> {
     let mapping = mapping(terms.rules, hook.step).ok_or_else(|| Refused::NoSuchStep(hook.step.to_owned()))?;
     let source = source_is("generic", &mapping.name);
     let mut draft = Draft::of(hook, terms, &source);
-    let is_list = hook.body.trim_ascii_start().first() == Some(&b'[');
-    let messages = if is_list { json(hook.body) } else { members(hook.body).map(Value::Object) };
+    let messages = match hook.body.trim_ascii_start().first() {
+        Some(b'[') => json(hook.body),
+        Some(b'{') | None => members(hook.body).map(Value::Object),
+        // Any bytes can be read as a form, of one name and no value.
+        Some(_) if hook.body.contains(&b'=') && std::str::from_utf8(hook.body).is_ok() => {
+            members(hook.body).map(Value::Object)
+        }
+        Some(_) => Err("is neither a JSON object, nor an array of them, nor a form".to_owned()),
+    };
     match messages {
         Err(reason) => draft.reject("", format!("the body {reason}")),
+        Ok(Value::Array(all)) if all.is_empty() => draft.reject("", "the body is an empty array".to_owned()),
         Ok(Value::Array(all)) => all.iter().for_each(|one| message(&mut draft, &mapping, one, terms)),
         Ok(one) => message(&mut draft, &mapping, &one, terms),
     }
@@ -125,10 +133,18 @@ fn message(draft: &mut Draft<'_>, mapping: &Mapping, message: &Value, terms: &Te
     let zone = mapping.timezone.as_ref().unwrap_or(&terms.rules.settings().timezone);
     let read = Reader { mapping, message, zone: Tz::from_str(zone).unwrap_or(Tz::UTC) };
     let status = match &mapping.status {
-        None => Some("record".to_owned()),
-        Some(member) => read.get(member).filter(|word| STATUSES.contains(&word.as_str())),
+        None => "record".to_owned(),
+        Some(member) => match read.get(member) {
+            Some(word) if word == PASSED => return draft.pass(Pass::Other),
+            Some(word) if STATUSES.contains(&word.as_str()) => word,
+            _ => {
+                let path = member.path.as_deref().unwrap_or("status");
+                let reason = "the status is missing, or none that the mapping's values name: add it there, as \
+                              \"pass\" where it says nothing of a call";
+                return draft.reject(path, reason.to_owned());
+            }
+        },
     };
-    let Some(status) = status else { return draft.pass(Pass::Other) };
     let Some(call_id) = read.get(&mapping.call_id) else {
         return draft.missing(mapping.call_id.path.as_deref().unwrap_or("call_id"));
     };
@@ -228,6 +244,47 @@ mod tests {
             assert_eq!(settings.check(), Ok(()), "{name}");
         }
         assert_eq!(mapping(&rules, "nobody"), None);
+    }
+
+    /// Nothing that cannot be used is dropped in silence; what says nothing of a call is named so.
+    #[test]
+    fn what_cannot_be_used_is_rejected_with_its_bytes() {
+        let settings =
+            serde_json::from_value(serde_json::json!({ "mappings": [{ "name": "pbx", "call_id": { "path": "id" },
+            "from": { "path": "from" }, "to": { "path": "to" }, "direction": { "value": "inbound" },
+            "status": { "path": "event", "values": { "RING": "ringing", "LOGIN": "pass" } } }] }));
+        let settings: crate::settings::Settings = settings.unwrap();
+        assert_eq!(settings.check(), Ok(()));
+        let rules = Rules::new(settings);
+        let terms = Terms { account: "acme", rules: &rules, secret: None, base: "" };
+        let taken = |body: &[u8]| {
+            let hook = Hook { method: "POST", url: "", step: "pbx", headers: &[], body, received: Time(1 << 50) };
+            take(&hook, &terms).unwrap()
+        };
+        let call =
+            |status: &str| format!(r#"{{"id":"1","from":"+14155550123","to":"+14155550100","event":"{status}"}}"#);
+        let every: Vec<u8> = (0..=255).collect();
+        for (body, reason) in [
+            (&b"garbage"[..], "neither a JSON object"),
+            (b"null", "neither a JSON object"),
+            (b"5", "neither a JSON object"),
+            (b"", "is empty"),
+            (b"[]", "an empty array"),
+            (b"[5]", "the status is missing"),
+            (b"a=b", "the status is missing"),
+            (b"{}", "the status is missing"),
+            (&every, "neither a JSON object"),
+            (call("TALK").as_bytes(), "the status is missing, or none"),
+        ] {
+            let Taken { events, rejected, passed, .. } = taken(body);
+            assert!(events.is_empty() && passed.is_empty(), "{body:?}");
+            assert_eq!(rejected.len(), 1, "{body:?}");
+            assert!(rejected[0].raw == body && rejected[0].reason.contains(reason), "{:?}", rejected[0]);
+        }
+        let login = taken(call("login").as_bytes());
+        assert_eq!((login.passed, login.rejected.len()), (vec![Pass::Other], 0));
+        assert_eq!(taken(call("ring").as_bytes()).events.len(), 1);
+        assert_eq!(taken(b"id=1&from=%2B14155550123&to=%2B14155550100&event=ring").events.len(), 1);
     }
 
     #[test]

@@ -31,7 +31,12 @@ impl Pool {
         for _ in 0..READS_OF_A_LINE {
             let told = if actual == 0 { Told::default() } else { self.read(line).await? };
             if told.sequence >= actual {
-                self.known().book.learn(line, seen, told);
+                let mut known = self.known();
+                if told.sequence != 0 && told.sequence < seen {
+                    known.book.learn_anew(line, told);
+                } else {
+                    known.book.learn(line, seen, told);
+                }
                 return Ok(());
             }
         }

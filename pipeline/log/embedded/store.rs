@@ -7,7 +7,8 @@ use std::sync::RwLock;
 
 use bytes::Bytes;
 use callweave_core::time::Time;
-use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition, TableError};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, TableDefinition, TableError};
+use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::log::{Entry, ReadError, Subject};
@@ -21,6 +22,8 @@ pub(super) const IDS: TableDefinition<(u16, u64), (u128, i64)> = TableDefinition
 /// Partition -> first and last sequence, bytes, time of the last append.
 pub(super) const PARTITIONS: TableDefinition<u16, (u64, u64, u64, i64)> = TableDefinition::new("partitions");
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// One row: what the log is known by.
+const IDENTITY: TableDefinition<(), u128> = TableDefinition::new("identity");
 
 const FORMAT: u64 = 1;
 /// Memory for pages of the file, read and written.
@@ -164,6 +167,27 @@ impl Store {
                 Some((format, _)) => Err(Fault::Format(format)),
                 None => make_tables(database, wanted).map(|()| wanted),
             }
+        })
+    }
+
+    /// What the log is known by: made with it. One that was made before logs had identities has none of its own, so that each copy
+    /// of it has the same.
+    pub(super) fn identity(&self) -> Result<Uuid, Fault> {
+        self.with(|database| {
+            let known = match database.begin_read()?.open_table(IDENTITY) {
+                Ok(table) => table.get(())?.map(|found| found.value()),
+                Err(TableError::TableDoesNotExist(_)) => None,
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(known) = known {
+                return Ok(Uuid::from_u128(known));
+            }
+            let write = database.begin_write()?;
+            let has_entries = !write.open_table(PARTITIONS)?.is_empty()?;
+            let identity = if has_entries { Uuid::nil() } else { Uuid::new_v4() };
+            write.open_table(IDENTITY)?.insert((), identity.as_u128())?;
+            write.commit()?;
+            Ok(identity)
         })
     }
 

@@ -26,6 +26,8 @@ enum Fate {
         told: Option<u64>,
     },
     TooLarge,
+    /// Nobody takes such messages now.
+    NoStream,
 }
 
 pub(super) async fn append_all(
@@ -41,13 +43,19 @@ pub(super) async fn append_all(
         if open.is_empty() || !connected(link, deadline).await {
             break;
         }
+        let mut gone = None;
         for (index, fate) in publish(link, deadline, &batch, &open).await {
             match fate {
                 Fate::TooLarge => results[index] = Some(Err(too_large(&batch[index], link.client.max_payload()))),
                 Fate::Done(result) => results[index] = Some(result),
                 Fate::Conflict { told } => results[index] = conflict(link, &batch[index], told).await,
                 Fate::Unknown(told) => reason = told,
+                Fate::NoStream => gone = Some(batch[index].subject.partition()),
             }
+        }
+        if let Some(partition) = gone {
+            "there is no stream for it".clone_into(&mut reason);
+            link.mend(partition).await;
         }
         if Instant::now() >= deadline {
             break;
@@ -141,6 +149,7 @@ fn fate_of(acknowledged: Result<PublishAck, PublishError>) -> Fate {
         }
         (_, Some(told)) => refusal(told),
         (PublishErrorKind::MaxPayloadExceeded, _) => Fate::TooLarge,
+        (PublishErrorKind::StreamNotFound, _) => Fate::NoStream,
         _ => Fate::Unknown(error.to_string()),
     }
 }

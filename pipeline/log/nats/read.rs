@@ -39,14 +39,16 @@ const PAUSE: Duration = Duration::from_millis(200);
 const GONE_AFTER: Duration = Duration::from_secs(30);
 
 /// The sequences of a stream: `first..=last`, none where `first` is `last + 1`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bounds {
+    /// When the stream was made, which no other of its name was.
+    pub(super) made: String,
     pub(super) first: u64,
     pub(super) last: u64,
 }
 
 impl Bounds {
-    fn check(self, partition: u16, after: u64) -> Result<(), ReadError> {
+    fn check(&self, partition: u16, after: u64) -> Result<(), ReadError> {
         if after > self.last {
             return Err(ReadError::Rewound { partition, after, last: self.last });
         }
@@ -58,7 +60,15 @@ impl Bounds {
 }
 
 pub(super) async fn bounds(link: &Link, partition: u16) -> Result<Bounds, ReadError> {
-    find_bounds(link, partition).await.map_err(|trouble| trouble.into_error())
+    match find_bounds(link, partition).await {
+        Ok(bounds) => Ok(bounds),
+        Err(trouble) => {
+            if trouble.gone {
+                link.mend(partition).await;
+            }
+            Err(trouble.into_error())
+        }
+    }
 }
 
 /// The stream is gone, or cannot be asked now.
@@ -82,10 +92,11 @@ impl Trouble {
 async fn find_bounds(link: &Link, partition: u16) -> Result<Bounds, Trouble> {
     let stream = link.context.get_stream_no_info(link.stream(partition)).await;
     let stream = stream.map_err(|error| Trouble::new(&error))?;
-    let state = stream.get_info().await.map_err(|error| Trouble::new(&error))?.state;
+    let info = stream.get_info().await.map_err(|error| Trouble::new(&error))?;
+    let (made, state) = (info.created.unix_timestamp_nanos().to_string(), info.state);
     // An empty stream that never had a message says 0 for both.
     let first = if state.messages == 0 { state.last_sequence + 1 } else { state.first_sequence };
-    Ok(Bounds { first, last: state.last_sequence })
+    Ok(Bounds { made, first, last: state.last_sequence })
 }
 
 /// By direct get: in a cluster a follower may answer that lags a moment; then a compare-and-append conflicts and tells.
@@ -136,6 +147,8 @@ pub(super) struct Reader {
     faults: watch::Receiver<u64>,
     source: Option<Source>,
     gone_since: Option<Instant>,
+    /// The stream that is read: when it was made.
+    made: Option<String>,
 }
 
 struct Source {
@@ -163,7 +176,7 @@ enum Broken {
 impl Reader {
     pub(super) fn new(link: Arc<Link>, partition: u16, after: u64) -> Reader {
         let faults = link.faults.clone();
-        Reader { link, partition, after, faults, source: None, gone_since: None }
+        Reader { link, partition, after, faults, source: None, gone_since: None, made: None }
     }
 
     /// The next batch, whatever it takes.
@@ -209,6 +222,9 @@ impl Reader {
                     return Err(trouble.into_error());
                 }
                 tracing::warn!(partition = self.partition, reason = trouble.reason, "cannot read from nats yet");
+                if trouble.gone {
+                    self.link.mend(self.partition).await;
+                }
                 sleep(PAUSE).await;
             }
         }
@@ -218,6 +234,9 @@ impl Reader {
     async fn try_open(&mut self) -> Result<Result<Source, ReadError>, Trouble> {
         self.faults.mark_unchanged();
         let bounds = find_bounds(&self.link, self.partition).await?;
+        if *self.made.get_or_insert_with(|| bounds.made.clone()) != bounds.made {
+            return Ok(Err(ReadError::Replaced { partition: self.partition }));
+        }
         if let Err(error) = bounds.check(self.partition, self.after) {
             return Ok(Err(error));
         }
@@ -295,6 +314,9 @@ impl Reader {
         if sequence > self.after + 1 {
             let bounds = find_bounds(&self.link, self.partition).await;
             let bounds = bounds.map_err(|trouble| Broken::Anew(trouble.reason))?;
+            if self.made.as_ref() != Some(&bounds.made) {
+                return Err(Broken::Final(ReadError::Replaced { partition: self.partition }));
+            }
             bounds.check(self.partition, self.after).map_err(Broken::Final)?;
         }
         let message = message.split().0;

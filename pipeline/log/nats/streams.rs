@@ -119,7 +119,11 @@ async fn check_jetstream(context: &Context, servers: &str) -> Result<(), Connect
     }
 }
 
-async fn existing(context: &Context, family: Family, partition: u16) -> Result<Option<Config>, ConnectError> {
+pub(super) async fn existing(
+    context: &Context,
+    family: Family,
+    partition: u16,
+) -> Result<Option<Config>, ConnectError> {
     let stream = name_of(family, partition);
     match context.get_stream(&stream).await {
         Ok(found) => Ok(Some(found.cached_info().config.clone())),

@@ -60,3 +60,17 @@ async fn history_beside_it_is_of_the_same_version() -> Result<(), Failure> {
     assert!(!plan.contains("is_latest") && !plan.contains("session_id") && !plan.contains("Anti"), "{plan}");
     Ok(())
 }
+
+#[tokio::test]
+async fn what_lands_after_looking_ahead_counts() -> Result<(), Failure> {
+    let dir = TempDir::new()?;
+    let of = |id: &str, revision: i32| call(id, revision, "2026-11-20T10:00:00Z", "+491");
+    // Before there is any table, too.
+    open(&dir)?.look_ahead().await;
+    write(dir.path(), "calls", &[of("a", 1), of("a", 2), of("b", 1)]).await?;
+    let session = open(&dir)?;
+    session.look_ahead().await;
+    write(dir.path(), "calls", &[of("a", 3), of("b", 2), of("c", 1)]).await?;
+    assert_eq!(latest(&session).await?, ("a,3\nb,2\nc,1\n".to_owned(), true));
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! Which logs a lake has taken events from. Sequences mean something only together with the log that they were given by: one that
+//! was begun anew counts from 1 again, and a table that holds 60 entries of the log before holds none of this one.
+//!
+//! So the lake keeps, for each partition, the logs that it has met, in order (`_state/logs-P/NUMBER`). The first has the names
+//! that stood in lakes before there were several: `log-P`; the others have `log-NUMBER-P`. That is both the application under which
+//! the tables keep how far they hold it, and the name of its snapshots. A log that is met for the first time is read from
+//! its beginning, on the state that the newest snapshot of the one before has: what came before is known to it.
+//!
+//! Beside each snapshot stands when the log took its last entry (`NAME-at`). A log that was put back to an older copy gives its
+//! sequences to other entries, and is found out by that.
+
+use bytes::Bytes;
+use callweave_core::join::{Join, Mode};
+use callweave_core::time::Time;
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::live::{PROCESSING_PAUSE, ProcessError};
+use crate::lake::{Lake, StateError, StateStore, TableName};
+use crate::log::{Log, ReadError, SharedLog};
+use crate::telemetry::troubles::Troubles;
+
+/// What `/readyz` calls it.
+const LOOKING: &str = "comparing the log with the lake";
+
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error(
+        "partition {partition}: this log ({identity}) was followed by another one, from which the lake was filled since (number \
+         {newest}): going on with it would mix up what is known of calls. Put the newer log back, or give this one a lake of its own"
+    )]
+    Followed { partition: u16, identity: String, newest: u64 },
+    #[error(
+        "partition {partition}: this log was put back to an older copy: entry {at} is another one than the lake has taken, and what \
+         the log takes from now on would be taken for known. Put the newest copy of the log back, or begin with a new lake (which takes \
+         all that this log holds), or move this log away, too: a new one goes on where the lake is (docs/operations.md: a log is lost)"
+    )]
+    Copy { partition: u16, at: u64 },
+    #[error("partition {partition}: another process has begun to fill this lake from another log; stop one of the two")]
+    TakenOver { partition: u16 },
+    #[error(
+        "{name}: what is known of the lake's log {number} cannot be read: {reason}; restore it from a copy of the lake"
+    )]
+    Unreadable { name: String, number: u64, reason: String },
+}
+
+/// A log that the lake has met.
+#[derive(Debug, Serialize, Deserialize)]
+struct Met {
+    identity: String,
+    partitions: u16,
+}
+
+/// A partition of the log that is there, as the lake knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    partition: u16,
+    /// Its place among the logs that the lake has met.
+    pub number: u64,
+    pub identity: String,
+    /// The log before had the same accounts in this partition.
+    follows: bool,
+}
+
+fn name_of(number: u64, partition: u16) -> String {
+    if number == 0 { format!("log-{partition}") } else { format!("log-{number}-{partition}") }
+}
+
+fn list_of(partition: u16) -> String {
+    format!("logs-{partition}")
+}
+
+async fn met(state: &StateStore, name: &str, number: u64) -> Result<Met, ProcessError> {
+    let bytes = state.get(name, number).await?;
+    let met = serde_json::from_slice(&bytes);
+    Ok(met.map_err(|error| SourceError::Unreadable { name: name.to_owned(), number, reason: error.to_string() })?)
+}
+
+impl Source {
+    /// Finds the log among those that the lake has met, or puts it at their end.
+    ///
+    /// # Errors
+    /// The lake or the log cannot be asked now, or the lake has gone on with another log since.
+    pub async fn find(lake: &Lake, log: &dyn Log, partition: u16) -> Result<Source, ProcessError> {
+        let identity = log.identity(partition).await?;
+        let (state, name) = (lake.state(), list_of(partition));
+        loop {
+            let numbers = state.sequences(&name).await?;
+            let mut newest: Option<(u64, Met)> = None;
+            for number in numbers {
+                let met = met(state, &name, number).await?;
+                if met.identity != identity {
+                    newest.get_or_insert((number, met));
+                } else if let Some((newest, _)) = newest {
+                    return Err(SourceError::Followed { partition, identity, newest }.into());
+                } else {
+                    let before = if number == 0 { None } else { Some(self::met(state, &name, number - 1).await?) };
+                    let follows = before.is_some_and(|before| before.partitions == met.partitions);
+                    return Ok(Source { partition, number, identity, follows });
+                }
+            }
+            let number = newest.as_ref().map_or(0, |(number, _)| number + 1);
+            let met = Met { identity: identity.clone(), partitions: log.partitions() };
+            let note = serde_json::to_vec(&met).unwrap_or_default();
+            match state.note(&name, number, Bytes::from(note)).await {
+                Ok(()) => {}
+                // Somebody else was faster, with the same log most likely.
+                Err(StateError::Taken { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            if let Some((_, before)) = newest {
+                tell(partition, number, &before, &met);
+            }
+        }
+    }
+
+    /// The application of its marks in the tables, and the name of its snapshots.
+    pub fn name(&self) -> String {
+        name_of(self.number, self.partition)
+    }
+
+    fn times(&self) -> String {
+        format!("{}-at", self.name())
+    }
+
+    /// The state to begin with, and the entry after which it is.
+    pub async fn restore(&self, state: &StateStore) -> Result<(u64, Join), ProcessError> {
+        let restored = state.newest(&self.name(), |bytes| Join::restore(&bytes)).await?;
+        if let Some(restored) = restored {
+            return Ok(restored);
+        }
+        // One that was lost soon has left no snapshot: then the one before it says what is known.
+        for number in (0..self.number).rev().take_while(|_| self.follows) {
+            let before = state.newest(&name_of(number, self.partition), |bytes| Join::restore(&bytes)).await?;
+            if let Some((_, join)) = before {
+                return Ok((0, join));
+            }
+        }
+        Ok((0, Join::new(Mode::Live)))
+    }
+
+    /// When the log took the entry of a snapshot.
+    pub async fn appended(&self, state: &StateStore, at: u64) -> Result<Option<Time>, StateError> {
+        let name = self.times();
+        if !state.sequences(&name).await?.contains(&at) {
+            return Ok(None);
+        }
+        let bytes = state.get(&name, at).await?;
+        Ok(bytes.as_ref().try_into().ok().map(|bytes| Time(i64::from_le_bytes(bytes))))
+    }
+
+    /// Keeps a snapshot, unless another log has followed meanwhile.
+    pub async fn keep(&self, state: &StateStore, at: u64, appended: Time, bytes: Vec<u8>) -> Result<(), ProcessError> {
+        let partition = self.partition;
+        if state.sequences(&list_of(partition)).await?.first().is_some_and(|newest| *newest != self.number) {
+            return Err(SourceError::TakenOver { partition }.into());
+        }
+        // First: a snapshot without it would not be compared.
+        state.put(&self.times(), at, Bytes::copy_from_slice(&appended.0.to_le_bytes())).await?;
+        state.put(&self.name(), at, bytes.into()).await?;
+        Ok(())
+    }
+
+    /// Compares the log with what the lake has taken of it: the tables up to `held`, and the newest snapshot.
+    ///
+    /// # Errors
+    /// It is an older copy: entries would be taken for known that are not.
+    pub async fn check(&self, lake: &Lake, log: &dyn Log, held: u64) -> Result<(), ProcessError> {
+        let (partition, state) = (self.partition, lake.state());
+        let at = state.sequences(&self.name()).await?.first().copied().unwrap_or(0);
+        let last = log.last_sequence(partition).await?;
+        let after = held.max(at);
+        if after > last {
+            return Err(ReadError::Rewound { partition, after, last }.into());
+        }
+        let is_there = at > 0 && log.first_sequence(partition).await? <= at;
+        let Some(appended) = self.appended(state, at).await?.filter(|_| is_there) else { return Ok(()) };
+        match log.read(partition, at - 1).next().await {
+            Some(Ok(batch)) => match batch.first() {
+                Some(entry) if entry.sequence == at && entry.appended != appended => {
+                    Err(SourceError::Copy { partition, at }.into())
+                }
+                _ => Ok(()),
+            },
+            // It has gone since: there is nothing to compare.
+            Some(Err(ReadError::Lost { .. })) | None => Ok(()),
+            Some(Err(error)) => Err(error.into()),
+        }
+    }
+}
+
+fn tell(partition: u16, number: u64, before: &Met, met: &Met) {
+    let Met { identity, partitions } = met;
+    if before.partitions == *partitions {
+        tracing::warn!(
+            partition,
+            number,
+            log = identity,
+            before = before.identity,
+            "this is a new log: all that it holds is read, and the lake goes on. What the log before held and no table has is lost \
+             with it; what the tables have of it behind its last snapshot stays, but its sessions and calls are not known any more"
+        );
+    } else {
+        tracing::warn!(
+            partition,
+            number,
+            log = identity,
+            before = before.identity,
+            "this is a new log, and of {partitions} partitions, not {}: all that it holds is read, but nothing is known any more of \
+             sessions, leases, callers and duplicates of before",
+            before.partitions
+        );
+    }
+}
+
+/// How far any table holds each source.
+async fn held(lake: &Lake, sources: &[Source]) -> Result<Vec<u64>, ProcessError> {
+    let names: Vec<String> = sources.iter().map(Source::name).collect();
+    let mut held = vec![0; names.len()];
+    for table in TableName::ALL {
+        for (held, mark) in held.iter_mut().zip(lake.table(table).marks(&names).await?) {
+            *held = mark.map_or(*held, |mark| (*held).max(mark.max(0) as u64));
+        }
+    }
+    Ok(held)
+}
+
+/// Looks whether the lake can go on with this log, before anything is taken in: what is acknowledged must be read. A lake or log
+/// that cannot be asked now is asked again until `shutdown`.
+///
+/// # Errors
+/// The lake cannot go on with it.
+pub async fn look_over(
+    lake: &Lake,
+    log: &SharedLog,
+    troubles: &Troubles,
+    shutdown: &CancellationToken,
+) -> Result<(), ProcessError> {
+    loop {
+        let looked = async {
+            let mut sources = Vec::new();
+            for partition in 0..log.partitions() {
+                sources.push(Source::find(lake, &**log, partition).await?);
+            }
+            for (source, held) in sources.iter().zip(held(lake, &sources).await?) {
+                source.check(lake, &**log, held).await?;
+            }
+            Ok::<_, ProcessError>(())
+        };
+        match looked.await {
+            Ok(()) => {
+                troubles.done(LOOKING);
+                return Ok(());
+            }
+            Err(error) if error.is_final() => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "{LOOKING}: trying again");
+                troubles.failed(LOOKING, &error);
+                tokio::select! {
+                    () = tokio::time::sleep(PROCESSING_PAUSE) => {}
+                    () = shutdown.cancelled() => return Err(error),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

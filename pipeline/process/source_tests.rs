@@ -1,0 +1,85 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use callweave_core::event::decode;
+use callweave_core::join::Effects;
+
+use super::*;
+use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
+use crate::log::{Append, MessageId, Subject};
+
+type Done = Result<(), Box<dyn std::error::Error>>;
+
+async fn log(folder: &Path, name: &str, partitions: u16) -> Result<SharedLog, Box<dyn std::error::Error>> {
+    let options = EmbeddedOptions { partitions: Some(partitions), ..EmbeddedOptions::default() };
+    Ok(Arc::new(EmbeddedLog::open(folder.join(name), options).await?))
+}
+
+async fn append(log: &SharedLog, count: u128) -> Done {
+    for id in 1..=count {
+        let payload = Bytes::from_static(b"{}");
+        log.append(Append { subject: Subject::tick(0), message_id: MessageId(id), expect: None, payload }).await?;
+    }
+    Ok(())
+}
+
+/// A state that knows something.
+fn state() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let mut join = Join::new(Mode::Live);
+    let view = br#"{"specversion":"1.0","id":"1","source":"t","type":"page_view","time":"2026-11-20T12:00:00Z","account":"acme",
+        "data":{"visitor_id":"v","url":"https://a.example/"}}"#;
+    let view = decode(view, None).map_err(|rejected| rejected.reason)?;
+    join.apply(&view, None, &mut Effects::default());
+    Ok(join.snapshot()?)
+}
+
+#[tokio::test]
+async fn logs_have_places_in_the_order_of_their_coming() -> Done {
+    let folder = tempfile::tempdir()?;
+    let lake = Lake::open(&folder.path().join("lake").to_string_lossy()).await?;
+    let (first, second) = (log(folder.path(), "first", 2).await?, log(folder.path(), "second", 2).await?);
+    // A snapshot from before the lake kept which logs it was filled from.
+    lake.state().put("log-1", 40, state()?.into()).await?;
+    let one = Source::find(&lake, &*first, 1).await?;
+    assert_eq!((one.number, one.name().as_str()), (0, "log-1"));
+    assert_eq!(Source::find(&lake, &*first, 1).await?, one, "the same again");
+    assert_eq!(one.restore(lake.state()).await?.0, 40);
+
+    let two = Source::find(&lake, &*second, 1).await?;
+    assert_eq!((two.number, two.name().as_str()), (1, "log-1-1"));
+    let (at, join) = two.restore(lake.state()).await?;
+    assert_eq!((at, join.sizes().visitors), (0, 1), "from its beginning, with what was known");
+    two.keep(lake.state(), 7, Time(5), join.snapshot()?).await?;
+    assert_eq!((two.restore(lake.state()).await?.0, two.appended(lake.state(), 7).await?), (7, Some(Time(5))));
+
+    let back = Source::find(&lake, &*first, 1).await.expect_err("it was followed");
+    assert!(back.is_final() && back.to_string().contains("was followed by another one"), "{back}");
+    let late = one.keep(lake.state(), 50, Time(5), state()?).await.expect_err("another fills the lake");
+    assert!(late.is_final() && late.to_string().contains("another process"), "{late}");
+
+    // Accounts lie elsewhere in a log of other partitions.
+    let wider = log(folder.path(), "wider", 3).await?;
+    let three = Source::find(&lake, &*wider, 1).await?;
+    let (at, join) = three.restore(lake.state()).await?;
+    assert_eq!((three.name().as_str(), at, join.sizes().visitors), ("log-2-1", 0, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_copy_is_found_out() -> Done {
+    let folder = tempfile::tempdir()?;
+    let lake = Lake::open(&folder.path().join("lake").to_string_lossy()).await?;
+    let log = log(folder.path(), "log", 1).await?;
+    append(&log, 5).await?;
+    let source = Source::find(&lake, &*log, 0).await?;
+    source.check(&lake, &*log, 5).await?;
+    let short = source.check(&lake, &*log, 6).await.expect_err("a table holds more");
+    assert!(short.is_final() && short.to_string().contains("older copy"), "{short}");
+    let entry = log.read(0, 2).next().await.ok_or("no entries")??[0].clone();
+    source.keep(lake.state(), 3, entry.appended, state()?).await?;
+    source.check(&lake, &*log, 5).await?;
+    source.keep(lake.state(), 4, Time(1), state()?).await?;
+    let copy = source.check(&lake, &*log, 5).await.expect_err("entry 4 is another one");
+    assert!(copy.is_final() && copy.to_string().contains("entry 4"), "{copy}");
+    Ok(())
+}
