@@ -100,11 +100,14 @@ impl Import {
             Some(path) => Box::new(Late::new(path)),
             None => Box::new(BufWriter::new(io::stdout())),
         };
-        let counts = import(&options, &mut out, &Progress::on_stderr()).map_err(|error| match error.is_usage() {
-            true => usage(error.to_string()),
-            false => Failure::failed(error),
-        })?;
-        out.flush().map_err(Failure::failed)?;
+        let counts = import(&options, &mut out, &Progress::on_stderr());
+        let counts = match counts.and_then(|counts| out.flush().map(|()| counts).map_err(ImportError::Write)) {
+            Ok(counts) => counts,
+            // Whoever reads has had enough.
+            Err(ImportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) if error.is_usage() => return Err(usage(error.to_string())),
+            Err(error) => return Err(Failure::failed(error)),
+        };
         eprintln!("{counts}");
         Ok(())
     }

@@ -9,16 +9,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::Future;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use callweave_core::id::Key;
 use callweave_core::moment::{Beside, Moment};
+use callweave_core::row::{CallRow, Str};
 use futures::StreamExt;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::lake::json::object;
+use crate::lake::json::{differing, members};
 use crate::log::{Append, AppendError, MessageId, ReadError, SharedLog, Subject};
 use crate::telemetry::metrics::{Metrics, Moment as MomentLabel};
 
@@ -35,6 +36,8 @@ pub enum MomentsError {
     Append(#[from] AppendError),
     #[error("the moments told before cannot be read back: {0}")]
     Read(#[from] ReadError),
+    #[error("a moment cannot be written: {0}")]
+    Write(#[from] serde_json::Error),
     #[error("who tells moments has stopped")]
     Stopped,
 }
@@ -119,7 +122,7 @@ impl Telling {
     async fn tell(&mut self, upto: u64, moments: Vec<Fresh>) -> Result<(), MomentsError> {
         let mut appends = Vec::with_capacity(moments.len());
         for Fresh { sequence, moment } in &moments {
-            if let Some(append) = self.past.next(self.from, *sequence, moment) {
+            if let Some(append) = self.past.next(self.from, *sequence, moment)? {
                 self.metrics.moments.get_or_create(&MomentLabel { moment: moment.kind.name() }).inc();
                 appends.push(append);
             }
@@ -151,34 +154,49 @@ pub struct Past {
 
 impl Past {
     /// What is to be appended for a moment, unless it is known to be in the stream.
-    fn next(&mut self, from: Place, sequence: u64, moment: &Moment) -> Option<Append> {
+    fn next(&mut self, from: Place, sequence: u64, moment: &Moment) -> Result<Option<Append>, MomentsError> {
         let id = moment.key().0;
         if sequence <= self.settled || self.told.contains(&id) {
-            return None;
+            return Ok(None);
         }
-        let event = event(moment, from, self.settled, &mut self.calls);
-        Some(Append {
+        Ok(Some(Append {
             subject: Subject::moment(&moment.account, moment.kind.name()),
             message_id: MessageId(id),
             expect: None,
-            payload: Bytes::from(Value::Object(event).to_string()),
-        })
+            payload: event(moment, from, self.settled, &mut self.calls)?.into(),
+        }))
     }
 }
 
 /// The last that was told of a call.
 #[derive(Debug)]
 enum Last {
-    Here(Moment),
+    Here {
+        row: Arc<CallRow>,
+        deal_id: Option<Str>,
+    },
     /// By a process before this one: its data, as JSON.
     Before(Box<str>),
 }
 
 impl Last {
-    fn data(&self) -> Map<String, Value> {
+    /// The members that have changed until `row`, whose data is `now`, each with what it was and what it is.
+    fn changed(&self, row: &CallRow, now: &Data) -> Vec<Value> {
+        let change = |(name, from, to): (&str, Value, Value)| json!({ "name": name, "from": from, "to": to });
         match self {
-            Last::Here(moment) => data(moment),
-            Last::Before(text) => serde_json::from_str(text).unwrap_or_default(),
+            Last::Here { row: before, deal_id } => {
+                let of_deal = now.of.iter().filter(|(name, _)| *name == DEAL_ID);
+                let of_deal = of_deal.map(|(name, now)| (*name, json!(deal_id), json!(now)));
+                let of_deal = of_deal.filter(|(_, from, to)| from != to);
+                differing(&**before, row).into_iter().chain(of_deal).map(change).collect()
+            }
+            Last::Before(text) => {
+                let mut before: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+                let mut was = |name: &str| before.remove(name).unwrap_or_default();
+                let all = now.columns.iter().cloned().chain(now.of.iter().map(|(name, of)| (*name, json!(of))));
+                let all = all.map(|(name, to)| (name, was(name), to));
+                all.filter(|(_, from, to)| from != to).map(change).collect()
+            }
         }
     }
 }
@@ -208,60 +226,81 @@ impl Calls {
 }
 
 /// The moment as a CloudEvents 1.0 object.
-fn event(moment: &Moment, from: Place, settled: u64, calls: &mut Calls) -> Map<String, Value> {
+fn event(moment: &Moment, from: Place, settled: u64, calls: &mut Calls) -> serde_json::Result<Vec<u8>> {
     let mut data = data(moment);
-    let mut changes = Vec::new();
-    if let Some(call) = &moment.call {
-        let last = Last::Here(Moment { beside: None, ..moment.clone() });
-        if let Some(before) = calls.replace(&moment.account, &call.call_id, last) {
-            changes = changed(&before.data(), &data);
+    if let Some(row) = &moment.call {
+        let last = Last::Here { row: Arc::clone(row), deal_id: moment.deal_id.clone() };
+        if let Some(before) = calls.replace(&moment.account, &row.call_id, last) {
+            data.changes = before.changed(row, &data);
         }
-    }
-    data.insert("changes".to_owned(), Value::Array(changes));
-    if let Some(Ok(Value::Object(beside))) = moment.beside.as_ref().map(serde_json::to_value) {
-        data.extend(beside);
     }
     let of = [&moment.deal_id, &moment.call_id, &moment.pool].into_iter().flatten().next();
-    let mut event = Map::new();
-    for (name, value) in [
-        ("specversion", json!("1.0")),
-        ("id", json!(&*moment.moment_id)),
-        ("source", json!(format!("callweave/{}", moment.account))),
-        ("type", json!(moment.kind.name())),
-        ("time", json!(moment.at.to_string())),
-        ("subject", json!(of.map_or(&*moment.account, |of| &**of))),
-        ("datacontenttype", json!("application/json")),
-        ("account", json!(&*moment.account)),
-        ("partition", json!(from.partition)),
-        ("settled", json!(settled.to_string())),
-        ("data", Value::Object(data)),
-    ] {
-        event.insert(name.to_owned(), value);
-    }
-    if from.log > 0 {
-        event.insert("log".to_owned(), json!(from.log));
-    }
-    event
+    serde_json::to_vec(&Event {
+        specversion: "1.0",
+        id: &moment.moment_id,
+        source: format!("callweave/{}", moment.account),
+        kind: moment.kind.name(),
+        time: moment.at.to_string(),
+        subject: of.unwrap_or(&moment.account),
+        datacontenttype: "application/json",
+        account: &moment.account,
+        partition: from.partition,
+        settled: settled.to_string(),
+        data,
+        log: from.log,
+    })
 }
 
-/// The call's row as far as it is known. A moment without one has what it is of.
-fn data(moment: &Moment) -> Map<String, Value> {
-    let mut data = match &moment.call {
-        Some(call) => object(&**call),
-        None => Map::from_iter([("account".to_owned(), json!(&*moment.account))]),
+#[derive(Serialize)]
+struct Event<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    time: String,
+    subject: &'a str,
+    datacontenttype: &'static str,
+    account: &'a str,
+    partition: u16,
+    settled: String,
+    data: Data<'a>,
+    #[serde(skip_serializing_if = "is_first")]
+    log: u64,
+}
+
+fn is_first(log: &u64) -> bool {
+    *log == 0
+}
+
+/// A moment's data: the call's row as far as it is known, and what is told beside it. A moment without a row has what it is of.
+#[derive(Serialize)]
+struct Data<'a> {
+    #[serde(flatten, serialize_with = "as_map")]
+    columns: Vec<(&'static str, Value)>,
+    /// As far as it is in no column.
+    #[serde(flatten, serialize_with = "as_map")]
+    of: Vec<(&'static str, &'a str)>,
+    changes: Vec<Value>,
+    #[serde(flatten)]
+    beside: Option<&'a Beside>,
+}
+
+const DEAL_ID: &str = "deal_id";
+
+fn as_map<V: Serialize, S: Serializer>(members: &[(&'static str, V)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(members.iter().map(|(name, value)| (name, value)))
+}
+
+fn data(moment: &Moment) -> Data<'_> {
+    let columns = match &moment.call {
+        Some(call) => members(&**call),
+        None => vec![("account", json!(&*moment.account))],
     };
-    for (name, value) in [("call_id", &moment.call_id), ("deal_id", &moment.deal_id), ("pool", &moment.pool)] {
-        if let Some(value) = value {
-            data.insert(name.to_owned(), json!(&**value));
-        }
-    }
-    data
-}
-
-/// The members that differ, each with what it was and what it is.
-fn changed(before: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Value> {
-    let differing = now.iter().filter(|(name, value)| before.get(*name).unwrap_or(&Value::Null) != *value);
-    differing.map(|(name, to)| json!({ "name": name, "from": before.get(name), "to": to })).collect()
+    let of = [("call_id", &moment.call_id), (DEAL_ID, &moment.deal_id), ("pool", &moment.pool)];
+    let of = of.into_iter().filter_map(|(name, of)| of.as_deref().map(|of| (name, of)));
+    let of = of.filter(|(name, _)| columns.iter().all(|(column, _)| column != name)).collect();
+    Data { columns, of, changes: Vec::new(), beside: moment.beside.as_deref() }
 }
 
 /// What the partitions have told, by the end of the stream.
@@ -333,8 +372,7 @@ impl Pasts {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
+    use bytes::Bytes;
     use callweave_core::event::decode;
     use callweave_core::join::{Effects, Join, Mode};
 
@@ -463,7 +501,8 @@ mod tests {
             "e1",
         );
         let moment = Moment { pool: Some("web".into()), ..moment };
-        let event = Value::Object(event(&moment, Place { partition: 3, log: 0 }, 7, &mut Calls::default()));
+        let event = event(&moment, Place { partition: 3, log: 0 }, 7, &mut Calls::default()).expect("JSON");
+        let event: Value = serde_json::from_slice(&event).expect("JSON");
         assert_eq!(event["data"], json!({"account": "acme", "pool": "web", "changes": []}));
         assert_eq!((&event["subject"], &event["partition"]), (&json!("web"), &json!(3)));
     }

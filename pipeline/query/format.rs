@@ -244,7 +244,7 @@ pub(super) fn plain_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<Rec
 }
 
 /// Each value as JSON text.
-fn as_json(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+pub(super) fn as_json(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let options = EncoderOptions::default()
         .with_explicit_nulls(true)
         .with_timestamp_tz_format(TIME.to_owned())

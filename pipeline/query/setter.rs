@@ -1,15 +1,21 @@
 //! What a statement names, brought together for it: tables, and views on them by the texts of `queries/`.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
-    TableProvider,
+    Session, TableProvider,
 };
-use datafusion::datasource::ViewTable;
+use datafusion::common::Result as EngineResult;
+use datafusion::datasource::{TableType, ViewTable};
 use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
 
 use super::access::{Access, Barrier};
@@ -105,7 +111,8 @@ impl<'a> Setter<'a> {
                 MART => self.view(MARTS, name, None).await?,
                 _ => {
                     let corrections = self.add_stored(name).await?;
-                    self.view(STAGING, name, corrections).await?
+                    let view = self.view(STAGING, name, corrections).await?;
+                    view.map(|view| Arc::new(Counted(view)) as Arc<dyn TableProvider>)
                 }
             };
             if let Some(provider) = provider {
@@ -154,5 +161,39 @@ impl<'a> Setter<'a> {
             plan = corrections::told(plan, name, &corrections).map_err(told)?;
         }
         Ok(Some(Arc::new(ViewTable::new(plan, Some(text.sql.to_owned())))))
+    }
+}
+
+/// A table as far as its rows count. That it is a view over what is stored is nothing that its readers have to know: tools that list
+/// tables (psql's `\dt`) list it.
+#[derive(Debug)]
+struct Counted(Arc<dyn TableProvider>);
+
+#[async_trait]
+impl TableProvider for Counted {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
+        self.0.get_logical_plan()
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> EngineResult<Vec<TableProviderFilterPushDown>> {
+        self.0.supports_filters_pushdown(filters)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
+        self.0.scan(state, projection, filters, limit).await
     }
 }

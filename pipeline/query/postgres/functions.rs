@@ -55,8 +55,6 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
         ("pg_advisory_unlock_all", none()),
         // SQLAlchemy and psycopg look for types of extensions.
         ("to_regtype", ScalarValue::Int64(None)),
-        // What SQLAlchemy asks of identity columns, which there are none of.
-        ("json_build_object", none()),
         ("pg_is_in_recovery", ScalarValue::Boolean(Some(false))),
         ("pg_is_other_temp_schema", ScalarValue::Boolean(Some(false))),
         ("pg_my_temp_schema", ScalarValue::Int64(Some(0))),

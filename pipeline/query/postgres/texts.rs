@@ -1,5 +1,5 @@
 //! Functions of PostgreSQL's that clients ask for names, settings and views with: `format`, `to_regclass`, `current_setting`,
-//! `pg_get_viewdef`, `pg_typeof`.
+//! `pg_get_viewdef`, `pg_typeof`, `json_build_object`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Builder, StringArray, StringBuilder};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
-use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
@@ -16,6 +16,7 @@ use datafusion::prelude::SessionContext;
 use datafusion_postgres::arrow_pg::datatypes::into_pg_type;
 
 use super::mend::VARIABLES;
+use crate::query::format::as_json;
 use crate::query::session::CURRENT;
 
 /// Adds them. `views`: the SQL of views by their oids; `tables`: oids by schema and name, with a dot between.
@@ -26,6 +27,7 @@ pub(super) fn add(context: &SessionContext, views: HashMap<i64, String>, tables:
         ("to_regclass", Answer::Table(Arc::new(tables))),
         ("format", Answer::Format),
         ("pg_typeof", Answer::Type),
+        ("json_build_object", Answer::Object),
     ] {
         let signature = Signature::one_of(vec![TypeSignature::Nullary, TypeSignature::VariadicAny], Volatility::Stable);
         context.register_udf(ScalarUDF::new_from_impl(Asked { name, answer, signature }));
@@ -58,6 +60,7 @@ enum Answer {
     Table(Arc<HashMap<String, i64>>),
     Format,
     Type,
+    Object,
 }
 
 impl Answer {
@@ -66,6 +69,13 @@ impl Answer {
             Answer::Type => {
                 let name = type_name(columns[0].data_type())?;
                 Ok(Arc::new(StringArray::from_iter_values((0..columns[0].len()).map(|_| &name))))
+            }
+            Answer::Object => {
+                let pairs = columns.chunks(2).map(|pair| match pair {
+                    [key, value] => Ok((strings(key)?, as_json(value)?)),
+                    _ => exec_err!("json_build_object takes pairs of a name and a value"),
+                });
+                objects(&pairs.collect::<Result<Vec<_>>>()?)
             }
             Answer::View(views) => {
                 let oids = cast(&columns[0], &DataType::Int64)?;
@@ -104,6 +114,26 @@ impl Answer {
             }
         }
     }
+}
+
+/// JSON as PostgreSQL writes it, of names and values that are JSON.
+fn objects(pairs: &[(ArrayRef, ArrayRef)]) -> Result<ArrayRef> {
+    let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_string::<i32>(), value.as_string::<i32>())).collect();
+    let mut texts = StringBuilder::new();
+    for row in 0..pairs.first().map_or(0, |(key, _)| key.len()) {
+        let mut text = String::from("{");
+        for (at, (key, value)) in pairs.iter().enumerate() {
+            if key.is_null(row) {
+                return exec_err!("json_build_object: a name is NULL");
+            }
+            let name = serde_json::Value::from(key.value(row));
+            let value = if value.is_valid(row) { value.value(row) } else { "null" };
+            text.push_str(&format!("{}{name} : {value}", if at > 0 { ", " } else { "" }));
+        }
+        text.push('}');
+        texts.append_value(text);
+    }
+    Ok(Arc::new(texts.finish()))
 }
 
 fn strings(column: &ArrayRef) -> Result<ArrayRef> {

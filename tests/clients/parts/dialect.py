@@ -45,6 +45,10 @@ def values(connection, calls, check, check_fails):
                                   ("select count(*) from (select 1 from calls limit %s offset %s) t", (3, None), (3,))]:
         check(f"dialect: {sql} with {values}", connection.execute(sql, values).fetchone(), expected)
     check("dialect: float is double", connection.execute("select (16777217::float)::bigint, (16777217::real)::bigint").fetchone(), (16777217, 16777216))
+    objects = "json_build_object('a', 1, 'b', 'x\"y', 'c', null, 'd', 1.5, 'e', true, 'at', timestamp '2026-11-02T10:00:00')"
+    check("dialect: objects", connection.execute(f"select {objects} from (values (1), (2)) t(n)").fetchall(), [('{"a" : 1, "b" : "x\\"y", "c" : null, "d" : 1.5, "e" : true, "at" : "2026-11-02T10:00:00.000000"}',)] * 2)
+    check("dialect: an object of a row", connection.execute("select json_build_object('n', n, 'text', n::text) from (values (1)) t(n)").fetchone(), ('{"n" : 1, "text" : "1"}',))
+    check_fails("dialect: an object of odd parts", "pairs", lambda: connection.execute("select json_build_object('a', 1, 'b')"))
     check("dialect: a time without seconds", connection.execute("select count(*) from calls where started_at = '2026-11-02 10:00' or started_at > '2026-11-02 10:00:00' or started_at < '2026-11-02T10:00Z'").fetchone(), (calls,))
     found = connection.execute("select sum(talk_seconds::int), sum(talk_seconds), sum(talk_seconds::real) from calls").fetchone()
     check("dialect: sums that differ by a cast", (isinstance(found[0], int), abs(found[0] - found[1]) < calls, abs(found[2] - found[1]) < 1), (True, True, True))
