@@ -237,6 +237,13 @@ fn work(cli: Cli) -> Result<(), Failure> {
         Command::Import(options) => return options.run(&flags),
         Command::Simulate(options) => return options.run(),
         Command::Evaluate(options) => return options.run(),
+        Command::Demo(_) => {
+            let of_others = [("--data", &flags.data), ("--lake", &flags.lake)];
+            if let Some((flag, _)) = of_others.iter().find(|(_, given)| given.is_some()) {
+                let problem = format!("{flag}: demo has a lake of its own; --keep DIR names its folder");
+                return Err(Failure::Usage(problem));
+            }
+        }
         _ => {}
     }
     let config = config::load(&flags, &config::environment()).map_err(|it| Failure::Usage(it.to_string()))?;

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::webhook::{Asker, Question, account_of};
 use super::{Failure, clock, runtime};
 use crate::config::Config;
+use crate::files::outputs;
 use crate::query;
 
 /// Writes the conversions of an export that the configuration or the running notifier has.
@@ -36,7 +37,7 @@ pub fn csv(
     let terms = Terms { export: &export, currency: &currency, secrets: &BTreeMap::new(), token: None, now: clock() };
     let to_file: Box<dyn Write + Send> = match &output {
         None => Box::new(io::stdout()),
-        Some(path) => Box::new(std::fs::File::create(path).map_err(Failure::failed)?),
+        Some(path) => Box::new(std::fs::File::create(outputs::of(path)).map_err(Failure::failed)?),
     };
     let mut out = BufWriter::new(to_file);
     out.write_all(CSV_HEAD.as_bytes()).map_err(Failure::failed)?;

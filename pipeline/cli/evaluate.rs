@@ -32,6 +32,10 @@ impl Evaluate {
         }
         let read_from = self.truth.iter().chain(&self.input).map(PathBuf::as_path);
         if let Some(plot) = &self.plot {
+            if !plot.extension().is_some_and(|it| it.eq_ignore_ascii_case("svg")) {
+                let problem = format!("--plot {}: the plot is an SVG: name a file that ends in .svg", plot.display());
+                return Err(Failure::Usage(problem));
+            }
             outputs::apart(read_from, &[("--plot", Some(plot.as_path()))])
                 .map_err(|clash| Failure::Usage(clash.to_string()))?;
         }

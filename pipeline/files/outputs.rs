@@ -15,6 +15,13 @@ pub struct Clash {
     path: PathBuf,
 }
 
+const STDOUT: &str = "/dev/stdout";
+
+/// What is written to where `path` is given: `-` is standard output.
+pub fn of(path: &Path) -> &Path {
+    if path.as_os_str() == "-" { Path::new(STDOUT) } else { path }
+}
+
 /// Links to a file that is not there yet are followed so far.
 const LINKS_MAX: usize = 40;
 
@@ -57,8 +64,8 @@ fn identity(path: &Path) -> Option<Identity> {
     None
 }
 
-/// Looks whether an output, each with what it is called by, is an input or another output. No path is standard output, and
-/// `-` among the inputs standard input.
+/// Looks whether an output, each with what it is called by, is an input or another output. No path is standard output, as
+/// `-` is, and `-` among the inputs standard input.
 ///
 /// # Errors
 /// Two are one file.
@@ -73,7 +80,7 @@ pub fn apart<'a>(
     let mut held: Vec<(String, Identity)> = Vec::new();
     held.extend(inputs.into_iter().map(input).filter_map(|(name, path)| Some((name, identity(path)?))));
     for (name, given) in outputs {
-        let path = given.unwrap_or(Path::new("/dev/stdout"));
+        let path = given.map_or(Path::new(STDOUT), of);
         let Some(found) = identity(path) else { continue };
         if let Some((first, _)) = held.iter().find(|(_, other)| *other == found) {
             return Err(Clash { first: first.clone(), second: (*name).to_owned(), path: path.to_owned() });
@@ -91,7 +98,7 @@ pub struct Late {
 
 impl Late {
     pub fn new(path: &Path) -> Late {
-        Late { path: path.to_owned(), file: None }
+        Late { path: of(path).to_owned(), file: None }
     }
 
     fn file(&mut self) -> io::Result<&mut BufWriter<File>> {

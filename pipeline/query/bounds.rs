@@ -10,16 +10,12 @@ use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_expr::{Distribution, EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
-};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use futures::{Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
@@ -30,6 +26,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::desk::{self, Place, Rows};
 use super::error::QueryError;
 use super::logins::lock;
+use super::operator::{Operation, over};
 use super::workers::{self, Crew};
 use super::yields::yielding;
 
@@ -130,68 +127,36 @@ impl QueryPlanner for BoundsPlanner {
         if plan.output_partitioning().partition_count() != 1 {
             plan = Arc::new(CoalescePartitionsExec::new(plan));
         }
-        Ok(Arc::new(BoundsExec::new(plan, Arc::clone(&self.bounds))))
+        Ok(over(plan, Within { bounds: Arc::clone(&self.bounds) }))
     }
 }
 
-#[derive(Debug)]
-struct BoundsExec {
-    input: Arc<dyn ExecutionPlan>,
+/// Within its bounds, what is asked gives one part.
+#[derive(Debug, Clone)]
+struct Within {
     bounds: Arc<Bounds>,
-    properties: Arc<PlanProperties>,
 }
 
-impl BoundsExec {
-    fn new(input: Arc<dyn ExecutionPlan>, bounds: Arc<Bounds>) -> BoundsExec {
-        let properties = Arc::new(PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
-            Partitioning::UnknownPartitioning(1),
-            input.pipeline_behavior(),
-            input.boundedness(),
-        ));
-        BoundsExec { input, bounds, properties }
-    }
-}
+impl Operation for Within {
+    const IN_ONE_PART: bool = true;
 
-impl DisplayAs for BoundsExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Bounds: seconds={}, rows={}", self.bounds.time.as_secs(), self.bounds.rows)
-    }
-}
-
-impl ExecutionPlan for BoundsExec {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "Bounds"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+    fn detail(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ": seconds={}, rows={}", self.bounds.time.as_secs(), self.bounds.rows)
     }
 
-    fn required_input_distribution(&self) -> Vec<Distribution> {
-        vec![Distribution::SinglePartition]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(BoundsExec::new(input, Arc::clone(&self.bounds))))
-    }
-
-    fn apply_expressions(
+    fn rows(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        input: &Arc<dyn ExecutionPlan>,
+        part: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         Ok(Box::pin(Bounded {
-            schema: self.input.schema(),
-            rows: Rows::of(&self.input, partition, context, Some(Arc::clone(&self.bounds))),
+            schema: input.schema(),
+            rows: Rows::of(input, part, context, Some(Arc::clone(&self.bounds))),
             alarm: None,
             cancelled: Box::pin(self.bounds.cancel.clone().cancelled_owned()),
             left: self.bounds.rows,

@@ -3,30 +3,28 @@
 //! What comes out of a join names the texts of all rows that were gathered for it, and a sort counts those once for each batch
 //! that it keeps: a few thousand rows are taken for gigabytes then, and the sort runs out of its memory, or goes to disk for nothing.
 
-use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
-};
+use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 use futures::StreamExt;
+
+use super::operator::{Operation, over};
 
 pub const RULE: &str = "compact_before_sorts";
 /// Of bytes that are kept for one that is used, and how many are never worth a copy.
 const BYTES_KEPT_MAX: usize = 2;
 const BYTES_SPARED: usize = 64 << 10;
 
-/// Puts [`CompactExec`] below each sort of whole tables that has texts.
+/// Puts [`Compact`] below each sort of whole tables that has texts.
 #[derive(Debug)]
 pub struct CompactBeforeSorts;
 
@@ -34,7 +32,7 @@ impl PhysicalOptimizerRule for CompactBeforeSorts {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let put = |node: Arc<dyn ExecutionPlan>| match node.downcast_ref::<SortExec>() {
             Some(sort) if sort.fetch().is_none() && has_views(sort.input().as_ref()) => {
-                let input = Arc::new(CompactExec { input: Arc::clone(sort.input()) });
+                let input = over(Arc::clone(sort.input()), Compact);
                 let same = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
                 Ok(Transformed::yes(Arc::clone(&node).replace_children(vec![input], same)?))
             }
@@ -56,49 +54,22 @@ fn has_views(plan: &dyn ExecutionPlan) -> bool {
     plan.schema().fields().iter().any(|field| *field.data_type() == DataType::Utf8View)
 }
 
-#[derive(Debug)]
-struct CompactExec {
-    input: Arc<dyn ExecutionPlan>,
-}
+#[derive(Debug, Clone)]
+struct Compact;
 
-impl DisplayAs for CompactExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Compact")
-    }
-}
-
-impl ExecutionPlan for CompactExec {
-    fn name(&self) -> &str {
+impl Operation for Compact {
+    fn name(&self) -> &'static str {
         "Compact"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(CompactExec { input }))
-    }
-
-    fn apply_expressions(
+    fn rows(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = self.input.execute(partition, context)?.map(|batch| compacted(&batch?));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.input.schema(), rows)))
+        input: &Arc<dyn ExecutionPlan>,
+        part: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let rows = input.execute(part, context)?.map(|batch| compacted(&batch?));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(input.schema(), rows)))
     }
 }
 

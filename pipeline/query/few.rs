@@ -12,20 +12,20 @@ use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
-    PlanProperties, ReplaceChildrenOptions,
+    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
 };
 use datafusion::prelude::SessionConfig;
 use futures::{StreamExt, stream};
 use tokio::time::{Sleep, sleep};
+
+use super::operator::{Operation, over};
 
 pub const RULE: &str = "few_first";
 /// Who wants more rows than these is better off with all parts from the beginning.
@@ -38,7 +38,7 @@ const HEAD_START: Duration = Duration::from_millis(20);
 const PLAIN: [&str; 6] =
     ["AccountScan", "CooperativeExec", "DataSourceExec", "DeltaScanExec", "FilterExec", "ProjectionExec"];
 
-/// Puts [`InTurnExec`] below each limit on rows that are read and looked at one by one.
+/// Puts [`InTurn`] below each limit on rows that are read and looked at one by one.
 #[derive(Debug)]
 pub struct FewFirst;
 
@@ -49,7 +49,7 @@ impl PhysicalOptimizerRule for FewFirst {
             let input = limit.input();
             match node.fetch().filter(|rows| *rows <= ROWS_MAX) {
                 Some(rows) if input.output_partitioning().partition_count() > 1 && is_plain(input) => {
-                    let in_turn = Arc::new(InTurnExec::new(Arc::clone(input), rows));
+                    let in_turn = over(Arc::clone(input), InTurn { rows });
                     let anew = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
                     Ok(Transformed::yes(Arc::clone(&node).replace_children(vec![in_turn], anew)?))
                 }
@@ -72,65 +72,36 @@ fn is_plain(plan: &Arc<dyn ExecutionPlan>) -> bool {
     PLAIN.contains(&plan.name()) && plan.children().into_iter().all(is_plain)
 }
 
-#[derive(Debug)]
-struct InTurnExec {
-    input: Arc<dyn ExecutionPlan>,
+#[derive(Debug, Clone)]
+struct InTurn {
     rows: usize,
-    properties: Arc<PlanProperties>,
 }
 
-impl InTurnExec {
-    fn new(input: Arc<dyn ExecutionPlan>, rows: usize) -> InTurnExec {
-        let properties = Arc::new(PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
-            Partitioning::UnknownPartitioning(1),
-            input.pipeline_behavior(),
-            input.boundedness(),
-        ));
-        InTurnExec { input, rows, properties }
-    }
-}
+impl Operation for InTurn {
+    const IN_ONE_PART: bool = true;
 
-impl DisplayAs for InTurnExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InTurn: rows={}", self.rows)
-    }
-}
-
-impl ExecutionPlan for InTurnExec {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "InTurn"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+    fn detail(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ": rows={}", self.rows)
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(InTurnExec::new(input, self.rows)))
-    }
-
-    fn apply_expressions(
+    fn rows(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        if partition != 0 {
-            return internal_err!("InTurn has one part, and not {partition}");
+        input: &Arc<dyn ExecutionPlan>,
+        part: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        if part != 0 {
+            return internal_err!("InTurn has one part, and not {part}");
         }
         let usual = context.session_config().batch_size();
         let rows = self.rows.next_power_of_two().max(BATCH_ROWS_MIN).min(usual);
         let config = context.session_config().clone().with_batch_size(rows);
         let parts = Parts {
-            input: Arc::clone(&self.input),
+            input: Arc::clone(input),
             in_turn: Arc::new(with_config(&context, config)),
             beside: context,
             begun: 0,
@@ -140,7 +111,7 @@ impl ExecutionPlan for InTurnExec {
         };
         let rows =
             stream::try_unfold(parts, |mut parts| async move { Ok(parts.next().await?.map(|batch| (batch, parts))) });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.input.schema(), rows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(input.schema(), rows)))
     }
 }
 
@@ -314,7 +285,7 @@ mod tests {
             StreamingTable::try_new(Arc::clone(&schema), vec![slow, Arc::new(Part(Some(batch), Arc::clone(&schema)))])?;
         let context = SessionContext::new();
         let plan = datafusion::catalog::TableProvider::scan(&table, &context.state(), None, &[], None).await?;
-        let in_turn = Arc::new(InTurnExec::new(plan, 1));
+        let in_turn = over(plan, InTurn { rows: 1 });
         let limit = CoalescePartitionsExec::new(in_turn).with_fetch(Some(1));
         let found = limit.execute(0, context.task_ctx())?.next().await.transpose()?;
         assert_eq!(found.map(|batch| batch.num_rows()), Some(1));

@@ -70,7 +70,7 @@ pub enum Output {
 }
 
 /// Names of standard output. Where it goes to a file, each is a link to that: it is the open file that is meant, and not its name.
-const STDOUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
 /// Removes the unfinished file unless it was renamed.
 pub struct Partial(PathBuf);

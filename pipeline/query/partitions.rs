@@ -1,6 +1,8 @@
-//! Aggregates over whole partitions of a window, such as `count(*) OVER (PARTITION BY call_id)`, reckoned for all partitions of
-//! a batch at once. The engine's own operator goes through them one by one, which with a few rows each took half the time of
-//! the reports on touchpoints, and gathers all of its input first. Here a partition's rows go on as soon as it is over.
+//! Windows that are reckoned for all rows of a batch at once. The engine's own operators go through them one by one.
+//!
+//! Aggregates over whole partitions, such as `count(*) OVER (PARTITION BY call_id)`: with a few rows each they took half the time of
+//! the reports on touchpoints, and the engine gathers all of its input first. Here a partition's rows go on as soon as it is over.
+//! Sums so far are in [`running`](super::running).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,26 +22,28 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::windows::WindowAggExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
 };
 use futures::{StreamExt, stream};
+
+use super::running;
 
 /// Whose value does not depend on the order of rows.
 const AGGREGATES: [&str; 5] = ["avg", "count", "max", "min", "sum"];
 
 pub const RULE: &str = "whole_partitions";
 
-/// Puts [`WholePartitionsExec`] in the place of the engine's operator wherever it can do the same.
+/// Puts [`Reckoned`] in the place of the engine's operators wherever it can do the same.
 #[derive(Debug)]
 pub struct WholePartitions;
 
 impl PhysicalOptimizerRule for WholePartitions {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let replace = |node: Arc<dyn ExecutionPlan>| {
-            Ok(match node.downcast_ref::<WindowAggExec>().filter(|window| is_whole(window)) {
-                Some(window) => Transformed::yes(WholePartitionsExec::of(window) as _),
+            Ok(match Way::of(node.as_ref()) {
+                Some(_) => Transformed::yes(Reckoned::of(node)),
                 None => Transformed::no(node),
             })
         };
@@ -52,6 +56,19 @@ impl PhysicalOptimizerRule for WholePartitions {
 
     fn schema_check(&self) -> bool {
         true
+    }
+}
+
+/// What is reckoned.
+enum Way<'a> {
+    Whole(&'a WindowAggExec),
+    SoFar(&'a BoundedWindowAggExec),
+}
+
+impl Way<'_> {
+    fn of(node: &dyn ExecutionPlan) -> Option<Way<'_>> {
+        let whole = node.downcast_ref::<WindowAggExec>().filter(|window| is_whole(window)).map(Way::Whole);
+        whole.or_else(|| node.downcast_ref::<BoundedWindowAggExec>().filter(|it| running::is_sums(it)).map(Way::SoFar))
     }
 }
 
@@ -72,9 +89,14 @@ fn has_whole_frame(frame: &WindowFrame, is_unordered: bool) -> bool {
 
 /// An aggregate over all rows of its partition, whose state can be kept for many partitions.
 fn is_plain(expr: &dyn WindowExpr) -> bool {
+    is_one_of(&AGGREGATES, expr)
+}
+
+/// A plain aggregate of such a name.
+pub(super) fn is_one_of(names: &[&str], expr: &dyn WindowExpr) -> bool {
     let Some(plain) = expr.as_any().downcast_ref::<PlainAggregateWindowExpr>() else { return false };
     let aggregate = plain.get_aggregate_expr();
-    AGGREGATES.contains(&aggregate.fun().name())
+    names.contains(&aggregate.fun().name())
         && !aggregate.is_distinct()
         && aggregate.order_bys().is_empty()
         && aggregate.groups_accumulator_supported()
@@ -83,28 +105,36 @@ fn is_plain(expr: &dyn WindowExpr) -> bool {
 }
 
 #[derive(Debug)]
-struct WholePartitionsExec {
+struct Reckoned {
     /// What is done, by what is asked of it: its input, order and division are wanted here, too.
-    window: WindowAggExec,
+    window: Arc<dyn ExecutionPlan>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-impl WholePartitionsExec {
-    fn of(window: &WindowAggExec) -> Arc<WholePartitionsExec> {
-        Arc::new(WholePartitionsExec { window: window.clone(), metrics: ExecutionPlanMetricsSet::new() })
+impl Reckoned {
+    fn of(window: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        Arc::new(Reckoned { window, metrics: ExecutionPlanMetricsSet::new() })
     }
 }
 
-impl DisplayAs for WholePartitionsExec {
+impl DisplayAs for Reckoned {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.window.window_expr().iter().map(|expr| expr.name()).collect();
-        write!(f, "WholePartitions: [{}]", names.join(", "))
+        let exprs = match Way::of(self.window.as_ref()) {
+            Some(Way::Whole(window)) => window.window_expr(),
+            Some(Way::SoFar(window)) => window.window_expr(),
+            None => &[],
+        };
+        let names: Vec<_> = exprs.iter().map(|expr| expr.name()).collect();
+        write!(f, "{}: [{}]", self.name(), names.join(", "))
     }
 }
 
-impl ExecutionPlan for WholePartitionsExec {
+impl ExecutionPlan for Reckoned {
     fn name(&self) -> &str {
-        "WholePartitions"
+        match Way::of(self.window.as_ref()) {
+            Some(Way::SoFar(_)) => "SumsSoFar",
+            _ => "WholePartitions",
+        }
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -129,11 +159,9 @@ impl ExecutionPlan for WholePartitionsExec {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let anew = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-        let window = Arc::new(self.window.clone()).replace_children(children, anew)?;
-        Ok(match window.downcast_ref::<WindowAggExec>() {
-            Some(window) => WholePartitionsExec::of(window),
-            None => window,
-        })
+        let window = Arc::clone(&self.window).replace_children(children, anew)?;
+        // Over an input in another order it may be something that only the engine can do.
+        Ok(if Way::of(window.as_ref()).is_some() { Reckoned::of(window) } else { window })
     }
 
     fn apply_expressions(
@@ -152,28 +180,41 @@ impl ExecutionPlan for WholePartitionsExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let input = self.window.input().execute(partition, context)?;
-        let partitions = Partitions::new(&self.window, BaselineMetrics::new(&self.metrics, partition))?;
-        let rows =
-            stream::try_unfold((input, partitions, false), |(mut input, mut partitions, mut is_over)| async move {
-                loop {
-                    if let Some(batch) = partitions.ready.pop_front() {
-                        return Ok(Some((batch, (input, partitions, is_over))));
-                    }
-                    if is_over {
-                        return Ok(None);
-                    }
-                    match input.next().await {
-                        Some(batch) => partitions.add(batch?)?,
-                        None => {
-                            is_over = true;
-                            partitions.close(partitions.open_partitions)?;
-                        }
-                    }
-                }
-            });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.window.schema(), rows)))
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        match Way::of(self.window.as_ref()) {
+            Some(Way::Whole(window)) => whole(window, partition, context, metrics),
+            Some(Way::SoFar(window)) => running::rows(window, partition, context, metrics),
+            None => self.window.execute(partition, context),
+        }
     }
+}
+
+fn whole(
+    window: &WindowAggExec,
+    partition: usize,
+    context: Arc<TaskContext>,
+    metrics: BaselineMetrics,
+) -> Result<SendableRecordBatchStream> {
+    let input = window.input().execute(partition, context)?;
+    let partitions = Partitions::new(window, metrics)?;
+    let rows = stream::try_unfold((input, partitions, false), |(mut input, mut partitions, mut is_over)| async move {
+        loop {
+            if let Some(batch) = partitions.ready.pop_front() {
+                return Ok(Some((batch, (input, partitions, is_over))));
+            }
+            if is_over {
+                return Ok(None);
+            }
+            match input.next().await {
+                Some(batch) => partitions.add(batch?)?,
+                None => {
+                    is_over = true;
+                    partitions.close(partitions.open_partitions)?;
+                }
+            }
+        }
+    });
+    Ok(Box::pin(RecordBatchStreamAdapter::new(window.schema(), rows)))
 }
 
 struct Aggregate {
@@ -222,8 +263,7 @@ impl Partitions {
         let time = self.metrics.elapsed_compute().clone();
         let _timer = time.timer();
         let keys = evaluate(&self.keys, &batch)?;
-        let of_row = |row| keys.iter().map(|key| ScalarValue::try_from_array(key, row)).collect::<Result<Vec<_>>>();
-        let goes_on = self.open_partitions > 0 && of_row(0)? == self.last;
+        let goes_on = self.open_partitions > 0 && values(&keys, 0)? == self.last;
         let first = self.open_partitions - usize::from(goes_on);
         let mut places = Vec::with_capacity(batch.num_rows());
         for (place, range) in partition(&keys)?.ranges().into_iter().enumerate() {
@@ -233,7 +273,7 @@ impl Partitions {
         for Aggregate { arguments, states } in &mut self.aggregates {
             states.update_batch(&evaluate(arguments, &batch)?, &places, None, self.open_partitions)?;
         }
-        self.last = of_row(last_row)?;
+        self.last = values(&keys, last_row)?;
         self.open.push_back((batch, places));
         self.close(self.open_partitions - 1)
     }
@@ -244,14 +284,14 @@ impl Partitions {
             return Ok(());
         }
         let emit = if count == self.open_partitions { EmitTo::All } else { EmitTo::First(count) };
-        let values =
+        let aggregated =
             self.aggregates.iter_mut().map(|aggregate| aggregate.states.evaluate(emit)).collect::<Result<Vec<_>>>()?;
         self.open_partitions -= count;
         while let Some((batch, mut places)) = self.open.pop_front() {
             let rows = places.partition_point(|place| *place < count);
             let of_rows = UInt64Array::from_iter_values(places[..rows].iter().map(|place| *place as u64));
             let mut columns = batch.slice(0, rows).columns().to_vec();
-            for value in &values {
+            for value in &aggregated {
                 columns.push(take(value, &of_rows, None)?);
             }
             if rows > 0 {
@@ -271,7 +311,12 @@ impl Partitions {
     }
 }
 
-fn evaluate(exprs: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
+/// Of one row.
+pub(super) fn values(columns: &[ArrayRef], row: usize) -> Result<Vec<ScalarValue>> {
+    columns.iter().map(|column| ScalarValue::try_from_array(column, row)).collect()
+}
+
+pub(super) fn evaluate(exprs: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
     exprs.iter().map(|expr| expr.evaluate(batch)?.into_array(batch.num_rows())).collect()
 }
 

@@ -24,7 +24,7 @@ pub fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::new_from_impl(Checked { inner: Sum::new() }));
 }
 
-fn beyond() -> DataFusionError {
+pub(super) fn beyond() -> DataFusionError {
     let text = "the sum is beyond what 64 bits hold: write sum(CAST(… AS DECIMAL(38, 0)))";
     DataFusionError::ArrowError(Box::new(ArrowError::ArithmeticOverflow(text.to_owned())), None)
 }

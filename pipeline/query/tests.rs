@@ -305,8 +305,8 @@ async fn mistakes_are_told_with_their_place() -> Result<(), Failure> {
         (ReportOptions { where_: Some("1 = 1 UNION SELECT 2".to_owned()), ..sources() }, "UNION"),
         (ReportOptions { where_: Some("source".to_owned()), ..sources() }, "oolean"),
     ] {
-        let error = report(options.clone()).await.err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(error.contains(words), "{options:?}: {error}");
+        let error = report(options.clone()).await.err().ok_or("an answer")?;
+        assert!(error.is_usage() && error.to_string().contains(words), "{options:?}: {error}");
     }
     let missing = QuerySession::open(&dir.path().join("none").to_string_lossy()).err();
     assert!(matches!(missing, Some(QueryError::Location(_))));

@@ -1,7 +1,6 @@
 //! Joins that stop in between. The engine of DataFusion 55.2 gives way where a leaf of the plan is asked for rows, and a join asks for
 //! none while it holds a batch against everything on its other side: a query that was given up would go on for minutes.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,17 +10,17 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-    ReplaceChildrenOptions,
+    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
 };
 use futures::{Stream, StreamExt};
+
+use super::operator::{Operation, over};
 
 pub const RULE: &str = "yield_in_joins";
 /// Pairs of rows that are looked at between two stops: some milliseconds.
@@ -63,10 +62,10 @@ pub(super) fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Execution
             (Some(least), [first, second]) => {
                 let parts = first.output_partitioning().partition_count();
                 let counts: Counts = (0..parts).map(|_| AtomicUsize::new(0)).collect();
-                let counted = Side { input: Arc::clone(first), counts: Arc::clone(&counts), least: None };
-                let sliced = Side { input: Arc::clone(second), counts, least: Some(least) };
+                let counted = over(Arc::clone(first), Side { counts: Arc::clone(&counts), least: None });
+                let sliced = over(Arc::clone(second), Side { counts, least: Some(least) });
                 let same = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
-                node.replace_children(vec![Arc::new(counted), Arc::new(sliced)], same)?
+                node.replace_children(vec![counted, sliced], same)?
             }
             _ => node,
         };
@@ -79,54 +78,28 @@ pub(super) fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Execution
 type Counts = Arc<[AtomicUsize]>;
 
 /// One side of a join.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Side {
-    input: Arc<dyn ExecutionPlan>,
     counts: Counts,
     /// Rows of a slice at least; nothing: this is the side that is counted.
     least: Option<usize>,
 }
 
-impl DisplayAs for Side {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl ExecutionPlan for Side {
-    fn name(&self) -> &str {
+impl Operation for Side {
+    fn name(&self) -> &'static str {
         if self.least.is_some() { "Slices" } else { "Counted" }
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Side { input, counts: Arc::clone(&self.counts), least: self.least }))
-    }
-
-    fn apply_expressions(
+    fn rows(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = self.input.execute(partition, context)?;
+        input: &Arc<dyn ExecutionPlan>,
+        part: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let rows = input.execute(part, context)?;
         let counts = Arc::clone(&self.counts);
         // A first side that is collected whole has one part, whatever the second has.
-        let at = partition.min(counts.len().saturating_sub(1));
+        let at = part.min(counts.len().saturating_sub(1));
         match self.least {
             None => {
                 if let Some(count) = counts.get(at) {

@@ -69,6 +69,33 @@ fn the_join_is_held_against_the_truth_and_explains_itself() {
 }
 
 #[test]
+fn what_would_be_passed_over_is_refused() {
+    let place = Place::new();
+    for (arguments, words) in [
+        (&["evaluate", "--truth", "t", "--input", "e", "--plot", "x.png"][..], "ends in .svg"),
+        (&["demo", "--lake", "elsewhere"], "--keep DIR"),
+    ] {
+        let output = place.command(arguments).output().expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(words), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_dash_is_standard_output() {
+    let place = Place::new();
+    let simulate = |output: &[&str]| place.run(&[&["simulate", "--seed", "5", "--visits", "3"], output].concat());
+    let told = simulate(&[]);
+    assert_eq!(simulate(&["--output", "-"]), told);
+    std::fs::write(place.folder.path().join("events.ndjson"), &told).expect("a file");
+    let imported = place.run(&["import", "--format", "events", "-o", "-", "events.ndjson"]);
+    assert_eq!(imported.lines().count(), told.lines().count());
+    place.run(&["run", "--input", "events.ndjson"]);
+    assert_eq!(place.run(&["sql", "-o", "-", "--format", "csv", "select 1 as n"]), "n\n1\n");
+    assert!(!place.folder.path().join("-").exists());
+}
+
+#[test]
 fn the_truth_of_another_simulation_is_refused() {
     let place = Place::new();
     for seed in ["5", "6"] {

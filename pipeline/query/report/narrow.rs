@@ -122,15 +122,19 @@ pub(super) async fn narrow_marts(context: &SessionContext, text: &Text, scope: &
             let problem = format!("{} is counted over all time: it has no days to pick from", text.name);
             return Err(QueryError::Parameter { flag: "--from or --to", problem });
         }
-        let narrowed = filter(frame, context, &mut conditions).and_then(|frame| narrow(frame, times, scope));
-        let frame = narrowed.map_err(told)?;
+        let frame = filter(frame, context, &mut conditions).map_err(|error| mistaken(error, sql))?;
+        let frame = narrow(frame, times, scope).map_err(told)?;
         context.deregister_table(name.clone()).map_err(told)?;
         context.register_table(name, frame.into_view()).map_err(told)?;
     }
     match conditions.into_iter().find_map(Condition::unmet) {
-        Some(error) => Err(told(error)),
+        Some(error) => Err(mistaken(error, sql)),
         None => Ok(()),
     }
+}
+
+fn mistaken(error: DataFusionError, condition: &str) -> QueryError {
+    QueryError::Parameter { flag: "--where", problem: QueryError::from_engine(error, condition).to_string() }
 }
 
 /// One of the conditions that the asker joined by AND. It holds for every mart that has its columns; where none has
@@ -152,7 +156,7 @@ fn read_condition(context: &SessionContext, text: Option<&str>) -> Result<Vec<Co
     let Some(text) = text else { return Ok(Vec::new()) };
     let state = context.state();
     let dialect = state.config_options().sql_parser.dialect;
-    let whole = state.sql_to_expr(text, &dialect).map_err(|error| QueryError::from_engine(error, text))?;
+    let whole = state.sql_to_expr(text, &dialect).map_err(|error| mistaken(error, text))?;
     let mut parts = Vec::new();
     split_and(whole, &mut parts);
     let condition = |expr| Condition { sql: ExprWithAlias { expr, alias: None }, is_met: false, refused: None };

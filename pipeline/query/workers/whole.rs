@@ -3,80 +3,53 @@
 //! Where the engine panics (a nested loop that runs out of memory does in DataFusion 55.2), datafusion-distributed 4.0 takes the
 //! end of the task for the end of its rows, and the answer would be short of some without a word.
 
-use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, exec_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
-};
+use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 use futures::StreamExt;
 
 use crate::query::QueryError;
 use crate::query::desk::Rows;
+use crate::query::operator::{Operation, over};
 
-#[derive(Debug)]
-struct WholeExec {
-    input: Arc<dyn ExecutionPlan>,
-}
+#[derive(Debug, Clone)]
+struct Whole;
 
-/// Has a plan worked on where queries are, and turns panics of it into errors. A repartition stays on top, where whoever sent the plan looks for it; it tells of panics
-/// itself.
+/// Has a plan worked on where queries are, and turns panics of it into errors. A repartition stays on top, where whoever sent the
+/// plan looks for it; it tells of panics itself.
 pub(super) fn whole(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     match plan.downcast_ref::<RepartitionExec>() {
         Some(repartition) => {
-            let input = Arc::new(WholeExec { input: Arc::clone(repartition.input()) });
+            let input = over(Arc::clone(repartition.input()), Whole);
             Arc::clone(&plan)
                 .replace_children(vec![input], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
         }
-        None => Ok(Arc::new(WholeExec { input: plan })),
+        None => Ok(over(plan, Whole)),
     }
 }
 
-impl DisplayAs for WholeExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl ExecutionPlan for WholeExec {
-    fn name(&self) -> &str {
+impl Operation for Whole {
+    fn name(&self) -> &'static str {
         "Whole"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(WholeExec { input }))
-    }
-
-    fn apply_expressions(
+    fn rows(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = Rows::of(&self.input, partition, context, None).map(|rows| match rows {
+        input: &Arc<dyn ExecutionPlan>,
+        part: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let rows = Rows::of(input, part, context, None).map(|rows| match rows {
             Err(DataFusionError::External(inner)) if inner.is::<QueryError>() => {
                 exec_err!("the engine failed on a worker")
             }
             rows => rows,
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(input.schema(), rows)))
     }
 }
 
