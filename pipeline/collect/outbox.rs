@@ -73,11 +73,7 @@ impl Outbox {
     pub async fn take(&self, told: &Told<'_>) -> Result<Went, OutboxError> {
         let went = self.keep(told).await?;
         for pass in told.passed {
-            let reason = match pass {
-                Pass::Internal => "internal",
-                Pass::Leg => "leg",
-                Pass::Other => "other",
-            };
+            let reason = pass.name();
             self.metrics.telephony_passed.get_or_create(&Reason { reason }).inc();
         }
         Ok(went)

@@ -101,6 +101,16 @@ pub enum Pass {
     Other,
 }
 
+impl Pass {
+    pub fn name(self) -> &'static str {
+        match self {
+            Pass::Internal => "internal",
+            Pass::Leg => "leg",
+            Pass::Other => "other",
+        }
+    }
+}
+
 /// What the provider is answered; nothing to say is 204.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
