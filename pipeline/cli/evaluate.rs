@@ -25,6 +25,9 @@ pub struct Evaluate {
     plot: Option<PathBuf>,
 }
 
+/// What a plot may be meant to be, and is not.
+const OTHER_PLOTS: [&str; 6] = ["gif", "jpeg", "jpg", "pdf", "png", "webp"];
+
 impl Evaluate {
     pub fn run(self) -> Result<(), Failure> {
         if self.truth.len() != self.input.len() {
@@ -32,12 +35,13 @@ impl Evaluate {
         }
         let read_from = self.truth.iter().chain(&self.input).map(PathBuf::as_path);
         if let Some(plot) = &self.plot {
-            if !plot.extension().is_some_and(|it| it.eq_ignore_ascii_case("svg")) {
+            outputs::apart(read_from, &[("--plot", Some(plot.as_path()))])
+                .map_err(|clash| Failure::Usage(clash.to_string()))?;
+            let is_of = |kind: &&str| plot.extension().is_some_and(|it| it.eq_ignore_ascii_case(kind));
+            if OTHER_PLOTS.iter().any(is_of) {
                 let problem = format!("--plot {}: the plot is an SVG: name a file that ends in .svg", plot.display());
                 return Err(Failure::Usage(problem));
             }
-            outputs::apart(read_from, &[("--plot", Some(plot.as_path()))])
-                .map_err(|clash| Failure::Usage(clash.to_string()))?;
         }
         let open = |path: &PathBuf| {
             let file = File::open(path).map_err(|error| Failure::said(format!("{}: {error}", path.display())))?;
