@@ -33,6 +33,7 @@ def filled(sql, first, last, channels):
     """What Grafana makes of its macros and variables."""
     sql = re.sub(r"\$__timeFilter\((\w+)\)", rf"\1 BETWEEN '{first:%Y-%m-%dT%H:%M:%SZ}' AND '{last:%Y-%m-%dT%H:%M:%SZ}'", sql)
     sql = re.sub(r"\$__timeGroupAlias\((\w+),[^)]*\)", r'floor(extract(epoch from \1)/86400)*86400 AS "time"', sql)
+    sql = sql.replace("$__timeFrom()", f"'{first:%Y-%m-%dT%H:%M:%SZ}'").replace("$__timeTo()", f"'{last:%Y-%m-%dT%H:%M:%SZ}'")
     return sql.replace("$channel", channels)
 
 

@@ -61,6 +61,9 @@ pub const MART: &str = "marts";
 /// Rules of our own, whose operators only this process knows.
 const OWN_RULES: [&str; 5] = [partitions::RULE, compact::RULE, newest::RULE, few::RULE, yields::RULE];
 
+/// What a sort keeps free for merging what it has sent to disk.
+const SORT_RESERVED_BYTES: usize = 2 << 20;
+
 /// Functions that would tell where files lie.
 const FUNCTIONS_OUT: [&str; 2] = ["input_file_name", "file_row_index"];
 
@@ -234,6 +237,8 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     options.execution.time_zone = Some("+00:00".to_owned());
     // Comments of columns differ between tables, and the planner takes that for another schema where they meet in UNION.
     options.execution.skip_physical_aggregate_schema_check = true;
+    // Each sort sets as much aside before it begins, and there is one for each part: with the engine's 10 MiB, a login's memory is gone by that.
+    options.execution.sort_spill_reservation_bytes = SORT_RESERVED_BYTES;
     options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;
     // As deltalake's own sessions have it: pushing lists of join keys down panics on dictionary-coded columns.

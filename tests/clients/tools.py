@@ -172,6 +172,7 @@ def macros(text, start, end, step):
     group = lambda found: f"floor(extract(epoch from {found[1]})/{step})*{step}"  # noqa: E731
     text = re.sub(r"\$__timeGroupAlias\((\w+), *\d+s(?:, *\w+)?\)", lambda found: group(found) + ' AS "time"', text)
     text = re.sub(r"\$__timeFilter\((\w+)\)", lambda found: f"{found[1]} BETWEEN '{stamp(start)}' AND '{stamp(end)}'", text)
+    text = text.replace("$__timeFrom()", f"'{stamp(start)}'").replace("$__timeTo()", f"'{stamp(end)}'")
     return text
 
 
