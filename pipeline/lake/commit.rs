@@ -66,12 +66,10 @@ pub(super) fn is_conflict(error: &DeltaTableError) -> bool {
 impl Table {
     /// How far the table holds `app_id`, by its newest commit.
     pub async fn mark(&self, app_id: &str) -> Result<Option<i64>, CommitError> {
-        let mut writing = self.writing.lock().await;
-        *writing = Writing::default();
-        self.held(&mut writing, app_id).await
+        Ok(self.marks(&[app_id.to_owned()]).await?.pop().flatten())
     }
 
-    /// [`mark`](Table::mark) of several.
+    /// [`mark`](Table::mark) of several, by one look at the table.
     pub async fn marks(&self, app_ids: &[String]) -> Result<Vec<Option<i64>>, CommitError> {
         let mut writing = self.writing.lock().await;
         *writing = Writing::default();

@@ -321,7 +321,7 @@ pub(super) fn evaluate(exprs: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use datafusion::arrow::array::{Float64Array, Int64Array, StringArray};
     use datafusion::arrow::util::pretty::pretty_format_batches;
     use datafusion::datasource::MemTable;
@@ -350,13 +350,18 @@ mod tests {
         MemTable::try_new(batches[0].schema(), vec![batches])
     }
 
-    fn context(is_ours: bool) -> Result<SessionContext> {
+    /// Small batches in two parts, with the rule or as the engine is without it.
+    pub(in crate::query) fn engine(is_ours: bool) -> SessionContext {
         let config = SessionConfig::new().with_target_partitions(2).with_batch_size(8);
         let mut builder = SessionStateBuilder::new().with_default_features().with_config(config);
         if is_ours {
             builder = builder.with_physical_optimizer_rule(Arc::new(WholePartitions));
         }
-        let context = SessionContext::new_with_state(builder.build());
+        SessionContext::new_with_state(builder.build())
+    }
+
+    fn context(is_ours: bool) -> Result<SessionContext> {
+        let context = engine(is_ours);
         context.register_table("t", Arc::new(rows()?))?;
         Ok(context)
     }

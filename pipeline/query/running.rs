@@ -115,21 +115,14 @@ fn sums_so_far(so_far: &mut Option<i64>, of: &Int64Array, ends: &[usize]) -> Res
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::util::pretty::pretty_format_batches;
-    use datafusion::execution::SessionStateBuilder;
     use datafusion::physical_plan::displayable;
-    use datafusion::prelude::{SessionConfig, SessionContext};
 
     use super::*;
-    use crate::query::partitions::WholePartitions;
+    use crate::query::partitions::tests::engine;
 
     /// Its rows in their order, and whether it was done here.
     async fn told(is_ours: bool, sql: &str) -> Result<(String, bool)> {
-        let config = SessionConfig::new().with_target_partitions(2).with_batch_size(8);
-        let mut builder = SessionStateBuilder::new().with_default_features().with_config(config);
-        if is_ours {
-            builder = builder.with_physical_optimizer_rule(Arc::new(WholePartitions));
-        }
-        let context = SessionContext::new_with_state(builder.build());
+        let context = engine(is_ours);
         sums::register(&context);
         let frame = context.sql(sql).await?;
         let plan = displayable(frame.clone().create_physical_plan().await?.as_ref()).indent(false).to_string();
