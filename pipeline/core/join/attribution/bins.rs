@@ -43,6 +43,9 @@ pub const NEAR: usize = 21;
 pub const FAR: usize = 19;
 pub const CLICK: usize = 6;
 pub const TALK: usize = 10;
+/// From this near bin on a page was closed: those whose lease is active, too, five minutes after the last sign of life, as pages that
+/// are open tell so more often than that (`heartbeat_seconds`, of which the default is 30).
+pub const CLOSED: usize = 16;
 /// Kinds of [`State`].
 pub const STATES: usize = 3;
 /// Pages seen so far, of candidates that are near: 1, 2, 3, 4 and 5, 6 to 8, 9 to 12, more.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bins::{self, CELLS, COUNTRIES, FAR, NEAR, PAGES, STATES, TALK};
+use super::bins::{self, CELLS, CLOSED, COUNTRIES, FAR, NEAR, PAGES, STATES, TALK};
 
 /// Calls, and chances for one, in each bin. Fractions count, since a call counts for each candidate by its probability.
 #[derive(Clone, Serialize, Deserialize)]
@@ -41,8 +41,8 @@ pub struct Count {
 /// Calls that each supposed rate is worth, of an account, and of a pool whose account's rates are known.
 const WORTH: f64 = 1.0;
 const WORTH_OF_ACCOUNT: f64 = 100.0;
-/// Calls that the smooth curve of delays is worth in a near bin whose lease has ended.
-const WORTH_OF_CURVE: f64 = 20.0;
+/// Calls that the smooth curve of delays is worth in a near bin of pages that were closed.
+const WORTH_OF_CURVE: f64 = 50.0;
 /// Calls that its neighbours' rates are worth in a near bin whose lease is active.
 const WORTH_OF_NEIGHBOURS: f64 = 20.0;
 /// Calls that a factor of 1 is worth.
@@ -170,11 +170,12 @@ fn again(counts: Again) -> (f64, f64) {
     (share.clamp(1e-3, 0.9), mean.clamp(AGAIN_SECONDS.0, AGAIN_SECONDS.1))
 }
 
-/// Turns of the fit below, which begins at what is supposed each time: tails are alike, and what calls hardly tell is not to be
-/// read out of them.
-const TURNS: usize = 3;
+/// Turns of the fit below, one for so many calls. It begins at what is supposed each time, and comes to what calls tell the nearer the more
+/// turns it takes: tails are alike, and what few calls hardly tell is not to be read out of them.
+const CALLS_PER_TURN: f64 = 100.0;
+const TURNS: (f64, f64) = (3.0, 60.0);
 /// Which of the longer tails a call is of can hardly be told by when it comes: what is supposed of them is worth this share of
-/// all calls, but for how many they are together. It pulls at each turn of the fit, so little is much.
+/// all calls, but for how many they are together.
 const WORTH_OF_SHAPE: f64 = 0.01;
 /// Strays too are hard to tell from long tails: so many of all calls are supposed of an account, which is worth so many.
 const STRAYS: f64 = 0.1;
@@ -187,9 +188,9 @@ struct Bin {
     of: [f64; bins::TAILS],
 }
 
-/// Fits tails to the calls of sessions whose lease has ended, near and far (a mixture with gamma priors, by expectation and
+/// Fits tails to the calls of sessions whose page was closed, near and far (a mixture with gamma priors, by expectation and
 /// maximisation).
-fn tails(tally: &Tally, supposed: &[f64], scale: f64, of_account: bool) -> Vec<f64> {
+fn tails(tally: &Tally, near: &[Count], supposed: &[f64], scale: f64, of_account: bool) -> Vec<f64> {
     let supposed: Vec<f64> = supposed.iter().map(|calls| calls * scale).collect();
     let worth = if of_account { WORTH } else { WORTH_OF_ACCOUNT };
     let bin = |count: &Count, density: &dyn Fn(usize) -> f64| Bin {
@@ -198,13 +199,12 @@ fn tails(tally: &Tally, supposed: &[f64], scale: f64, of_account: bool) -> Vec<f
         of: std::array::from_fn(density),
     };
     let far = tally.far.iter().enumerate().map(|(at, count)| bin(count, &|tail| bins::tail(tail, at)));
-    let near =
-        tally.near.iter().enumerate().skip(NEAR).map(|(at, count)| bin(count, &|tail| bins::tail_near(tail, at)));
+    let near = near.iter().enumerate().skip(CLOSED).map(|(at, count)| bin(count, &|tail| bins::tail_near(tail, at)));
     let bins: Vec<Bin> = far.chain(near).filter(|bin| bin.calls > 0.0 || bin.chances > 0.0).collect();
     let chances: Vec<f64> =
         (0..bins::TAILS).map(|tail| bins.iter().map(|bin| bin.chances * bin.of[tail]).sum()).collect();
     let mut tails = supposed.clone();
-    for _ in 0..TURNS {
+    for _ in 0..(tally.calls / CALLS_PER_TURN).clamp(TURNS.0, TURNS.1) as usize {
         let mut calls = [0.0; bins::TAILS];
         for bin in bins.iter().filter(|bin| bin.calls > 0.0) {
             let all: f64 = tails.iter().zip(&bin.of).map(|(tail, density)| tail * density).sum();
@@ -240,9 +240,10 @@ fn align(near: &mut [f32], counts: &[Count]) {
     }
 }
 
-/// The rates of near bins whose lease has ended, drawn towards the curve that the tails make.
+/// The rates of near bins of pages that were closed, drawn towards the curve that the tails make: to whom the number is shown no
+/// more, it is all one whether the lease has ended.
 fn smooth(near: &mut [f32], counts: &[Count], tails: &[f64]) {
-    for (at, (near, count)) in near.iter_mut().zip(counts).enumerate().skip(NEAR) {
+    for (at, (near, count)) in near.iter_mut().zip(counts).enumerate().skip(CLOSED) {
         let curve: f64 = tails.iter().enumerate().map(|(tail, calls)| calls * bins::tail_near(tail, at)).sum();
         *near = rate(f64::from(count.calls), f64::from(count.chances), curve, WORTH_OF_CURVE) as f32;
     }
@@ -294,7 +295,7 @@ impl Rates {
             };
             counts.iter().zip(supposed).map(of).collect()
         };
-        let tails = tails(tally, &supposed.tails, scale, of_account);
+        let tails = tails(tally, &near_counts, &supposed.tails, scale, of_account);
         let far = far(&tails);
         let mut near = rates(&near_counts, &supposed.near);
         if of_account {
