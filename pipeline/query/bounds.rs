@@ -12,6 +12,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
@@ -27,6 +28,7 @@ use super::desk::{self, Place, Rows};
 use super::error::QueryError;
 use super::logins::lock;
 use super::operator::{Operation, over};
+use super::spill::spilling;
 use super::workers::{self, Crew};
 use super::yields::yielding;
 
@@ -103,9 +105,9 @@ impl Bounds {
     }
 }
 
-/// Plans as always, with workers where there are any, and puts the bounds on top.
+/// Plans as always, with workers where there are any and joins that go to disk where there is no room, and puts the bounds on top if there are some.
 pub(super) struct BoundsPlanner {
-    pub bounds: Arc<Bounds>,
+    pub bounds: Option<Arc<Bounds>>,
     pub crew: Option<Arc<Crew>>,
 }
 
@@ -120,14 +122,16 @@ impl QueryPlanner for BoundsPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let state = session.as_any().downcast_ref::<SessionState>();
         let state = state.ok_or_else(|| DataFusionError::Internal("a session of another kind".to_owned()))?;
-        let mut plan = match &self.crew {
+        let first = match &self.crew {
             Some(crew) => yielding(workers::plan(crew, plan, state).await?)?,
             None => DefaultPhysicalPlanner::default().create_physical_plan(plan, state).await?,
         };
+        let mut plan = spilling(first, plan, state)?;
+        let Some(bounds) = &self.bounds else { return Ok(plan) };
         if plan.output_partitioning().partition_count() != 1 {
             plan = Arc::new(CoalescePartitionsExec::new(plan));
         }
-        Ok(over(plan, Within { bounds: Arc::clone(&self.bounds) }))
+        Ok(over(plan, Within { bounds: Arc::clone(bounds) }))
     }
 }
 
@@ -154,8 +158,13 @@ impl Operation for Within {
         part: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
+        let memory = match context.memory_pool().memory_limit() {
+            MemoryLimit::Finite(bytes) => bytes,
+            _ => usize::MAX,
+        };
         Ok(Box::pin(Bounded {
             schema: input.schema(),
+            memory,
             rows: Rows::of(input, part, context, Some(Arc::clone(&self.bounds))),
             alarm: None,
             cancelled: Box::pin(self.bounds.cancel.clone().cancelled_owned()),
@@ -175,6 +184,8 @@ struct Bounded {
     alarm: Option<Pin<Box<Sleep>>>,
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     left: u64,
+    /// For messages.
+    memory: usize,
     bounds: Arc<Bounds>,
     /// There are more rows than may be, and those that may be were given.
     is_beyond: bool,
@@ -228,9 +239,16 @@ impl Stream for Bounded {
                 }
                 self.too_many()
             }
-            other => {
+            Some(Err(error)) => match QueryError::of_memory(&error, self.memory) {
+                Some(memory) => self.end(memory),
+                None => {
+                    self.is_over = true;
+                    Poll::Ready(Some(Err(error)))
+                }
+            },
+            None => {
                 self.is_over = true;
-                Poll::Ready(other)
+                Poll::Ready(None)
             }
         }
     }

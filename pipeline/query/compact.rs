@@ -1,11 +1,13 @@
 //! Texts put together before they are sorted.
 //!
 //! What comes out of a join names the texts of all rows that were gathered for it, and a sort counts those once for each batch
-//! that it keeps: a few thousand rows are taken for gigabytes then, and the sort runs out of its memory, or goes to disk for nothing.
+//! that it keeps: a few thousand rows are taken for gigabytes then, and the sort runs out of its memory, or goes to disk for nothing. So are slices of
+//! the long columns that aggregates give.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array};
+use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
@@ -80,18 +82,27 @@ fn compacted(batch: &RecordBatch) -> Result<RecordBatch> {
 }
 
 fn compact(column: &ArrayRef) -> ArrayRef {
-    let Some(texts) = column.as_string_view_opt() else { return Arc::clone(column) };
-    let kept: usize = texts.data_buffers().iter().map(|buffer| buffer.len()).sum();
-    match kept > BYTES_SPARED && kept > BYTES_KEPT_MAX * texts.total_buffer_bytes_used() {
-        true => Arc::new(texts.gc()),
-        false => Arc::clone(column),
+    let texts = column.as_string_view_opt();
+    let used = match (texts, column.data_type().primitive_width()) {
+        (Some(texts), _) => texts.total_buffer_bytes_used() + size_of::<u128>() * texts.len(),
+        (None, Some(width)) => width * column.len(),
+        (None, None) => return Arc::clone(column),
+    };
+    // What was set aside for more of them is counted as well.
+    let kept = column.get_buffer_memory_size();
+    if kept <= BYTES_SPARED || kept <= BYTES_KEPT_MAX * used {
+        return Arc::clone(column);
     }
+    if let Some(texts) = texts {
+        return Arc::new(texts.gc());
+    }
+    let all = UInt64Array::from_iter_values(0..column.len() as u64);
+    take(column, &all, None).unwrap_or_else(|_| Arc::clone(column))
 }
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::{StringViewArray, UInt64Array};
-    use datafusion::arrow::compute::take;
+    use datafusion::arrow::array::StringViewArray;
 
     use super::*;
 
@@ -107,6 +118,11 @@ mod tests {
         let small = compacted(&batch)?;
         assert_eq!(small, batch);
         assert!(small.get_array_memory_size() < 20_000 && batch.get_array_memory_size() > 400_000);
+        let numbers: ArrayRef = Arc::new(UInt64Array::from_iter_values(0..100_000));
+        let slice = RecordBatch::try_from_iter([("number", numbers.slice(50_000, 100))])?;
+        let small = compacted(&slice)?;
+        assert_eq!(small, slice);
+        assert!(small.get_array_memory_size() < 2_000 && slice.get_array_memory_size() > 400_000);
         Ok(())
     }
 }

@@ -125,7 +125,7 @@ impl QueryError {
 
     fn is_bound(&self) -> bool {
         use QueryError::*;
-        matches!(self, TimeUp { .. } | TooManyRows { .. } | Cancelled | WorkerLost | Panicked)
+        matches!(self, TimeUp { .. } | TooManyRows { .. } | Memory { .. } | Cancelled | WorkerLost | Panicked)
     }
 
     /// The same bound again, for who has another's alone.
@@ -133,6 +133,9 @@ impl QueryError {
         match self {
             QueryError::TimeUp { seconds } => Some(QueryError::TimeUp { seconds: *seconds }),
             QueryError::TooManyRows { max } => Some(QueryError::TooManyRows { max: *max }),
+            QueryError::Memory { max_mib, message } => {
+                Some(QueryError::Memory { max_mib: *max_mib, message: message.clone() })
+            }
             QueryError::Cancelled => Some(QueryError::Cancelled),
             QueryError::WorkerLost => Some(QueryError::WorkerLost),
             QueryError::Panicked => Some(QueryError::Panicked),
@@ -154,6 +157,13 @@ impl QueryError {
         QueryError::Engine(Box::new(error))
     }
 
+    /// That there was no room within the limit, if that is what the error says.
+    pub(crate) fn of_memory(error: &DataFusionError, limit_bytes: usize) -> Option<QueryError> {
+        let DataFusionError::ResourcesExhausted(message) = error.find_root() else { return None };
+        let message = message.lines().next().unwrap_or_default().to_owned();
+        Some(QueryError::Memory { max_mib: limit_bytes >> 20, message })
+    }
+
     /// An error of planning or running, with its place in `sql` where the engine knows it.
     pub(crate) fn from_engine(error: DataFusionError, sql: &str) -> QueryError {
         if let DataFusionError::External(inner) = error.find_root()
@@ -164,11 +174,10 @@ impl QueryError {
         if let Some((code, message)) = of_data(&error) {
             return QueryError::Data { code, message };
         }
+        if let Some(memory) = QueryError::of_memory(&error, super::session::MEMORY_BYTES_MAX) {
+            return memory;
+        }
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(message) => {
-                let max_mib = super::session::MEMORY_BYTES_MAX >> 20;
-                QueryError::Memory { max_mib, message: message.lines().next().unwrap_or_default().to_owned() }
-            }
             DataFusionError::SQL(..)
             | DataFusionError::Plan(_)
             | DataFusionError::SchemaError(..)

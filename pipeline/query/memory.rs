@@ -90,7 +90,9 @@ impl MemoryPool for SharedPool {
         let free = self.bytes.saturating_sub(held.fixed + held.of_spillable);
         let is_tight = self.bytes - free + additional > self.bytes / 4 * QUARTERS_AT_WILL;
         let own = held.spillable.get(&consumer.id()).copied().unwrap_or(0);
-        let is_greedy = consumer.can_spill() && is_tight && own + additional > held.share(consumer, self.bytes);
+        // Who holds nothing can send nothing to disk: it would fail.
+        let is_greedy =
+            consumer.can_spill() && own > 0 && is_tight && own + additional > held.share(consumer, self.bytes);
         if additional > free || is_greedy {
             return Err(DataFusionError::ResourcesExhausted(format!(
                 "Failed to allocate additional {} for {} with {} already allocated - {} remain available for the total memory pool: {self}",
@@ -132,6 +134,10 @@ mod tests {
         assert!(first.try_grow(1).is_err());
         second.try_grow(200)?;
         assert!(second.try_grow(100).is_err(), "there is no more");
+        let late = of("late");
+        late.try_grow(50)?;
+        assert!(late.try_grow(1).is_err(), "there is no more");
+        drop(late);
         let fixed = MemoryConsumer::new("fixed").register(&pool);
         assert!(fixed.try_grow(100).is_err());
         first.free();

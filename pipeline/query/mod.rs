@@ -37,6 +37,7 @@ mod running;
 mod server;
 pub mod session;
 mod setter;
+mod spill;
 mod sums;
 mod tables;
 mod traffic;

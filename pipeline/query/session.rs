@@ -41,9 +41,9 @@ use super::twins;
 use super::workers::{Crew, LAKE, Stores, of_lake};
 use super::yields::{self, YieldInJoins};
 
-/// Memory of all queries of one session together. Sorts and aggregations beyond it go to disk; what cannot, fails.
+/// Memory of all queries of one session together. Sorts, aggregations and joins ([`super::spill`]) beyond it go to disk; what cannot, fails.
 pub const MEMORY_BYTES_MAX: usize = 512 << 20;
-/// Disk that sorts and aggregations may use, in the system's folder for temporary files.
+/// Disk that they may use, in the system's folder for temporary files.
 pub const SPILL_BYTES_MAX: u64 = 16 << 30;
 /// Parts in which a query works, for each core. With one, joins of millions of rows go through tables of keys that no cache holds, and
 /// took twice as long.
@@ -63,6 +63,12 @@ const OWN_RULES: [&str; 5] = [partitions::RULE, compact::RULE, newest::RULE, few
 
 /// What a sort keeps free for merging what it has sent to disk.
 const SORT_RESERVED_BYTES: usize = 2 << 20;
+
+/// How many runs a sort merges at once: one for so many bytes of the memory. Without a bound the first to merge takes all that is free, and nothing is left
+/// for what comes beside it.
+const BYTES_A_RUN: usize = 16 << 20;
+const RUNS_MIN: usize = 2;
+const RUNS_MAX: usize = 64;
 
 /// Functions that would tell where files lie.
 const FUNCTIONS_OUT: [&str; 2] = ["input_file_name", "file_row_index"];
@@ -109,6 +115,13 @@ impl QuerySession {
         let base = SessionStateBuilder::new_from_existing(self.base.clone()).with_runtime_env(runtime).build();
         let (tables, directory) = (Arc::clone(&self.tables), Arc::clone(&self.directory));
         Ok(QuerySession { base, tables, directory, access: Some(Arc::new(access)), crew: self.crew.clone() })
+    }
+
+    /// Joins as it is done where memory has run out.
+    #[cfg(test)]
+    pub(super) fn with_sorted_sides(mut self) -> QuerySession {
+        self.base = super::spill::of_sorted_sides(&self.base);
+        self
     }
 
     /// Shares what is much with workers from now on.
@@ -273,8 +286,10 @@ pub(super) fn bounded_runtime(
     stores: Option<Arc<dyn Stores>>,
 ) -> Result<Arc<RuntimeEnv>, DataFusionError> {
     let pool = TrackConsumersPool::new(SharedPool::new(memory_bytes), CONSUMERS_NAMED_MAX);
-    let mut builder =
-        RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_max_temp_directory_size(SPILL_BYTES_MAX);
+    let mut builder = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_max_temp_directory_size(SPILL_BYTES_MAX)
+        .with_max_spill_merge_fan_in((memory_bytes / BYTES_A_RUN).clamp(RUNS_MIN, RUNS_MAX));
     if let Some(stores) = stores {
         builder = builder.with_object_store_registry(stores);
     }

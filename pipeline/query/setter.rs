@@ -51,15 +51,16 @@ impl<'a> Setter<'a> {
         let list = Arc::new(MemoryCatalogProviderList::new());
         list.register_catalog(CATALOG.to_owned(), Arc::clone(&catalog) as _);
         let mut builder = SessionStateBuilder::new_from_existing(base.clone()).with_catalog_list(list);
-        if let Some(bounds) = bounds {
-            let crew = match &source {
-                Source::Lake { crew, .. } => crew.map(Arc::clone),
-                Source::Shapes => None,
-            };
+        if let Some(bounds) = &bounds {
             // Whoever plans in this scene looks there for what planning may take.
-            let config = base.config().clone().with_extension(Arc::clone(&bounds));
-            builder = builder.with_config(config).with_query_planner(Arc::new(BoundsPlanner { bounds, crew }));
+            builder = builder.with_config(base.config().clone().with_extension(Arc::clone(bounds)));
         }
+        // What runs without bounds is not shared.
+        let crew = match &source {
+            Source::Lake { crew, .. } if bounds.is_some() => crew.map(Arc::clone),
+            _ => None,
+        };
+        builder = builder.with_query_planner(Arc::new(BoundsPlanner { bounds, crew }));
         Ok(Setter { source, state: Arc::new(builder.build()), catalog })
     }
 

@@ -8,13 +8,13 @@ use std::task::{Context, Poll, ready};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{JoinSide, Result};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
 };
@@ -28,6 +28,8 @@ const PAIRS: usize = 64 << 10;
 /// Rows of a slice at least. A hash join seldom looks at all pairs, and small batches cost it time.
 const ROWS_OF_LOOPS: usize = 1;
 const ROWS_OF_HASHES: usize = 1024;
+/// Rows of a slice of a join of sorted sides. Each meets all rows of its key, and how many those are is not known.
+const ROWS_OF_MERGES: usize = 64;
 
 /// The rule that puts [`yielding`] last.
 #[derive(Debug)]
@@ -51,6 +53,10 @@ impl PhysicalOptimizerRule for YieldInJoins {
 /// slices by how many rows the first one has, and give way after each.
 pub(super) fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let put = |node: Arc<dyn ExecutionPlan>| {
+        if let Some(join) = node.downcast_ref::<SortMergeJoinExec>() {
+            let join = if join.filter().is_some() { with_slices(join, &node)? } else { node };
+            return Ok(Transformed::yes(Arc::new(CooperativeExec::new(join)) as Arc<dyn ExecutionPlan>));
+        }
         let least = match (node.downcast_ref::<HashJoinExec>(), node.is::<NestedLoopJoinExec>()) {
             (_, true) => Some(ROWS_OF_LOOPS),
             (Some(join), _) if join.filter().is_some() => Some(ROWS_OF_HASHES),
@@ -72,6 +78,20 @@ pub(super) fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Execution
         Ok(Transformed::yes(Arc::new(CooperativeExec::new(join)) as Arc<dyn ExecutionPlan>))
     };
     Ok(plan.transform_up(put)?.data)
+}
+
+/// A join of sorted sides that takes that side in slices that it holds against all rows of a key.
+fn with_slices(join: &SortMergeJoinExec, node: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let slices = |side: &Arc<dyn ExecutionPlan>| {
+        let counts = Arc::new([AtomicUsize::new(PAIRS / ROWS_OF_MERGES)]);
+        over(Arc::clone(side), Side { counts, least: Some(ROWS_OF_MERGES) })
+    };
+    let (left, right) = match SortMergeJoinExec::probe_side(&join.join_type()) {
+        JoinSide::Right => (Arc::clone(join.left()), slices(join.right())),
+        _ => (slices(join.left()), Arc::clone(join.right())),
+    };
+    let same = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
+    Arc::clone(node).replace_children(vec![left, right], same)
 }
 
 /// Rows of a join's first side, by its parts. It is read to its end before the second is asked for any.
@@ -186,19 +206,25 @@ mod tests {
 
     /// How often a statement gave way, and its rows.
     async fn stops(sql: &str) -> Result<(usize, usize)> {
-        let config = SessionConfig::new().with_target_partitions(1);
+        stops_of(sql, SessionConfig::new().with_target_partitions(1)).await
+    }
+
+    async fn stops_of(sql: &str, config: SessionConfig) -> Result<(usize, usize)> {
         let context = SessionContext::new_with_config(config);
         let plan = yielding(context.sql(sql).await?.create_physical_plan().await?)?;
-        let mut rows = plan.execute(0, context.task_ctx())?;
         let (mut stops, mut count) = (0, 0);
-        loop {
-            match poll!(rows.next()) {
-                Poll::Pending => stops += 1,
-                Poll::Ready(Some(batch)) => count += batch?.num_rows(),
-                Poll::Ready(None) => return Ok((stops, count)),
+        for part in 0..plan.output_partitioning().partition_count() {
+            let mut rows = plan.execute(part, context.task_ctx())?;
+            loop {
+                match poll!(rows.next()) {
+                    Poll::Pending => stops += 1,
+                    Poll::Ready(Some(batch)) => count += batch?.num_rows(),
+                    Poll::Ready(None) => break,
+                }
+                tokio::task::yield_now().await;
             }
-            tokio::task::yield_now().await;
         }
+        Ok((stops, count))
     }
 
     #[tokio::test]
@@ -213,6 +239,16 @@ mod tests {
             let (stops, rows) = stops(&sql).await?;
             assert!(stops >= at_least, "{what}: {stops} stops");
             assert_eq!(rows, if what == "loops with one" { 98 * 99 / 2 } else { 0 }, "{what}");
+        }
+        // So do those of sorted sides, whose rows of one key are many.
+        let mut config = SessionConfig::new().with_target_partitions(2);
+        config.options_mut().optimizer.prefer_hash_join = false;
+        for kind in ["JOIN", "LEFT SEMI JOIN", "RIGHT JOIN"] {
+            let side = if kind == "RIGHT JOIN" { "b" } else { "a" };
+            let sql = format!("SELECT {side} FROM {a} {kind} {b} ON a / 5000 = b / 5000 AND a + b < 0");
+            let (stops, rows) = stops_of(&sql, config.clone()).await?;
+            assert!(stops >= 3_000 / ROWS_OF_MERGES, "{kind}: {stops} stops");
+            assert_eq!(rows, if kind == "RIGHT JOIN" { 3_000 } else { 0 }, "{kind}");
         }
         // What is small is not cut.
         let (few, rows) = stops(&format!("SELECT a FROM {a} JOIN {few} ON a + b < 3")).await?;

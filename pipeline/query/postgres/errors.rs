@@ -59,6 +59,7 @@ pub(super) fn of_query(error: QueryError) -> PgWireError {
     if let Some(bound) = error.bound() {
         let code = match bound {
             QueryError::TooManyRows { .. } => TOO_MANY,
+            QueryError::Memory { .. } => OUT_OF_MEMORY,
             QueryError::Panicked => INTERNAL,
             QueryError::WorkerLost => LOST,
             _ => CANCELED,

@@ -21,6 +21,7 @@ use tonic::Status;
 use super::crew::Crew;
 use super::planner::{Shared, alone, shared};
 use crate::query::QueryError;
+use crate::query::spill::spilling;
 use crate::query::yields::yielding;
 use crate::telemetry::metrics::Way;
 
@@ -122,7 +123,8 @@ impl Statement {
             }
         }
         count("alone");
-        execute_stream(yielding(alone(&self.plan, &self.state).await?)?, context)
+        let alone = yielding(alone(&self.plan, &self.state).await?)?;
+        execute_stream(spilling(alone, &self.plan, &self.state)?, context)
     }
 
     async fn failed(&self, error: &DataFusionError) {
