@@ -76,8 +76,13 @@ pub fn lease(n: u64, at: Time) -> String {
 
 /// A finished call of caller `n` to `to`, two minutes before `at`.
 pub fn call_record(n: u64, to: &str, at: Time) -> String {
+    call_record_of(n, n, to, at)
+}
+
+/// The same, by a caller who may have called before.
+pub fn call_record_of(n: u64, caller: u64, to: &str, at: Time) -> String {
     format!(
-        r#"{{"call_id":"{}","direction":"inbound","from":"+49151{n:08}","to":"{to}","started_at":"{}","answered_at":"{}","ended_at":"{}"}}"#,
+        r#"{{"call_id":"{}","direction":"inbound","from":"+49151{caller:08}","to":"{to}","started_at":"{}","answered_at":"{}","ended_at":"{}"}}"#,
         uuid(4, n),
         at.minus(120 * MICROS_PER_SECOND),
         at.minus(100 * MICROS_PER_SECOND),
