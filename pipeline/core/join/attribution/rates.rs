@@ -43,7 +43,7 @@ const WORTH: f64 = 1.0;
 const WORTH_OF_ACCOUNT: f64 = 100.0;
 /// Calls that the smooth curve of delays is worth in a near bin of pages that were closed.
 const WORTH_OF_CURVE: f64 = 50.0;
-/// Calls that its neighbours' rates are worth in a near bin whose lease is active.
+/// Calls that its neighbours' rates are worth in a near bin whose page may be open.
 const WORTH_OF_NEIGHBOURS: f64 = 20.0;
 /// Calls that a factor of 1 is worth.
 const WORTH_OF_FACTOR: f64 = 50.0;
@@ -227,11 +227,11 @@ fn tails(tally: &Tally, near: &[Count], supposed: &[f64], scale: f64, of_account
     tails
 }
 
-/// The rates of near bins whose lease is active, each drawn towards the mean of its neighbours': what falls out of line is mostly
+/// The rates of near bins whose page may be open, each drawn towards the mean of its neighbours': what falls out of line is mostly
 /// chance.
 fn align(near: &mut [f32], counts: &[Count]) {
     let raw: [f32; NEAR] = std::array::from_fn(|at| near[at]);
-    for at in 0..NEAR {
+    for at in 0..CLOSED {
         let (before, after) = (at.checked_sub(1), Some(at + 1).filter(|after| *after < NEAR));
         let (before, after) = (before.or(after).unwrap_or(at), after.or(before).unwrap_or(at));
         let around = (f64::from(raw[before]) * f64::from(raw[after])).sqrt();
