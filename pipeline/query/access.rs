@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringBuilder, new_null_array,
 };
@@ -29,7 +28,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
 };
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
@@ -163,7 +163,6 @@ impl Barrier {
     }
 }
 
-#[async_trait]
 impl TableProvider for Barrier {
     fn schema(&self) -> SchemaRef {
         self.stored.schema()
@@ -181,12 +180,39 @@ impl TableProvider for Barrier {
         Ok(filters.iter().map(may).collect())
     }
 
-    async fn scan(
+    // As `async_trait` has it: see `query`.
+    fn scan<'a, 'b, 'c, 'd, 'f>(
+        &'a self,
+        state: &'b dyn Session,
+        projection: Option<&'c Vec<usize>>,
+        filters: &'d [Expr],
+        _limit: Option<usize>,
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        'd: 'f,
+    {
+        self.boxed_read(state, projection, filters)
+    }
+}
+
+impl Barrier {
+    fn boxed_read<'f>(
+        &'f self,
+        state: &'f dyn Session,
+        projection: Option<&'f Vec<usize>>,
+        filters: &'f [Expr],
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>> {
+        self.read(state, projection, filters).boxed()
+    }
+
+    async fn read(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = self.stored.schema();
         let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, SessionState, TaskContext};
@@ -18,7 +17,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-use futures::{Stream, StreamExt};
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -117,21 +117,44 @@ impl fmt::Debug for BoundsPlanner {
     }
 }
 
-#[async_trait]
 impl QueryPlanner for BoundsPlanner {
-    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        let state = session.as_any().downcast_ref::<SessionState>();
-        let state = state.ok_or_else(|| DataFusionError::Internal("a session of another kind".to_owned()))?;
-        let first = match &self.crew {
-            Some(crew) => yielding(workers::plan(crew, plan, state).await?)?,
-            None => DefaultPhysicalPlanner::default().create_physical_plan(plan, state).await?,
-        };
-        let mut plan = spilling(first, plan, state)?;
-        let Some(bounds) = &self.bounds else { return Ok(plan) };
-        if plan.output_partitioning().partition_count() != 1 {
-            plan = Arc::new(CoalescePartitionsExec::new(plan));
+    // As `async_trait` has it: see `query`.
+    fn create_physical_plan<'a, 'b, 'c, 'f>(
+        &'a self,
+        plan: &'b LogicalPlan,
+        session: &'c dyn Session,
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+    {
+        self.plan(plan, session)
+    }
+}
+
+impl BoundsPlanner {
+    fn plan<'f>(
+        &'f self,
+        plan: &'f LogicalPlan,
+        session: &'f dyn Session,
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>> {
+        async move {
+            let Some(state) = session.as_any().downcast_ref::<SessionState>() else {
+                return internal_err!("a session of another kind");
+            };
+            let first = match &self.crew {
+                Some(crew) => yielding(workers::plan(crew, plan, state).await?)?,
+                None => DefaultPhysicalPlanner::default().create_physical_plan(plan, state).await?,
+            };
+            let mut plan = spilling(first, plan, state)?;
+            let Some(bounds) = &self.bounds else { return Ok(plan) };
+            if plan.output_partitioning().partition_count() != 1 {
+                plan = Arc::new(CoalescePartitionsExec::new(plan));
+            }
+            Ok(over(plan, Within { bounds: Arc::clone(bounds) }))
         }
-        Ok(over(plan, Within { bounds: Arc::clone(bounds) }))
+        .boxed()
     }
 }
 

@@ -33,7 +33,8 @@ use datafusion::arrow::ipc::writer::IpcWriteOptions;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::dataframe::DataFrame;
 use datafusion::sql::parser::Statement;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::future::{self, BoxFuture};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -163,19 +164,25 @@ impl Flight {
     }
 
     /// The way to one batch about what there is.
-    async fn about_info(
+    fn about_info(
         &self,
-        query: &impl ProstMessageExt,
-        batch: &RecordBatch,
+        ticket: Ticket,
+        batch: Result<RecordBatch, Status>,
         request: Request<FlightDescriptor>,
-    ) -> Result<Response<FlightInfo>, Status> {
-        self.reader(request.metadata()).await?;
-        info(query, &batch.schema(), request.into_inner())
+    ) -> BoxFuture<'_, Result<Response<FlightInfo>, Status>> {
+        async move {
+            self.reader(request.metadata()).await?;
+            info(ticket, &batch?.schema(), request.into_inner())
+        }
+        .boxed()
     }
 
-    async fn about(&self, batch: RecordBatch, request: Request<Ticket>) -> Reply {
-        self.reader(request.metadata()).await?;
-        one_batch(batch)
+    fn about(&self, batch: Result<RecordBatch, Status>, request: Request<Ticket>) -> BoxFuture<'_, Reply> {
+        async move {
+            self.reader(request.metadata()).await?;
+            one_batch(batch?)
+        }
+        .boxed()
     }
 
     /// A prepared statement, if it is this login's.
@@ -214,13 +221,12 @@ fn status(error: QueryError) -> Status {
     }
 }
 
-/// The way to what a command asks for: it is asked again with the ticket.
-fn info(
-    command: &impl ProstMessageExt,
-    schema: &Schema,
-    descriptor: FlightDescriptor,
-) -> Result<Response<FlightInfo>, Status> {
-    let ticket = Ticket { ticket: command.as_any().encode_to_vec().into() };
+fn ticket(command: &impl ProstMessageExt) -> Ticket {
+    Ticket { ticket: command.as_any().encode_to_vec().into() }
+}
+
+/// The way to what a command asks for: it is asked again with its ticket.
+fn info(ticket: Ticket, schema: &Schema, descriptor: FlightDescriptor) -> Result<Response<FlightInfo>, Status> {
     let info = FlightInfo::new()
         .try_with_schema(schema)
         .map_err(|error| Status::internal(error.to_string()))?
@@ -252,10 +258,87 @@ fn of_handle(handle: &[u8]) -> Result<(String, String), Status> {
     Ok((name.to_owned(), sql.to_owned()))
 }
 
-#[tonic::async_trait]
+/// Methods of the trait, as `async_trait` has them (see `query`), that do what those of the same name do.
+macro_rules! handed_on {
+    ($($name:ident($($given:ident: $kind:ty),*) -> $answer:ty;)*) => {$(
+        fn $name<'a, 'f>(&'a self, $($given: $kind),*) -> BoxFuture<'f, $answer>
+        where
+            'a: 'f,
+        {
+            fn boxed<'f>(flight: &'f Flight, $($given: $kind),*) -> BoxFuture<'f, $answer> {
+                Flight::$name(flight, $($given),*).boxed()
+            }
+            boxed(self, $($given),*)
+        }
+    )*};
+}
+
+/// The way to a batch about what there is, and the batch itself.
+macro_rules! about {
+    ($($info:ident, $get:ident: $command:ty => $batch:path;)*) => {$(
+        fn $info<'a, 'f>(
+            &'a self,
+            command: $command,
+            request: Request<FlightDescriptor>,
+        ) -> BoxFuture<'f, Result<Response<FlightInfo>, Status>>
+        where
+            'a: 'f,
+        {
+            self.about_info(ticket(&command), $batch(command), request)
+        }
+
+        fn $get<'a, 'f>(&'a self, command: $command, request: Request<Ticket>) -> BoxFuture<'f, Reply>
+        where
+            'a: 'f,
+        {
+            self.about($batch(command), request)
+        }
+    )*};
+}
+
 impl FlightSqlService for Flight {
     type FlightService = Flight;
 
+    handed_on! {
+        do_handshake(request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>>, Status>;
+        get_flight_info_statement(query: CommandStatementQuery, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status>;
+        do_get_statement(ticket: TicketStatementQuery, request: Request<Ticket>) -> Reply;
+        do_action_create_prepared_statement(query: ActionCreatePreparedStatementRequest, request: Request<Action>) -> Result<ActionCreatePreparedStatementResult, Status>;
+        do_put_prepared_statement_query(query: CommandPreparedStatementQuery, request: Request<PeekableFlightDataStream>) -> Result<DoPutPreparedStatementResult, Status>;
+        do_put_statement_update(query: CommandStatementUpdate, request: Request<PeekableFlightDataStream>) -> Result<i64, Status>;
+        do_put_prepared_statement_update(update: CommandPreparedStatementUpdate, request: Request<PeekableFlightDataStream>) -> Result<i64, Status>;
+        do_action_fallback(request: Request<Action>) -> Result<Response<<Flight as FlightService>::DoActionStream>, Status>;
+        get_flight_info_prepared_statement(query: CommandPreparedStatementQuery, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status>;
+        do_get_prepared_statement(query: CommandPreparedStatementQuery, request: Request<Ticket>) -> Reply;
+        do_action_close_prepared_statement(query: ActionClosePreparedStatementRequest, request: Request<Action>) -> Result<(), Status>;
+        do_action_cancel_query(query: ActionCancelQueryRequest, request: Request<Action>) -> Result<ActionCancelQueryResult, Status>;
+        get_flight_info_tables(query: CommandGetTables, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status>;
+        do_get_tables(query: CommandGetTables, request: Request<Ticket>) -> Reply;
+    }
+
+    about! {
+        get_flight_info_catalogs, do_get_catalogs: CommandGetCatalogs => about::catalogs;
+        get_flight_info_schemas, do_get_schemas: CommandGetDbSchemas => about::schemas;
+        get_flight_info_table_types, do_get_table_types: CommandGetTableTypes => about::table_types;
+        get_flight_info_sql_info, do_get_sql_info: CommandGetSqlInfo => about::sql_info;
+        get_flight_info_primary_keys, do_get_primary_keys: CommandGetPrimaryKeys => about::primary_keys;
+        get_flight_info_exported_keys, do_get_exported_keys: CommandGetExportedKeys => about::exported_keys;
+        get_flight_info_imported_keys, do_get_imported_keys: CommandGetImportedKeys => about::imported_keys;
+        get_flight_info_cross_reference, do_get_cross_reference: CommandGetCrossReference => about::cross_reference;
+        get_flight_info_xdbc_type_info, do_get_xdbc_type_info: CommandGetXdbcTypeInfo => about::types;
+    }
+
+    fn register_sql_info<'a, 'b, 'f>(&'a self, _: i32, _: &'b SqlInfo) -> BoxFuture<'f, ()>
+    where
+        'a: 'f,
+        'b: 'f,
+    {
+        future::ready(()).boxed()
+    }
+}
+
+/// What the trait asks.
+impl Flight {
     async fn do_handshake(
         &self,
         request: Request<Streaming<HandshakeRequest>>,
@@ -278,8 +361,8 @@ impl FlightSqlService for Flight {
     ) -> Result<Response<FlightInfo>, Status> {
         let reader = self.reader(request.metadata()).await?;
         let frame = self.look(&reader, &query.query).await?;
-        let ticket = TicketStatementQuery { statement_handle: handle(&query.query) };
-        info(&ticket, &plain_schema(frame.schema().inner()), request.into_inner())
+        let statement = TicketStatementQuery { statement_handle: handle(&query.query) };
+        info(ticket(&statement), &plain_schema(frame.schema().inner()), request.into_inner())
     }
 
     async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Reply {
@@ -360,7 +443,7 @@ impl FlightSqlService for Flight {
     /// What ADBC's `executemany` does.
     async fn do_put_prepared_statement_update(
         &self,
-        _: CommandPreparedStatementUpdate,
+        _update: CommandPreparedStatementUpdate,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         self.reader(request.metadata()).await?;
@@ -384,7 +467,7 @@ impl FlightSqlService for Flight {
         let reader = self.reader(request.metadata()).await?;
         let (_, prepared) = self.prepared_of(&reader, &query.prepared_statement_handle)?;
         let frame = self.look(&reader, &prepared.sql).await?;
-        info(&query, &plain_schema(frame.schema().inner()), request.into_inner())
+        info(ticket(&query), &plain_schema(frame.schema().inner()), request.into_inner())
     }
 
     async fn do_get_prepared_statement(&self, query: CommandPreparedStatementQuery, request: Request<Ticket>) -> Reply {
@@ -428,136 +511,17 @@ impl FlightSqlService for Flight {
         Ok(ActionCancelQueryResult { result })
     }
 
-    async fn get_flight_info_catalogs(
-        &self,
-        query: CommandGetCatalogs,
-        request: Request<FlightDescriptor>,
-    ) -> Result<Response<FlightInfo>, Status> {
-        let batch = about::catalogs(query)?;
-        self.about_info(&query, &batch, request).await
-    }
-
-    async fn do_get_catalogs(&self, query: CommandGetCatalogs, request: Request<Ticket>) -> Reply {
-        self.about(about::catalogs(query)?, request).await
-    }
-
-    async fn get_flight_info_schemas(
-        &self,
-        query: CommandGetDbSchemas,
-        request: Request<FlightDescriptor>,
-    ) -> Result<Response<FlightInfo>, Status> {
-        let batch = about::schemas(query.clone())?;
-        self.about_info(&query, &batch, request).await
-    }
-
-    async fn do_get_schemas(&self, query: CommandGetDbSchemas, request: Request<Ticket>) -> Reply {
-        self.about(about::schemas(query)?, request).await
-    }
-
-    async fn get_flight_info_table_types(
-        &self,
-        query: CommandGetTableTypes,
-        request: Request<FlightDescriptor>,
-    ) -> Result<Response<FlightInfo>, Status> {
-        let batch = about::table_types(query)?;
-        self.about_info(&query, &batch, request).await
-    }
-
-    async fn do_get_table_types(&self, query: CommandGetTableTypes, request: Request<Ticket>) -> Reply {
-        self.about(about::table_types(query)?, request).await
-    }
-
-    async fn get_flight_info_sql_info(
-        &self,
-        query: CommandGetSqlInfo,
-        request: Request<FlightDescriptor>,
-    ) -> Result<Response<FlightInfo>, Status> {
-        let batch = about::sql_info(query.clone())?;
-        self.about_info(&query, &batch, request).await
-    }
-
-    async fn do_get_sql_info(&self, query: CommandGetSqlInfo, request: Request<Ticket>) -> Reply {
-        self.about(about::sql_info(query)?, request).await
-    }
-
-    async fn get_flight_info_primary_keys(
-        &self,
-        query: CommandGetPrimaryKeys,
-        request: Request<FlightDescriptor>,
-    ) -> Result<Response<FlightInfo>, Status> {
-        let batch = about::primary_keys(query.clone())?;
-        self.about_info(&query, &batch, request).await
-    }
-
-    async fn do_get_primary_keys(&self, query: CommandGetPrimaryKeys, request: Request<Ticket>) -> Reply {
-        self.about(about::primary_keys(query)?, request).await
-    }
-
-    async fn get_flight_info_exported_keys(
-        &self,
-        query: CommandGetExportedKeys,
-        request: Request<FlightDescriptor>,
-    ) -> Result<Response<FlightInfo>, Status> {
-        let batch = about::exported_keys(query.clone())?;
-        self.about_info(&query, &batch, request).await
-    }
-
-    async fn do_get_exported_keys(&self, query: CommandGetExportedKeys, request: Request<Ticket>) -> Reply {
-        self.about(about::exported_keys(query)?, request).await
-    }
-
-    async fn get_flight_info_imported_keys(
-        &self,
-        query: CommandGetImportedKeys,
-        request: Request<FlightDescriptor>,
-    ) -> Result<Response<FlightInfo>, Status> {
-        let batch = about::imported_keys(query.clone())?;
-        self.about_info(&query, &batch, request).await
-    }
-
-    async fn do_get_imported_keys(&self, query: CommandGetImportedKeys, request: Request<Ticket>) -> Reply {
-        self.about(about::imported_keys(query)?, request).await
-    }
-
-    async fn get_flight_info_cross_reference(
-        &self,
-        query: CommandGetCrossReference,
-        request: Request<FlightDescriptor>,
-    ) -> Result<Response<FlightInfo>, Status> {
-        let batch = about::cross_reference(query.clone())?;
-        self.about_info(&query, &batch, request).await
-    }
-
-    async fn do_get_cross_reference(&self, query: CommandGetCrossReference, request: Request<Ticket>) -> Reply {
-        self.about(about::cross_reference(query)?, request).await
-    }
-
-    async fn get_flight_info_xdbc_type_info(
-        &self,
-        query: CommandGetXdbcTypeInfo,
-        request: Request<FlightDescriptor>,
-    ) -> Result<Response<FlightInfo>, Status> {
-        let batch = about::types(query)?;
-        self.about_info(&query, &batch, request).await
-    }
-
-    async fn do_get_xdbc_type_info(&self, query: CommandGetXdbcTypeInfo, request: Request<Ticket>) -> Reply {
-        self.about(about::types(query)?, request).await
-    }
-
     async fn get_flight_info_tables(
         &self,
         query: CommandGetTables,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
         self.reader(request.metadata()).await?;
-        info(&query, &query.clone().into_builder().schema(), request.into_inner())
+        info(ticket(&query), &query.clone().into_builder().schema(), request.into_inner())
     }
 
     async fn do_get_tables(&self, query: CommandGetTables, request: Request<Ticket>) -> Reply {
         let reader = self.reader(request.metadata()).await?;
         one_batch(about::tables(&reader.session, query).await?)
     }
-
-    async fn register_sql_info(&self, _: i32, _: &SqlInfo) {}
 }

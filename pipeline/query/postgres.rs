@@ -43,6 +43,8 @@ use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::cancel::CancelRequest;
 use datafusion_postgres::pgwire::messages::startup::SecretKey;
 use datafusion_postgres::pgwire::tokio::{TlsAcceptor, process_socket};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -296,20 +298,32 @@ impl fmt::Debug for Passwords {
     }
 }
 
-#[async_trait]
 impl AuthSource for Passwords {
+    // As `async_trait` has it: see `query`.
+    fn get_password<'a, 'b, 'f>(&'a self, login: &'b LoginInfo) -> BoxFuture<'f, PgWireResult<Password>>
+    where
+        'a: 'f,
+        'b: 'f,
+    {
+        self.verifier(login.user().unwrap_or_default().to_owned(), login.database().map(str::to_owned))
+    }
+}
+
+impl Passwords {
     /// Of a name that nobody has it gives something that no password fits, so that names cannot be found out.
-    async fn get_password(&self, login: &LoginInfo) -> PgWireResult<Password> {
-        let user = login.user().unwrap_or_default();
-        let found = self.server.logins.find(user, login.database()).await;
-        let name = Logins::name(found.as_deref(), user);
-        self.server.logins.may_try(&name).map_err(|why| QueryError::Login(why.to_string()))?;
-        *lock(&self.tried) = Some(name);
-        let verifier = match found {
-            Some(reader) => reader.verifier.clone(),
-            None => Verifier::of_nobody(user, self.server.nobody.as_bytes()),
-        };
-        Ok(Password::new(Some(verifier.salt), verifier.hash.to_vec()))
+    fn verifier(&self, user: String, database: Option<String>) -> BoxFuture<'_, PgWireResult<Password>> {
+        async move {
+            let found = self.server.logins.find(&user, database.as_deref()).await;
+            let name = Logins::name(found.as_deref(), &user);
+            self.server.logins.may_try(&name).map_err(|why| QueryError::Login(why.to_string()))?;
+            *lock(&self.tried) = Some(name);
+            let verifier = match found {
+                Some(reader) => reader.verifier.clone(),
+                None => Verifier::of_nobody(&user, self.server.nobody.as_bytes()),
+            };
+            Ok(Password::new(Some(verifier.salt), verifier.hash.to_vec()))
+        }
+        .boxed()
     }
 }
 

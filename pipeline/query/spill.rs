@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, internal_err, resources_datafusion_err, resources_err};
 use datafusion::execution::memory_pool::{
@@ -20,25 +19,23 @@ use datafusion::execution::memory_pool::{
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
-    PlanProperties, ReplaceChildrenOptions, execute_stream,
+    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions, execute_stream,
 };
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::attempts::{Attempts, attempted, begin, with_schema};
 use super::logins::lock;
 use super::yields::{self, yielding};
 
@@ -73,99 +70,49 @@ pub(super) fn spilling(
     if first.output_partitioning().partition_count() != 1 {
         first = Arc::new(CoalescePartitionsExec::new(first));
     }
-    Ok(Arc::new(Spilling::new(first, plan.clone(), state.clone())))
+    let schema = first.schema();
+    let spilling = Spilling { first: Mutex::new(Some(first)), plan: plan.clone(), state: state.clone() };
+    Ok(attempted(spilling, schema))
 }
 
 struct Spilling {
     /// Whoever runs it drops it: a join's side is held by its plan.
     first: Mutex<Option<Arc<dyn ExecutionPlan>>>,
-    statement: Arc<Statement>,
-    properties: Arc<PlanProperties>,
-}
-
-/// What is planned again. The snapshots of its tables are the same.
-struct Statement {
+    /// What is planned again. The snapshots of its tables are the same.
     plan: LogicalPlan,
     state: SessionState,
 }
 
-impl Spilling {
-    fn new(first: Arc<dyn ExecutionPlan>, plan: LogicalPlan, state: SessionState) -> Spilling {
-        let properties = Arc::new(PlanProperties::new(
-            EquivalenceProperties::new(first.schema()),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        ));
-        Spilling { first: Mutex::new(Some(first)), statement: Arc::new(Statement { plan, state }), properties }
-    }
-}
-
-impl fmt::Debug for Spilling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spilling").finish_non_exhaustive()
-    }
-}
-
-impl DisplayAs for Spilling {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Spilling")
-    }
-}
-
-impl ExecutionPlan for Spilling {
-    fn name(&self) -> &str {
+impl Attempts for Spilling {
+    fn name(&self) -> &'static str {
         "Spilling"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    /// None: which try runs is not known yet.
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let Some(first) = lock(&self.first).take() else {
-            return internal_err!("Spilling was run before");
-        };
-        let statement = Arc::clone(&self.statement);
-        let rows = stream::once(async move { statement.answer(first, &context).await }).try_flatten();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+    fn answer(self: Arc<Self>, context: Arc<TaskContext>) -> BoxFuture<'static, Result<SendableRecordBatchStream>> {
+        async move {
+            let Some(first) = lock(&self.first).take() else {
+                return internal_err!("Spilling was run before");
+            };
+            let lent = Arc::new(Lent::of(context.memory_pool(), usize::MAX, usize::MAX));
+            let error = match begin(first, of_try(&self.state, &lent, &context)).await {
+                Err(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => error,
+                other => return other,
+            };
+            tracing::debug!(%error, "a statement ran out of memory; it is planned again with joins that go to disk");
+            if timeout(GIVEN_BACK_WITHIN, lent.given_back()).await.is_err() {
+                tracing::debug!(bytes = lent.held(), "the first try holds memory still");
+            }
+            let (second, state) = self.sorted().await?;
+            let at_will = limit(context.memory_pool()) / PART_AT_WILL;
+            let lent = Arc::new(Lent::of(context.memory_pool(), at_will, at_will / sharing(&second)));
+            let rows = execute_stream(second, of_try(&state, &lent, &context))?;
+            Ok(within(rows, lent))
+        }
+        .boxed()
     }
 }
 
-impl Statement {
-    async fn answer(&self, first: Arc<dyn ExecutionPlan>, context: &TaskContext) -> Result<SendableRecordBatchStream> {
-        let lent = Arc::new(Lent::of(context.memory_pool(), usize::MAX, usize::MAX));
-        let error = match begin(first, self.context(&self.state, &lent, context)).await {
-            Err(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => error,
-            other => return other,
-        };
-        tracing::debug!(%error, "a statement ran out of memory; it is planned again with joins that go to disk");
-        if timeout(GIVEN_BACK_WITHIN, lent.given_back()).await.is_err() {
-            tracing::debug!(bytes = lent.held(), "the first try holds memory still");
-        }
-        let (second, state) = self.sorted().await?;
-        let at_will = limit(context.memory_pool()) / PART_AT_WILL;
-        let lent = Arc::new(Lent::of(context.memory_pool(), at_will, at_will / sharing(&second)));
-        let rows = execute_stream(second, self.context(&state, &lent, context))?;
-        Ok(within(rows, lent))
-    }
-
+impl Spilling {
     /// The statement with joins of sorted sides, and what it runs with.
     async fn sorted(&self) -> Result<(Arc<dyn ExecutionPlan>, SessionState)> {
         let state = of_sorted_sides(&self.state);
@@ -174,12 +121,12 @@ impl Statement {
         let is_yielding = state.physical_optimizers().iter().any(|rule| rule.name() == yields::RULE);
         Ok((if is_yielding { plan } else { yielding(plan)? }, state))
     }
+}
 
-    /// What a try runs with: its memory is counted apart.
-    fn context(&self, state: &SessionState, lent: &Arc<Lent>, given: &TaskContext) -> Arc<TaskContext> {
-        let runtime = RuntimeEnv { memory_pool: Arc::clone(lent) as _, ..given.runtime_env().as_ref().clone() };
-        Arc::new(TaskContext::from(state).with_runtime(Arc::new(runtime)))
-    }
+/// What a try runs with: its memory is counted apart.
+fn of_try(state: &SessionState, lent: &Arc<Lent>, given: &TaskContext) -> Arc<TaskContext> {
+    let runtime = RuntimeEnv { memory_pool: Arc::clone(lent) as _, ..given.runtime_env().as_ref().clone() };
+    Arc::new(TaskContext::from(state).with_runtime(Arc::new(runtime)))
 }
 
 /// The same, with joins of sorted sides. Those of `NOT IN`, where NULL counts, stay joins by hash.
@@ -253,22 +200,6 @@ fn limit(pool: &Arc<dyn MemoryPool>) -> usize {
     }
 }
 
-/// Runs until there is a row, or there is none. What fails before is dropped with its plan.
-async fn begin(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-    let mut rows = plan.execute(0, context)?;
-    let schema = rows.schema();
-    let first: Option<RecordBatch> = loop {
-        match rows.next().await.transpose()? {
-            Some(batch) if batch.num_rows() == 0 => {}
-            other => break other,
-        }
-    };
-    Ok(match first {
-        Some(first) => adapted(schema, stream::iter([Ok(first)]).chain(rows)),
-        None => adapted(schema, stream::empty()),
-    })
-}
-
 /// The rows, until what was lent is passed.
 fn within(rows: SendableRecordBatchStream, lent: Arc<Lent>) -> SendableRecordBatchStream {
     let schema = rows.schema();
@@ -279,14 +210,7 @@ fn within(rows: SendableRecordBatchStream, lent: Arc<Lent>) -> SendableRecordBat
             batch = rows.next() => Ok(batch.transpose()?.map(|batch| (batch, (rows, lent)))),
         }
     });
-    adapted(schema, rows)
-}
-
-fn adapted(
-    schema: SchemaRef,
-    rows: impl futures::Stream<Item = Result<RecordBatch>> + Send + 'static,
-) -> SendableRecordBatchStream {
-    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+    with_schema(schema, rows)
 }
 
 /// The memory of one try out of that of its login.
@@ -400,8 +324,8 @@ impl MemoryPool for Lent {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array};
-    use datafusion::arrow::datatypes::Int64Type;
+    use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+    use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
     use datafusion::catalog::TableProvider;
     use datafusion::catalog::streaming::StreamingTable;
     use datafusion::physical_plan::streaming::PartitionStream;
@@ -426,7 +350,7 @@ mod tests {
                 let numbers: ArrayRef = Arc::new(Int64Array::from(numbers));
                 Ok(RecordBatch::try_new(Arc::clone(&schema), vec![numbers])?)
             });
-            adapted(Arc::clone(&self.2), stream::iter(batches.chain([Err((self.1)())]).collect::<Vec<_>>()))
+            with_schema(Arc::clone(&self.2), stream::iter(batches.chain([Err((self.1)())]).collect::<Vec<_>>()))
         }
     }
 
@@ -441,8 +365,10 @@ mod tests {
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let fails: Arc<dyn PartitionStream> = Arc::new(Fails(batches, error, Arc::clone(&schema)));
         let first = StreamingTable::try_new(schema, vec![fails])?.scan(&context.state(), None, &[], None).await?;
-        let plan = Spilling::new(first, frame.logical_plan().clone(), context.state());
-        let mut rows = plan.execute(0, context.task_ctx())?;
+        let schema = first.schema();
+        let plan = frame.logical_plan().clone();
+        let spilling = Spilling { first: Mutex::new(Some(first)), plan, state: context.state() };
+        let mut rows = attempted(spilling, schema).execute(0, context.task_ctx())?;
         let mut numbers = Vec::new();
         while let Some(batch) = rows.next().await {
             match batch {
@@ -499,7 +425,7 @@ mod tests {
         let lent = Arc::new(Lent::of(&pool, 500, 50));
         let of_try: Arc<dyn MemoryPool> = Arc::clone(&lent) as _;
         let schema = Arc::new(datafusion::arrow::datatypes::Schema::empty());
-        let mut rows = within(adapted(schema, stream::pending()), lent);
+        let mut rows = within(with_schema(schema, stream::pending()), lent);
         let group = MemoryConsumer::new("rows of one key").register(&of_try);
         group.grow(1250);
         assert!(poll!(rows.next()).is_pending());

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{DFSchema, ParamValues, ToDFSchema};
 use datafusion::error::DataFusionError;
@@ -22,6 +21,8 @@ use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::pgwire::messages::response::TransactionStatus;
 use datafusion_postgres::pgwire::messages::startup::ParameterStatus;
+use futures::FutureExt;
+use futures::future::{self, BoxFuture};
 
 use super::adapt::{adapt, keep_subqueries};
 use super::answers::{filled, plan, rows};
@@ -135,14 +136,66 @@ fn closing(text: &str) -> Option<usize> {
 #[derive(Debug)]
 pub(super) struct Mend;
 
-#[async_trait]
 impl QueryHook for Mend {
-    async fn handle_simple_query(
-        &self,
-        statement: &Statement,
-        context: &SessionContext,
-        client: &mut dyn HookClient,
-    ) -> Option<PgWireResult<Response>> {
+    // As `async_trait` has it: see `query`.
+    fn handle_simple_query<'a, 'b, 'c, 'd, 'f>(
+        &'a self,
+        statement: &'b Statement,
+        context: &'c SessionContext,
+        client: &'d mut dyn HookClient,
+    ) -> BoxFuture<'f, Option<PgWireResult<Response>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        'd: 'f,
+    {
+        simple(statement, context, client)
+    }
+
+    // As `async_trait` has it: see `query`.
+    fn handle_extended_parse_query<'a, 'b, 'c, 'd, 'f>(
+        &'a self,
+        statement: &'b Statement,
+        context: &'c SessionContext,
+        _client: &'d (dyn ClientInfo + Send + Sync),
+    ) -> BoxFuture<'f, Option<PgWireResult<LogicalPlan>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        'd: 'f,
+    {
+        parsed(statement, context)
+    }
+
+    // As `async_trait` has it: see `query`.
+    fn handle_extended_query<'a, 'b, 'c, 'd, 'e, 'g, 'f>(
+        &'a self,
+        statement: &'b Statement,
+        plan: &'c LogicalPlan,
+        params: &'d ParamValues,
+        context: &'e SessionContext,
+        client: &'g mut dyn HookClient,
+    ) -> BoxFuture<'f, Option<PgWireResult<Response>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        'd: 'f,
+        'e: 'f,
+        'g: 'f,
+    {
+        extended(statement, plan, params, context, client)
+    }
+}
+
+fn simple<'f>(
+    statement: &'f Statement,
+    context: &'f SessionContext,
+    client: &'f mut dyn HookClient,
+) -> BoxFuture<'f, Option<PgWireResult<Response>>> {
+    async move {
         if let Err(error) = guard::admit_of_client(statement) {
             return Some(Err(errors::of_query(error)));
         }
@@ -156,13 +209,14 @@ impl QueryHook for Mend {
             _ => answer(statement, client).await,
         }
     }
+    .boxed()
+}
 
-    async fn handle_extended_parse_query(
-        &self,
-        statement: &Statement,
-        context: &SessionContext,
-        _client: &(dyn ClientInfo + Send + Sync),
-    ) -> Option<PgWireResult<LogicalPlan>> {
+fn parsed<'f>(
+    statement: &'f Statement,
+    context: &'f SessionContext,
+) -> BoxFuture<'f, Option<PgWireResult<LogicalPlan>>> {
+    async move {
         if let Err(error) = guard::admit_of_client(statement) {
             return Some(Err(errors::of_query(error)));
         }
@@ -178,15 +232,17 @@ impl QueryHook for Mend {
             Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema }))
         })
     }
+    .boxed()
+}
 
-    async fn handle_extended_query(
-        &self,
-        statement: &Statement,
-        plan: &LogicalPlan,
-        params: &ParamValues,
-        context: &SessionContext,
-        client: &mut dyn HookClient,
-    ) -> Option<PgWireResult<Response>> {
+fn extended<'f>(
+    statement: &'f Statement,
+    plan: &'f LogicalPlan,
+    params: &'f ParamValues,
+    context: &'f SessionContext,
+    client: &'f mut dyn HookClient,
+) -> BoxFuture<'f, Option<PgWireResult<Response>>> {
+    async move {
         match statement {
             Statement::Declare { .. } => {
                 CursorStatementHook.handle_extended_query(&declared(statement), plan, params, context, client).await
@@ -198,6 +254,7 @@ impl QueryHook for Mend {
             _ => answer(statement, client).await,
         }
     }
+    .boxed()
 }
 
 /// The same for what a cursor is declared for: upstream plans its text.
@@ -391,38 +448,72 @@ impl BackToSavepoint {
     }
 }
 
-#[async_trait]
 impl QueryHook for BackToSavepoint {
-    async fn handle_simple_query(
-        &self,
-        statement: &Statement,
-        _context: &SessionContext,
-        client: &mut dyn HookClient,
-    ) -> Option<PgWireResult<Response>> {
-        let is_back = matches!(statement, Statement::Rollback { savepoint: Some(_), .. });
-        let is_open = client.transaction_status() != TransactionStatus::Idle;
-        (is_back && is_open).then(|| Ok(Response::Execution(Tag::new("ROLLBACK"))))
+    // As `async_trait` has it: see `query`.
+    fn handle_simple_query<'a, 'b, 'c, 'd, 'f>(
+        &'a self,
+        statement: &'b Statement,
+        _context: &'c SessionContext,
+        client: &'d mut dyn HookClient,
+    ) -> BoxFuture<'f, Option<PgWireResult<Response>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        'd: 'f,
+    {
+        answered(gone_back(statement, client))
     }
 
-    async fn handle_extended_parse_query(
-        &self,
-        _statement: &Statement,
-        _context: &SessionContext,
-        _client: &(dyn ClientInfo + Send + Sync),
-    ) -> Option<PgWireResult<LogicalPlan>> {
-        None
+    // As `async_trait` has it: see `query`.
+    fn handle_extended_parse_query<'a, 'b, 'c, 'd, 'f>(
+        &'a self,
+        _statement: &'b Statement,
+        _context: &'c SessionContext,
+        _client: &'d (dyn ClientInfo + Send + Sync),
+    ) -> BoxFuture<'f, Option<PgWireResult<LogicalPlan>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        'd: 'f,
+    {
+        not_planned()
     }
 
-    async fn handle_extended_query(
-        &self,
-        statement: &Statement,
-        _plan: &LogicalPlan,
-        _params: &ParamValues,
-        context: &SessionContext,
-        client: &mut dyn HookClient,
-    ) -> Option<PgWireResult<Response>> {
-        self.handle_simple_query(statement, context, client).await
+    // As `async_trait` has it: see `query`.
+    fn handle_extended_query<'a, 'b, 'c, 'd, 'e, 'g, 'f>(
+        &'a self,
+        statement: &'b Statement,
+        _plan: &'c LogicalPlan,
+        _params: &'d ParamValues,
+        _context: &'e SessionContext,
+        client: &'g mut dyn HookClient,
+    ) -> BoxFuture<'f, Option<PgWireResult<Response>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        'd: 'f,
+        'e: 'f,
+        'g: 'f,
+    {
+        answered(gone_back(statement, client))
     }
+}
+
+fn gone_back(statement: &Statement, client: &dyn HookClient) -> Option<PgWireResult<Response>> {
+    let is_back = matches!(statement, Statement::Rollback { savepoint: Some(_), .. });
+    let is_open = client.transaction_status() != TransactionStatus::Idle;
+    (is_back && is_open).then(|| Ok(Response::Execution(Tag::new("ROLLBACK"))))
+}
+
+fn answered<'f>(answer: Option<PgWireResult<Response>>) -> BoxFuture<'f, Option<PgWireResult<Response>>> {
+    future::ready(answer).boxed()
+}
+
+fn not_planned<'f>() -> BoxFuture<'f, Option<PgWireResult<LogicalPlan>>> {
+    future::ready(None).boxed()
 }
 
 /// `SHOW name`, if it is one of ours.

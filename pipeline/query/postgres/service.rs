@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use datafusion::common::config::Dialect;
 use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::LogicalPlan;
@@ -28,7 +27,8 @@ use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::pgwire::messages::response::TransactionStatus;
 use datafusion_postgres::pgwire::messages::simplequery::Query as PgQuery;
 use datafusion_postgres::{DfSessionService, QueryHook};
-use futures::Sink;
+use futures::future::BoxFuture;
+use futures::{FutureExt, Sink};
 
 use super::answers::{Shown, plan, rows, settled};
 use super::mend::{BackToSavepoint, Mend, SEARCH_PATH, TIMEOUT, reworded, timeout_set};
@@ -201,49 +201,39 @@ fn timeout<C: ClientInfo>(client: &C) -> Option<Duration> {
     millis.parse().ok().map(Duration::from_millis)
 }
 
-#[async_trait]
 impl SimpleQueryHandler for Service {
-    async fn on_query<C>(&self, client: &mut C, query: PgQuery) -> PgWireResult<()>
+    // As `async_trait` has it: see `query`.
+    fn on_query<'a, 'b, 'f, C>(&'a self, client: &'b mut C, query: PgQuery) -> BoxFuture<'f, PgWireResult<()>>
     where
-        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        'a: 'f,
+        'b: 'f,
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync + 'f,
         C::PortalStore: PortalStore,
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        if client.transaction_status() == TransactionStatus::Error && BackToSavepoint::begins(&query.query) {
-            client.set_transaction_status(TransactionStatus::Transaction);
-        }
-        self._on_query(client, query).await
+        self.on_text(client, query)
     }
 
-    async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
+    // As `async_trait` has it: see `query`.
+    fn do_query<'a, 'b, 'c, 'f, C>(
+        &'a self,
+        client: &'b mut C,
+        query: &'c str,
+    ) -> BoxFuture<'f, PgWireResult<Vec<Response>>>
     where
-        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync + 'f,
         C::PortalStore: PortalStore,
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        guard::admit_text(query)?;
-        let query = &*reworded(query, &[]);
-        let executed = match prepared::is_named_in(query) {
-            true => prepared::resolved(&self.server.parser, &self.parse(query)?, client.metadata_mut())?,
-            false => None,
-        };
-        if let Some(executed) = &executed {
-            guard::admit_text(executed)?;
-        }
-        let query = executed.as_deref().unwrap_or(query);
-        if let Some(statement) = self.copying(query)? {
-            return Ok(vec![self.copy(client, query, &statement).await?]);
-        }
-        self.set_scene(client, query, true).await?;
-        let answers = SimpleQueryHandler::do_query(&*self.inner, client, query).await;
-        self.clear();
-        Ok(answers?.into_iter().map(told_answer).collect())
+        self.answer_text(client, query)
     }
 }
 
-#[async_trait]
 impl ExtendedQueryHandler for Service {
     type Statement = Prepared;
     type QueryParser = Parser;
@@ -260,87 +250,204 @@ impl ExtendedQueryHandler for Service {
     }
 
     /// Plans anew: a prepared statement sees the lake as it is when it is run, too.
-    async fn do_query<C>(&self, client: &mut C, portal: &Portal<Prepared>, max_rows: usize) -> PgWireResult<Response>
+    // As `async_trait` has it: see `query`.
+    fn do_query<'a, 'b, 'c, 'f, C>(
+        &'a self,
+        client: &'b mut C,
+        portal: &'c Portal<Prepared>,
+        max_rows: usize,
+    ) -> BoxFuture<'f, PgWireResult<Response>>
     where
-        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync + 'f,
         C::PortalStore: PortalStore<Statement = Prepared>,
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let (sql, prepared) = &portal.statement.statement;
-        if let Some((statement @ Statement::Copy { .. }, _)) = prepared {
-            return self.copy(client, sql, statement).await;
-        }
-        self.set_scene(client, sql, true).await?;
-        let fresh = match prepared {
-            Some((statement, _)) if !questions(statement.clone()).is_empty() && !is_declare(statement) => {
-                let plan = plan(&self.context.state(), statement.clone()).await?;
-                Some((statement.clone(), plan))
+        self.answer_portal(client, portal, max_rows)
+    }
+
+    // As `async_trait` has it: see `query`.
+    fn do_describe_statement<'a, 'b, 'c, 'f, C>(
+        &'a self,
+        client: &'b mut C,
+        target: &'c StoredStatement<Prepared>,
+    ) -> BoxFuture<'f, PgWireResult<DescribeStatementResponse>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync + 'f,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        self.describe_statement(client, target)
+    }
+
+    // As `async_trait` has it: see `query`.
+    fn do_describe_portal<'a, 'b, 'c, 'f, C>(
+        &'a self,
+        client: &'b mut C,
+        target: &'c Portal<Prepared>,
+    ) -> BoxFuture<'f, PgWireResult<DescribePortalResponse>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync + 'f,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        self.describe_portal(client, target)
+    }
+}
+
+/// What the traits of pgwire ask.
+impl Service {
+    fn on_text<'f, C>(&'f self, client: &'f mut C, query: PgQuery) -> BoxFuture<'f, PgWireResult<()>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        async move {
+            if client.transaction_status() == TransactionStatus::Error && BackToSavepoint::begins(&query.query) {
+                client.set_transaction_status(TransactionStatus::Transaction);
             }
-            other => other.clone(),
-        };
-        let fresh = (sql.clone(), fresh);
-        let inferred = ExtendedQueryHandler::query_parser(&*self.inner).get_parameter_types(&fresh)?;
-        let stored = StoredStatement::new(portal.statement.id.clone(), fresh, known_types(portal, &inferred));
-        let mut now = Portal::new_cursor(portal.name.clone(), Arc::new(stored));
-        // The hook that answers is not told it.
-        self.context
-            .state_ref()
-            .write()
-            .config_mut()
-            .set_extension(Arc::new(Shown(portal.result_column_format.clone())));
-        now.parameter_format = portal.parameter_format.clone();
-        now.parameters = portal.parameters.clone();
-        now.result_column_format = portal.result_column_format.clone();
-        let answer = ExtendedQueryHandler::do_query(&*self.inner, client, &now, max_rows).await;
-        self.clear();
-        answer.map(told_answer)
+            self._on_query(client, query).await
+        }
+        .boxed()
     }
 
-    async fn do_describe_statement<C>(
-        &self,
-        client: &mut C,
-        target: &StoredStatement<Prepared>,
-    ) -> PgWireResult<DescribeStatementResponse>
+    fn answer_text<'f, C>(&'f self, client: &'f mut C, query: &'f str) -> BoxFuture<'f, PgWireResult<Vec<Response>>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        async move {
+            guard::admit_text(query)?;
+            let query = &*reworded(query, &[]);
+            let executed = match prepared::is_named_in(query) {
+                true => prepared::resolved(&self.server.parser, &self.parse(query)?, client.metadata_mut())?,
+                false => None,
+            };
+            if let Some(executed) = &executed {
+                guard::admit_text(executed)?;
+            }
+            let query = executed.as_deref().unwrap_or(query);
+            if let Some(statement) = self.copying(query)? {
+                return Ok(vec![self.copy(client, query, &statement).await?]);
+            }
+            self.set_scene(client, query, true).await?;
+            let answers = SimpleQueryHandler::do_query(&*self.inner, client, query).await;
+            self.clear();
+            Ok(answers?.into_iter().map(told_answer).collect())
+        }
+        .boxed()
+    }
+
+    fn answer_portal<'f, C>(
+        &'f self,
+        client: &'f mut C,
+        portal: &'f Portal<Prepared>,
+        max_rows: usize,
+    ) -> BoxFuture<'f, PgWireResult<Response>>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::PortalStore: PortalStore<Statement = Prepared>,
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let (parser, statement) = (ExtendedQueryHandler::query_parser(self), &target.statement);
-        let fields = match fetched(client, statement).await {
-            Some(fields) => fields,
-            None => parser.get_result_schema(statement, None)?,
-        };
-        let inferred = parser.get_parameter_types(statement)?;
-        let given = |at: usize| target.parameter_types.get(at).cloned().flatten();
-        let parameters = (0..target.parameter_types.len().max(inferred.len()))
-            .map(|at| given(at).or_else(|| inferred.get(at).cloned()).unwrap_or(Type::UNKNOWN))
-            .collect();
-        Ok(DescribeStatementResponse::new(parameters, fields))
+        async move {
+            let (sql, prepared) = &portal.statement.statement;
+            if let Some((statement @ Statement::Copy { .. }, _)) = prepared {
+                return self.copy(client, sql, statement).await;
+            }
+            self.set_scene(client, sql, true).await?;
+            let fresh = match prepared {
+                Some((statement, _)) if !questions(statement.clone()).is_empty() && !is_declare(statement) => {
+                    let plan = plan(&self.context.state(), statement.clone()).await?;
+                    Some((statement.clone(), plan))
+                }
+                other => other.clone(),
+            };
+            let fresh = (sql.clone(), fresh);
+            let inferred = ExtendedQueryHandler::query_parser(&*self.inner).get_parameter_types(&fresh)?;
+            let stored = StoredStatement::new(portal.statement.id.clone(), fresh, known_types(portal, &inferred));
+            let mut now = Portal::new_cursor(portal.name.clone(), Arc::new(stored));
+            // The hook that answers is not told it.
+            self.context
+                .state_ref()
+                .write()
+                .config_mut()
+                .set_extension(Arc::new(Shown(portal.result_column_format.clone())));
+            now.parameter_format = portal.parameter_format.clone();
+            now.parameters = portal.parameters.clone();
+            now.result_column_format = portal.result_column_format.clone();
+            let answer = ExtendedQueryHandler::do_query(&*self.inner, client, &now, max_rows).await;
+            self.clear();
+            answer.map(told_answer)
+        }
+        .boxed()
     }
 
-    async fn do_describe_portal<C>(
-        &self,
-        client: &mut C,
-        target: &Portal<Prepared>,
-    ) -> PgWireResult<DescribePortalResponse>
+    fn describe_statement<'f, C>(
+        &'f self,
+        client: &'f mut C,
+        target: &'f StoredStatement<Prepared>,
+    ) -> BoxFuture<'f, PgWireResult<DescribeStatementResponse>>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::PortalStore: PortalStore<Statement = Prepared>,
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let statement = &target.statement.statement;
-        // A cursor's portal has its rows, and no plan (psycopg describes it by its name).
-        let begun = begun(&*target.state.lock().await);
-        let fields = match begun.or(fetched(client, statement).await) {
-            Some(fields) => fields,
-            None => ExtendedQueryHandler::query_parser(self)
-                .get_result_schema(statement, Some(&target.result_column_format))?,
-        };
-        Ok(DescribePortalResponse::new(fields))
+        async move {
+            let (parser, statement) = (ExtendedQueryHandler::query_parser(self), &target.statement);
+            let fields = match fetched(client, statement).await {
+                Some(fields) => fields,
+                None => parser.get_result_schema(statement, None)?,
+            };
+            let inferred = parser.get_parameter_types(statement)?;
+            let given = |at: usize| target.parameter_types.get(at).cloned().flatten();
+            let parameters = (0..target.parameter_types.len().max(inferred.len()))
+                .map(|at| given(at).or_else(|| inferred.get(at).cloned()).unwrap_or(Type::UNKNOWN))
+                .collect();
+            Ok(DescribeStatementResponse::new(parameters, fields))
+        }
+        .boxed()
+    }
+
+    fn describe_portal<'f, C>(
+        &'f self,
+        client: &'f mut C,
+        target: &'f Portal<Prepared>,
+    ) -> BoxFuture<'f, PgWireResult<DescribePortalResponse>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        async move {
+            let statement = &target.statement.statement;
+            // A cursor's portal has its rows, and no plan (psycopg describes it by its name).
+            let begun = begun(&*target.state.lock().await);
+            let fields = match begun.or(fetched(client, statement).await) {
+                Some(fields) => fields,
+                None => ExtendedQueryHandler::query_parser(self)
+                    .get_result_schema(statement, Some(&target.result_column_format))?,
+            };
+            Ok(DescribePortalResponse::new(fields))
+        }
+        .boxed()
     }
 }
 
@@ -388,33 +495,24 @@ pub(super) struct Parser {
     service: Service,
 }
 
-#[async_trait]
 impl QueryParser for Parser {
     type Statement = Prepared;
 
-    async fn parse_sql<C>(&self, client: &C, sql: &str, types: &[Option<Type>]) -> PgWireResult<Option<Prepared>>
+    // As `async_trait` has it: see `query`.
+    fn parse_sql<'a, 'b, 'c, 'd, 'f, C>(
+        &'a self,
+        client: &'b C,
+        sql: &'c str,
+        types: &'d [Option<Type>],
+    ) -> BoxFuture<'f, PgWireResult<Option<Prepared>>>
     where
-        C: ClientInfo + Unpin + Send + Sync,
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        'd: 'f,
+        C: ClientInfo + Unpin + Send + Sync + 'f,
     {
-        guard::admit_text(sql)?;
-        let sql = &*reworded(sql, types);
-        let executed = match prepared::is_named_in(sql) {
-            true => self
-                .service
-                .parse(sql)?
-                .first()
-                .map(|first| prepared::executed(&self.service.server.parser, first, client.metadata())),
-            false => None,
-        };
-        let executed = executed.transpose()?.flatten().map(|query| query.to_string());
-        if let Some(executed) = &executed {
-            guard::admit_text(executed)?;
-        }
-        let sql = executed.as_deref().unwrap_or(sql);
-        self.service.set_scene(client, sql, false).await?;
-        let parsed = ExtendedQueryHandler::query_parser(&*self.service.inner).parse_sql(client, sql, types).await;
-        self.service.clear();
-        parsed
+        self.parsed(client, sql, types)
     }
 
     fn get_parameter_types(&self, statement: &Prepared) -> PgWireResult<Vec<Type>> {
@@ -426,5 +524,40 @@ impl QueryParser for Parser {
         let plan = settled(&self.service.server.idle, plan.clone());
         let fields = arrow_schema_to_pg_fields(plan.schema().as_arrow(), format.unwrap_or(&Format::UnifiedText), None)?;
         Ok(told_fields(&fields))
+    }
+}
+
+impl Parser {
+    fn parsed<'f, C>(
+        &'f self,
+        client: &'f C,
+        sql: &'f str,
+        types: &'f [Option<Type>],
+    ) -> BoxFuture<'f, PgWireResult<Option<Prepared>>>
+    where
+        C: ClientInfo + Unpin + Send + Sync,
+    {
+        async move {
+            guard::admit_text(sql)?;
+            let sql = &*reworded(sql, types);
+            let executed = match prepared::is_named_in(sql) {
+                true => self
+                    .service
+                    .parse(sql)?
+                    .first()
+                    .map(|first| prepared::executed(&self.service.server.parser, first, client.metadata())),
+                false => None,
+            };
+            let executed = executed.transpose()?.flatten().map(|query| query.to_string());
+            if let Some(executed) = &executed {
+                guard::admit_text(executed)?;
+            }
+            let sql = executed.as_deref().unwrap_or(sql);
+            self.service.set_scene(client, sql, false).await?;
+            let parsed = ExtendedQueryHandler::query_parser(&*self.service.inner).parse_sql(client, sql, types).await;
+            self.service.clear();
+            parsed
+        }
+        .boxed()
     }
 }

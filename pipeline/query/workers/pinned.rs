@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::TableParquetOptions;
@@ -20,6 +19,8 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use deltalake_core::kernel::{EagerSnapshot, LogicalFileView};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
@@ -57,6 +58,15 @@ impl Pinned {
     /// Bytes of all its files.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    fn read<'f>(
+        &'f self,
+        state: &'f dyn Session,
+        projection: Option<&'f Vec<usize>>,
+        filters: &'f [Expr],
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>> {
+        async move { self.plain(state, projection, filters) }.boxed()
     }
 
     fn plain(
@@ -132,7 +142,6 @@ impl fmt::Debug for Pinned {
     }
 }
 
-#[async_trait]
 impl TableProvider for Pinned {
     fn schema(&self) -> SchemaRef {
         self.stored.schema()
@@ -147,16 +156,23 @@ impl TableProvider for Pinned {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+    // As `async_trait` has it: see `query`.
+    fn scan<'a, 'b, 'c, 'd, 'f>(
+        &'a self,
+        state: &'b dyn Session,
+        projection: Option<&'c Vec<usize>>,
+        filters: &'d [Expr],
         limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        'd: 'f,
+    {
         match state.config().get_extension::<Plainly>() {
-            Some(_) => self.plain(state, projection, filters),
-            None => self.stored.scan(state, projection, filters, limit).await,
+            Some(_) => self.read(state, projection, filters),
+            None => self.stored.scan(state, projection, filters, limit),
         }
     }
 }

@@ -3,11 +3,10 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::display::{PlanType, StringifiedPlan};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, Result, internal_datafusion_err, not_impl_err};
+use datafusion::common::{DataFusionError, Result, internal_err, not_impl_err};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::{FileGroup, FileGroupPartitioner, FileScanConfig};
 use datafusion::datasource::sink::DataSinkExec;
@@ -28,9 +27,11 @@ use datafusion_distributed::{
     ScaleUpLeafNodeEventResponse, SessionStateBuilderExt,
 };
 use datafusion_proto::bytes::physical_plan_to_bytes_with_extension_codec;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::LAKE;
-use super::again::Again;
+use super::again::again;
 use super::crew::{Crew, These};
 use super::pinned::{Pinned, Plainly};
 use crate::query::access::{Barrier, BarrierExec};
@@ -68,7 +69,7 @@ pub(in crate::query) async fn plan(
         });
     }
     match shared(crew, plan, state).await {
-        Some(first) => Ok(Arc::new(Again::new(Arc::clone(crew), plan.clone(), state.clone(), first))),
+        Some(first) => Ok(again(Arc::clone(crew), plan.clone(), state.clone(), first)),
         None => alone(plan, state).await,
     }
 }
@@ -170,11 +171,27 @@ fn ahead(state: &SessionState, machines: usize) -> usize {
 #[derive(Debug)]
 struct Alone;
 
-#[async_trait]
 impl QueryPlanner for Alone {
-    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        let state = session.as_any().downcast_ref::<SessionState>();
-        let state = state.ok_or_else(|| internal_datafusion_err!("a session of another kind"))?;
+    // As `async_trait` has it: see `query`.
+    fn create_physical_plan<'a, 'b, 'c, 'f>(
+        &'a self,
+        plan: &'b LogicalPlan,
+        session: &'c dyn Session,
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+    {
+        divisible(plan, session)
+    }
+}
+
+fn divisible<'f>(plan: &'f LogicalPlan, session: &'f dyn Session) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>> {
+    async move {
+        let Some(state) = session.as_any().downcast_ref::<SessionState>() else {
+            return internal_err!("a session of another kind");
+        };
         let plan = alone(plan, state).await?;
         look_over(&plan)?;
         // A part that cannot be written would be waited for in vain.
@@ -182,6 +199,7 @@ impl QueryPlanner for Alone {
         physical_plan_to_bytes_with_extension_codec(Arc::clone(&plan), &codec)?;
         Ok(plan)
     }
+    .boxed()
 }
 
 /// Whether a plan does nothing but read the lake: both sides look, for a worker trusts nobody.
