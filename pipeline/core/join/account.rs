@@ -35,6 +35,8 @@ pub(super) struct Account {
     pub watermark: Time,
     /// Events that the join has taken, of all accounts.
     pub taken: u64,
+    /// What was due is being looked at.
+    pub is_deciding: bool,
     pub eras: Vec<Era>,
     pub defaults: Arc<Rules>,
     pub seen: Seen,
@@ -66,6 +68,7 @@ impl Account {
             name,
             watermark: Time::MIN,
             taken: 0,
+            is_deciding: false,
             eras: Vec::new(),
             defaults: Arc::new(Rules::new(Settings::default())),
             seen: Seen::default(),

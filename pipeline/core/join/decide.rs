@@ -7,13 +7,14 @@
 //!   lease when its end has passed by lateness; a call when its end has passed by lateness (in a live job also when it
 //!   was silent for the call timeout). A change after that is decided with the watermark's next whole second, so that a
 //!   correction is there soon, and many at once are one; only a call's first decision waits for lateness once more, since
-//!   it is a lesson.
+//!   it is a lesson, unless the change follows from another's decision.
 //! - A session is forgotten when the watermark has moved on by the attribution window, the session timeout and
 //!   [`LATE_GRACE`] since its last sign of life *and* since its last change, but not before the calls that it is a
 //!   candidate for; a lease with its session; a call after [`LATE_GRACE`]; a visitor after [`VISITOR_MEMORY`]. And never
 //!   before [`EVENTS_REMEMBERED`] events were taken since its last change.
 
 use super::account::Account;
+use super::calls::CallState;
 use super::timers::{Due, Thing};
 use super::{Effects, Mode};
 use crate::limits::LATE_GRACE;
@@ -80,8 +81,11 @@ impl Account {
     }
 
     pub fn touch_call(&mut self, ix: u32) {
-        let due = &mut self.calls[ix].due;
-        due.change(self.watermark, self.taken);
+        let CallState { due, decided, .. } = &mut self.calls[ix];
+        // Nothing arrived: what follows from decisions puts no first decision off, or one caller's calls would wait for each other in turn.
+        if *decided || !self.is_deciding {
+            due.change(self.watermark, self.taken);
+        }
         let was_open = due.is_open();
         due.set_open(true);
         let at = self.call_decided_at(ix, Mode::Live);
@@ -133,6 +137,7 @@ impl Account {
 
     /// Looks at everything whose time has come.
     pub fn fire(&mut self, mode: Mode, out: &mut Effects) {
+        self.is_deciding = true;
         for thing in self.timers.waited(self.taken) {
             if self.due_of(thing).is_some_and(Due::is_waiting) {
                 self.look_at(thing, mode, out);
@@ -141,6 +146,7 @@ impl Account {
         while let Some(thing) = self.next_due_thing() {
             self.look_at(thing, mode, out);
         }
+        self.is_deciding = false;
     }
 
     fn look_at(&mut self, thing: Thing, mode: Mode, out: &mut Effects) {

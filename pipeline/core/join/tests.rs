@@ -216,6 +216,26 @@ fn a_correction_comes_soon() {
 }
 
 /// That a row is final is told once, whether or not it changed since the call was over; what corrects it is told again.
+/// Calls of long ago, told to a live job whose time has passed meanwhile: each decision says something of the caller's other calls.
+#[test]
+fn calls_of_one_caller_do_not_wait_for_each_other() {
+    let mut story = Story::new(Mode::Live);
+    story.apply(0, "page_view", &view("v-1", "a"));
+    let lease = r#"{"lease_id":"l-1","pool":"main","number":"+14155550100","visitor_id":"v-1","expires_at":"2026-11-20T23:00:00Z"}"#;
+    story.apply(0, "lease_granted", lease);
+    story.tick_at(20_000);
+    for call in 1..=5 {
+        let data = format!(
+            r#"{{"call_id":"c-{call}","status":"started","direction":"inbound","from":"+14155550123","to":"+14155550100"}}"#
+        );
+        story.apply(10 * call, "call", &data);
+    }
+    let told = story.told.len();
+    (60..63).for_each(|second| story.tick(story.time(20_000).plus(second * MICROS_PER_SECOND)));
+    let is_written = |call: &i64| story.told[told..].contains(&format!(r#"call_id: "c-{call}", revision: 1"#));
+    assert_eq!((1..=5).filter(is_written).count(), 5, "{}", &story.told[told..]);
+}
+
 #[test]
 fn a_decided_call_is_told_once() {
     let mut story = Story::new(Mode::Live);
