@@ -232,8 +232,8 @@ fn tails(tally: &Tally, near: &[Count], supposed: &[f64], scale: f64, of_account
 fn align(near: &mut [f32], counts: &[Count]) {
     let raw: [f32; NEAR] = std::array::from_fn(|at| near[at]);
     for at in 0..CLOSED {
-        let (before, after) = (at.checked_sub(1), Some(at + 1).filter(|after| *after < NEAR));
-        let (before, after) = (before.or(after).unwrap_or(at), after.or(before).unwrap_or(at));
+        let after = at + 1;
+        let before = at.checked_sub(1).unwrap_or(after);
         let around = (f64::from(raw[before]) * f64::from(raw[after])).sqrt();
         let Count { calls, chances } = counts[at];
         near[at] = rate(f64::from(calls), f64::from(chances), around, WORTH_OF_NEIGHBOURS) as f32;
