@@ -11,7 +11,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use callweave_core::join::{Effects, Erasure, Join, Mode, Sizes};
-use callweave_core::settings::IpPrecision;
 use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
 use futures::future::try_join_all;
@@ -20,7 +19,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::chunk::{Chunk, Chunks, Ready};
 use super::history::{self, History, Past};
 use super::maintain::{compact, erase};
-use super::step::{Batches, Counts, apply, effect_rows, rows};
+use super::step::{Batches, Counts, Kept, apply, effect_rows, rows};
 use crate::config::Account;
 use crate::files;
 use crate::lake::{
@@ -189,7 +188,7 @@ struct Done {
 /// A chunk that was applied, and what it led to.
 struct Applied {
     ready: Ready,
-    taken: Vec<Option<IpPrecision>>,
+    taken: Vec<Option<Kept>>,
     effects: Effects,
 }
 

@@ -57,14 +57,35 @@ pub struct Counts {
     pub rejected: u64,
 }
 
-/// Applies items in order; tells which of them land as rows of their own, and at which precision their address does.
+/// What an event's own row has from the settings of its account.
+pub struct Kept {
+    precision: IpPrecision,
+    /// For an amount without a currency.
+    currency: Option<Box<str>>,
+}
+
+impl Kept {
+    fn of(join: &Join, event: &Event<'_>) -> Kept {
+        let precision = join.ip_precision(&event.account, event.time);
+        let wants_currency = match &event.body {
+            Body::WebEvent(data) => data.value.is_some() && data.currency.is_none(),
+            Body::CallTag(data) => data.value.is_some() && data.currency.is_none(),
+            Body::Deal(data) => data.revenue.or(data.margin).is_some() && data.currency.is_none(),
+            _ => false,
+        };
+        let currency = if wants_currency { join.currency(&event.account, event.time).map(Box::from) } else { None };
+        Kept { precision, currency }
+    }
+}
+
+/// Applies items in order; tells which of them land as rows of their own, and how.
 pub fn apply(
     join: &mut Join,
     items: &[Item<'_>],
     visits: &[Option<Visit<'_>>],
     out: &mut Effects,
     counts: &mut Counts,
-) -> Vec<Option<IpPrecision>> {
+) -> Vec<Option<Kept>> {
     let mut taken = Vec::with_capacity(items.len());
     for (item, visit) in items.iter().zip(visits) {
         let Ok(event) = &item.what else {
@@ -74,7 +95,7 @@ pub fn apply(
         };
         counts.events += 1;
         taken.push(match join.apply(event, visit.as_ref(), out) {
-            Verdict::Taken => Some(join.ip_precision(&event.account, event.time)),
+            Verdict::Taken => Some(Kept::of(join, event)),
             Verdict::Duplicate => {
                 counts.duplicates += 1;
                 None
@@ -89,7 +110,7 @@ pub fn apply(
 pub fn rows(
     items: &[Item<'_>],
     visits: &[Option<Visit<'_>>],
-    taken: &[Option<IpPrecision>],
+    taken: &[Option<Kept>],
     effects: &mut Effects,
 ) -> Result<Batches, ArrowError> {
     let mut batches = Batches::new();
@@ -98,10 +119,10 @@ pub fn rows(
     let (mut webs, mut tags, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     let (mut transcripts, mut deals, mut costs) = (Vec::new(), Vec::new(), Vec::new());
     for (item, taken) in items.iter().zip(taken) {
-        let event = match &item.what {
-            Ok(event) if taken.is_some() => event,
-            Ok(_) => continue,
-            Err(wrong) => {
+        let (event, kept) = match (&item.what, taken) {
+            (Ok(event), Some(kept)) => (event, kept),
+            (Ok(_), None) => continue,
+            (Err(wrong), _) => {
                 rejected.push(RejectedRow {
                     account: wrong.account.as_deref(),
                     reason: &wrong.reason,
@@ -113,13 +134,14 @@ pub fn rows(
                 continue;
             }
         };
+        let currency = kept.currency.as_deref();
         match &event.body {
-            Body::WebEvent(data) => webs.push(EventRow { event, data }),
-            Body::CallTag(data) => tags.push(EventRow { event, data }),
-            Body::CallNote(data) => notes.push(EventRow { event, data }),
-            Body::Transcript(data) => transcripts.push(EventRow { event, data }),
-            Body::Deal(data) => deals.push(EventRow { event, data }),
-            Body::AdCost(data) => costs.push(EventRow { event, data }),
+            Body::WebEvent(data) => webs.push(EventRow { event, data, currency }),
+            Body::CallTag(data) => tags.push(EventRow { event, data, currency }),
+            Body::CallNote(data) => notes.push(EventRow { event, data, currency }),
+            Body::Transcript(data) => transcripts.push(EventRow { event, data, currency }),
+            Body::Deal(data) => deals.push(EventRow { event, data, currency }),
+            Body::AdCost(data) => costs.push(EventRow { event, data, currency }),
             _ => {}
         }
     }
@@ -153,7 +175,7 @@ pub fn effect_rows(effects: &mut Effects, batches: &mut Batches) -> Result<(), A
 
 fn tag_row<'a>(event: &'a Event<'a>) -> Option<TagRow<'a>> {
     match &event.body {
-        Body::CallTag(data) => Some(EventRow { event, data }),
+        Body::CallTag(data) => Some(EventRow { event, data, currency: None }),
         _ => None,
     }
 }
@@ -166,16 +188,16 @@ fn add<R: Row>(rows: &[R], batches: &mut Batches) -> Result<(), ArrowError> {
 fn page_views(
     items: &[Item<'_>],
     visits: &[Option<Visit<'_>>],
-    taken: &[Option<IpPrecision>],
+    taken: &[Option<Kept>],
     batches: &mut Batches,
 ) -> Result<(), ArrowError> {
     let mut shown: Vec<Option<Cow<'_, str>>> = Vec::new();
     let mut views: Vec<(&Event<'_>, &PageView<'_>, &Visit<'_>)> = Vec::new();
     for ((item, visit), taken) in items.iter().zip(visits).zip(taken) {
-        if let (Ok(event), Some(visit), Some(precision)) = (&item.what, visit, taken)
+        if let (Ok(event), Some(visit), Some(kept)) = (&item.what, visit, taken)
             && let Body::PageView(view) = &event.body
         {
-            shown.push(shown_ip(view.ip.as_deref(), *precision));
+            shown.push(shown_ip(view.ip.as_deref(), kept.precision));
             views.push((event, view, visit));
         }
     }

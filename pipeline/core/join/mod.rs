@@ -208,6 +208,12 @@ impl Join {
         self.settings(account, at).map_or(IpPrecision::default(), |settings| settings.ip_precision)
     }
 
+    /// The account's currency, by its settings in force at `at`; nothing where it told none.
+    pub fn currency(&self, account: &str, at: Time) -> Option<&str> {
+        let account = self.known(account).filter(|account| !account.eras.is_empty())?;
+        Some(&account.rules(at).settings().currency)
+    }
+
     /// An account's settings in force at `at`: the defaults where it was told none; nothing where nothing came of it yet.
     pub fn settings(&self, account: &str, at: Time) -> Option<&Settings> {
         self.known(account).map(|account| account.rules(at).settings())

@@ -36,7 +36,7 @@ impl Row for DealRow<'_> {
             Column::<Self>::text("stage", "The stage, in the business's words.", |r| Some(&r.data.stage)),
             Column::<Self>::money("revenue", "In `currency`.", |r| r.data.revenue),
             Column::<Self>::money("margin", "In `currency`.", |r| r.data.margin),
-            Column::<Self>::text("currency", "ISO 4217.", |r| r.data.currency.as_deref()),
+            Column::<Self>::text("currency", "ISO 4217.", |r| r.data.currency.as_deref().or(r.currency)),
             Column::<Self>::time("closed_at", "When it was closed.", |r| r.data.closed_at),
             Column::<Self>::time("recorded_time", "When the collector took the event in.", |r| Some(r.event.recorded)),
         ]

@@ -51,6 +51,8 @@ pub trait Row: Sized {
 pub struct EventRow<'a, Data> {
     pub event: &'a Event<'a>,
     pub data: &'a Data,
+    /// That of an amount whose event names none.
+    pub currency: Option<&'a str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

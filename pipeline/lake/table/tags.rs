@@ -23,7 +23,7 @@ impl Row for TagRow<'_> {
             Column::<Self>::text("call_id", "The call.", |r| Some(&r.data.call_id)).unique().erase(Erase::Call),
             Column::<Self>::text("category", "What the call was about.", |r| Some(&r.data.category)),
             Column::<Self>::money("value", "What it is worth, in `currency`.", |r| r.data.value),
-            Column::<Self>::text("currency", "ISO 4217.", |r| r.data.currency.as_deref()),
+            Column::<Self>::text("currency", "ISO 4217.", |r| r.data.currency.as_deref().or(r.currency)),
             Column::<Self>::text("origin", "manual, menu or rule.", |r| Some(r.data.origin.name())),
             Column::<Self>::text("by", "Who gave it.", |r| r.data.by.as_deref()),
             Column::<Self>::time("recorded_time", "When the collector took the event in.", |r| Some(r.event.recorded)),

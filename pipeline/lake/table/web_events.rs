@@ -35,7 +35,7 @@ impl Row for WebEventRow<'_> {
                 r.data.number.map(|number| show_phone(number, to)).is_some()
             }),
             Column::<Self>::money("value", "What it is worth, in `currency`.", |r| r.data.value),
-            Column::<Self>::text("currency", "ISO 4217.", |r| r.data.currency.as_deref()),
+            Column::<Self>::text("currency", "ISO 4217.", |r| r.data.currency.as_deref().or(r.currency)),
             Column::<Self>::show("properties", "Everything else that the page told, as JSON.", |r, to| {
                 let text = r.data.properties.as_ref().and_then(|map| serde_json::to_string(map).ok());
                 text.map(|text| to.push_str(&text)).is_some()
