@@ -85,6 +85,12 @@ impl Import {
                      be told, and every call counts by its direction alone",
                     self.account
                 );
+                if options.country.is_none() {
+                    eprintln!(
+                        "callweave: numbers without a country's code are read as international ones without their plus: give \
+                         --country if they are of one"
+                    );
+                }
             }
         }
         options.rejects = self.rejects;
@@ -109,6 +115,9 @@ impl Import {
             Err(error) => return Err(Failure::failed(error)),
         };
         eprintln!("{counts}");
+        if counts.nothing_was_read() {
+            return Err(Failure::said(format!("no line could be read as --format {}: is it another?", self.format)));
+        }
         Ok(())
     }
 }

@@ -19,7 +19,6 @@ const COLUMNS_MOST: usize = 1000;
 
 /// Looks over what can be told before any file is read.
 pub(super) fn check(options: &ImportOptions) -> Result<(), ImportError> {
-    home(options)?;
     if let Some(code) = options.currency.as_deref().filter(|code| !is_currency(code)) {
         return Err(ImportError::Currency(code.to_owned()));
     }
@@ -30,13 +29,8 @@ fn is_currency(code: &str) -> bool {
     code.len() == 3 && code.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
-fn home(options: &ImportOptions) -> Result<Option<country::Id>, ImportError> {
-    let read = |code: &String| values::home(code).ok_or_else(|| ImportError::Country(code.clone()));
-    options.country.as_ref().map(read).transpose()
-}
-
 pub(super) fn import(run: &mut Run<'_>) -> Result<(), ImportError> {
-    let home = home(run.options)?;
+    let home = run.options.home()?;
     let (options, progress) = (run.options, run.progress);
     for path in &options.files {
         run.turn_to(path);

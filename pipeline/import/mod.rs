@@ -27,6 +27,7 @@ use callweave_core::event::{Rejected, decode, is_account};
 use callweave_core::limits::ACCOUNT_BYTES_MAX;
 use callweave_core::settings::Settings;
 use chrono_tz::Tz;
+use phonenumber::country;
 
 pub use crate::telemetry::progress::Progress;
 
@@ -203,6 +204,11 @@ impl Counts {
     pub fn written(&self) -> u64 {
         self.page_views + self.calls + self.ad_costs + self.events
     }
+
+    /// Whether there were lines, and none could be read: the files are likely of another format.
+    pub fn nothing_was_read(&self) -> bool {
+        self.lines > 0 && self.unreadable == self.lines
+    }
 }
 
 impl fmt::Display for Counts {
@@ -264,11 +270,17 @@ impl ImportOptions {
         if self.format != Format::Events && !is_account(&self.account) {
             return Err(ImportError::Account(self.account.clone()));
         }
+        self.home()?;
         match self.format {
             Format::Combined => combined::site(self.site.as_deref()).map(drop),
             Format::Csv | Format::CallsCsv | Format::AdCostsCsv => csv::check(self),
             _ => Ok(()),
         }
+    }
+
+    fn home(&self) -> Result<Option<country::Id>, ImportError> {
+        let read = |code: &String| values::home(code).ok_or_else(|| ImportError::Country(code.clone()));
+        self.country.as_ref().map(read).transpose()
     }
 }
 

@@ -17,7 +17,7 @@ const RECORD_FILE_BYTES_MOST: u64 = 1 << 30;
 
 pub(super) fn import(run: &mut Run<'_>) -> Result<(), ImportError> {
     let (options, wrong) = (run.options, |reason: String| ImportError::RecordColumns(reason));
-    let rules = Rules::new(options.settings.clone().unwrap_or_default());
+    let rules = Rules::new(options.settings.clone().unwrap_or_default()).at_home(options.home()?);
     let terms = Terms { account: &options.account, rules: &rules, secret: None, base: "" };
     let columns = options.record_columns.as_deref();
     match options.format {

@@ -324,6 +324,22 @@ fn nothing_is_written_before_it_is_known_what_is_asked_for() {
 }
 
 #[test]
+fn the_country_of_numbers_holds_for_call_records_too() {
+    let row = concat!(
+        r#""","2125550199","2125550123","from-trunk","","PJSIP/trunk-00000001","PJSIP/101-00000002","Dial","PJSIP/101,30","#,
+        r#""2026-11-20 09:00:00","2026-11-20 09:00:10","2026-11-20 09:01:00",60,50,"ANSWERED","DOCUMENTATION","1763629200.1","""#,
+    );
+    let mut desk = Desk::new(Format::Asterisk);
+    desk.options_mut().country = Some("us".to_owned());
+    desk.file("Master.csv", row.as_bytes());
+    let (_, events) = desk.run().expect("read");
+    let numbers: Vec<_> = events.iter().map(|event| (&event["data"]["from"], &event["data"]["to"])).collect();
+    assert_eq!(numbers, [(&json!("+12125550199"), &json!("+12125550123"))]);
+    desk.options_mut().country = Some("ZZ".to_owned());
+    assert!(desk.run().is_err_and(|error| error.is_usage() && error.to_string().contains("--country ZZ")));
+}
+
+#[test]
 fn costs_of_a_csv() {
     let mut desk = Desk::new(Format::Csv);
     desk.options.currency = Some("eur".to_owned());

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Datelike, NaiveDate, Timelike};
 use chrono_tz::Tz;
+use phonenumber::country;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{LocalTime, Number, Pool, Settings, Site, Weekday};
@@ -14,6 +15,8 @@ use crate::time::{Date, Time};
 #[derive(Debug, Clone)]
 pub struct Rules {
     settings: Settings,
+    /// Where numbers without a country's code are, if that was said.
+    home: Option<country::Id>,
     zone: Tz,
     numbers: FxHashMap<Phone, usize>,
     pools: FxHashMap<String, usize>,
@@ -47,7 +50,17 @@ impl Rules {
             pools,
             week,
             settings,
+            home: None,
         }
+    }
+
+    /// The same where numbers without a country's code are in this country, whatever the account's own are.
+    pub fn at_home(self, home: Option<country::Id>) -> Rules {
+        Rules { home, ..self }
+    }
+
+    pub fn home(&self) -> Option<country::Id> {
+        self.home
     }
 
     pub fn settings(&self) -> &Settings {

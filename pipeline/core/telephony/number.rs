@@ -77,7 +77,8 @@ impl<'r> Book<'r> {
             }
         }
         // The first of those that are equally frequent.
-        let region = countries.iter().rev().max_by_key(|(_, count)| *count).map(|(id, _)| *id);
+        let own = countries.iter().rev().max_by_key(|(_, count)| *count).map(|(id, _)| *id);
+        let region = rules.home().or(own);
         Book { rules, region }
     }
 
@@ -262,6 +263,16 @@ mod tests {
             ("99999999999999999999", Digits::National, outside("anonymous")),
         ] {
             assert_eq!(book.side(text, digits), expected, "{text} {digits:?}");
+        }
+        let here = Rules::new(Default::default()).at_home(Some(country::Id::US));
+        for (text, expected) in
+            [("2125550199", "+12125550199"), ("4155550199", "+14155550199"), ("442079460000", "+442079460000")]
+        {
+            assert_eq!(
+                Book::new(&here).side(text, Digits::National),
+                outside(expected),
+                "by the country that was said"
+            );
         }
         assert_eq!(bare.side("07700900123", Digits::National), outside("anonymous"), "no country is known");
         assert_eq!(bare.side("447700900123", Digits::National), outside("+447700900123"));

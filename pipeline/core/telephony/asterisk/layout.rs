@@ -73,8 +73,8 @@ pub enum LayoutError {
     #[error("the column {0} is missing: without it no call can be made of a line")]
     Missing(&'static str),
     #[error(
-        "a line has {0} columns, and the layout {1}: say with the layout which ones the file has (17 columns may end \
-             with uniqueid or with userfield)"
+        "a line has {0} columns, and {1} were named: say which ones the file has (17 columns may end with uniqueid or with \
+             userfield)"
     )]
     Width(usize, usize),
 }
@@ -183,6 +183,6 @@ mod tests {
         }
         let layout = Layout::of_width(18).unwrap();
         let error = layout.read(vec![String::new(); 17]).unwrap_err();
-        assert!(error.to_string().contains("17 columns, and the layout 18"), "{error}");
+        assert!(error.to_string().contains("17 columns, and 18 were named"), "{error}");
     }
 }

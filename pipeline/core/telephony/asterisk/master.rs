@@ -52,7 +52,9 @@ impl Master {
         }
         let row = cells(line).and_then(|cells| {
             let layout = self.layout.clone().or_else(|| Layout::of_width(cells.len()));
-            let layout = layout.ok_or_else(|| format!("has {} columns: say with a layout which ones", cells.len()))?;
+            let layout = layout.ok_or_else(|| {
+                format!("has {} columns: say which ones (`columns` of the provider, `import --columns`)", cells.len())
+            })?;
             layout.read(cells).map_err(|error| error.to_string())
         });
         let row = match row {
