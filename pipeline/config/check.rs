@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::entries::{self, Entries, Flags, Origin, PREFIX};
+use super::entries::{self, Entries, Flags, Origin, PREFIX, SHORT};
 use super::given::Given;
 use super::members::{self, ACCOUNT_MEMBERS, MEMBERS};
 use super::{Config, DEFAULT_ACCOUNT, Door, FirstRunError, Listen, accounts, telephony};
@@ -310,7 +310,8 @@ fn nearest(name: &str, origin: &Origin) -> Option<String> {
         let most = if is_variable { (known.len() / 4).max(1) } else { edits_most(&known) };
         (distance <= most).then_some((distance, known))
     };
-    candidates(name).filter_map(near).min().map(|(_, known)| known)
+    let short = SHORT.iter().map(|(short, _)| (*short).to_owned()).filter(|_| !name.contains('.'));
+    candidates(name).chain(short).filter_map(near).min().map(|(_, known)| known)
 }
 
 fn unknown(name: &str, nearest: Option<String>, origin: &Origin) -> Mistake {
@@ -350,18 +351,8 @@ fn edits_most(known: &str) -> usize {
     1 + known.len() / 4
 }
 
-/// Edit distance (Levenshtein), for names of a few dozen letters.
+/// Edit distance, in which two letters that changed places count once. What is longer than any name counts up to there.
 fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(128).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(128).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (diagonal + usize::from(x != *y)).min(above + 1).min(row[j] + 1);
-            diagonal = above;
-        }
-    }
-    row[b.len()]
+    let short = |text: &str| text.chars().take(128).collect::<String>();
+    strsim::osa_distance(&short(a), &short(b))
 }

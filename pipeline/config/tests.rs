@@ -205,6 +205,15 @@ fn mistakes_are_told_with_place_and_mending() {
             &["variable CALLWEAVE_PARTITONS: partitons: there is no such member; did you mean CALLWEAVE_PARTITIONS?"],
         ),
         (
+            "nat = \"x\"",
+            &[("CALLWEAVE_POSTGRS", "off"), ("CALLWEAVE_LAEK", "x")],
+            &[
+                "c.toml:1: nat: there is no such member; did you mean nats?",
+                "variable CALLWEAVE_LAEK: laek: there is no such member; did you mean CALLWEAVE_LAKE?",
+                "variable CALLWEAVE_POSTGRS: postgrs: there is no such member; did you mean CALLWEAVE_POSTGRES?",
+            ],
+        ),
+        (
             "",
             &[("CALLWEAVE_LIMITS__EVENTS", "-1")],
             &["variable CALLWEAVE_LIMITS__EVENTS: limits.events: \"-1\" is not a whole number; give 1 to 10000000"],
