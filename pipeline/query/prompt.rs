@@ -43,8 +43,15 @@ enum Line {
 }
 
 impl Line {
+    /// A command below an unfinished query takes its place; whoever wants to leave may say so in plain words.
     fn read(text: &str) -> Line {
         let text = text.trim();
+        let text = text.lines().last().map(str::trim_start).filter(|last| last.starts_with('\\')).unwrap_or(text);
+        match text.trim_end_matches([';', ' ']) {
+            "quit" | "exit" => return Line::Quit,
+            "help" => return Line::Help,
+            _ => {}
+        }
         let Some(command) = text.strip_prefix('\\') else {
             return if text.trim_matches([';', ' ', '\n', '\t']).is_empty() {
                 Line::Nothing
@@ -104,7 +111,11 @@ impl Helper for Ends {}
 /// A command, nothing at all, or SQL with a `;` at its end that stands in no string and no comment.
 fn is_whole(text: &str) -> bool {
     let trimmed = text.trim();
-    if trimmed.is_empty() || trimmed.starts_with('\\') {
+    let is_command = |line: &str| line.trim_start().starts_with('\\');
+    if trimmed.is_empty()
+        || trimmed.lines().last().is_some_and(is_command)
+        || ["quit", "exit", "help"].contains(&trimmed)
+    {
         return true;
     }
     // A string or a comment that is still open is an error to the tokenizer.
@@ -118,7 +129,7 @@ type Reader = Editor<Ends, FileHistory>;
 pub async fn run(session: QuerySession, shape: Shape) -> Result<(), QueryError> {
     let history = history_file();
     let mut reader = Some(reader(history.as_ref()).map_err(|error| QueryError::Prompt(error.to_string()))?);
-    tell("\\? for help, \\q to leave");
+    tell("queries end with ; and may take several lines; \\? for help, \\q to leave");
     let mut is_timed = false;
     while let Some(mut editor) = reader.take() {
         // Reading a line blocks its thread, so it has one of its own.
@@ -224,6 +235,11 @@ mod tests {
             ("  ", true),
             ("\\q", true),
             ("\\d calls", true),
+            ("SELECT 1\n\\q", true),
+            ("quit", true),
+            ("exit", true),
+            ("help", true),
+            ("quit\nx", false),
             ("SELECT 1", false),
             ("SELECT 1;", true),
             ("SELECT 1; ", true),
@@ -247,6 +263,10 @@ mod tests {
             (" ; ", Line::Nothing),
             ("\\q", Line::Quit),
             ("\\q;", Line::Quit),
+            ("SELECT 1\n  \\q", Line::Quit),
+            ("exit;", Line::Quit),
+            ("quit", Line::Quit),
+            ("help", Line::Help),
             ("\\timing", Line::Timing),
             ("\\?", Line::Help),
             ("\\x", Line::Unknown("\\x".to_owned())),

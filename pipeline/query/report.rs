@@ -96,6 +96,7 @@ async fn write_report(options: &ReportOptions, shape: Shape) -> Result<(), Query
         return write_batch(vec![("report", Arc::new(names)), ("asks", Arc::new(asks))], shape, Output::open(output)?);
     };
     if name == CHECKS_NAME {
+        refuse_of_checks(options)?;
         let found = checks(&options.lake).await?;
         let names = StringArray::from_iter_values(found.iter().map(|check| check.name));
         let counts = Int64Array::from_iter_values(found.iter().map(|check| check.offenders as i64));
@@ -109,7 +110,7 @@ async fn write_report(options: &ReportOptions, shape: Shape) -> Result<(), Query
     if options.sql {
         return write_statement(text, options, &range, Output::open(output)?);
     }
-    let session = QuerySession::open(&options.lake)?;
+    let session = super::run::open(&options.lake)?;
     let (scene, frame) = frame(&session, text, &range).await?;
     let answer = scene.run(frame, text.sql).await?;
     if options.plot {
@@ -120,6 +121,27 @@ async fn write_report(options: &ReportOptions, shape: Shape) -> Result<(), Query
         tell_cut(written.rows, shape.format);
     }
     to.finish()
+}
+
+/// The checks look at the whole lake.
+fn refuse_of_checks(options: &ReportOptions) -> Result<(), QueryError> {
+    let given = [
+        ("--from", options.from.is_some()),
+        ("--to", options.to.is_some()),
+        ("--by", options.by.is_some()),
+        ("--where", options.where_.is_some()),
+        ("--timezone", options.timezone.is_some()),
+        ("--account", options.account.is_some()),
+        ("--plot", options.plot),
+        ("--sql", options.sql),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => Err(QueryError::Parameter {
+            flag,
+            problem: "is of a report; checks look at the whole lake: leave it away".to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Runs every check of `queries/checks/`.

@@ -10,6 +10,7 @@ use super::output::{Output, Shape, pump};
 use super::prompt;
 use super::session::QuerySession;
 use crate::files::outputs;
+use crate::lake::{TableName, location};
 
 #[derive(Debug, Clone, Default)]
 pub struct SqlOptions {
@@ -43,13 +44,29 @@ pub async fn sql(options: SqlOptions) -> Result<(), QueryError> {
         (None, Some(path)) => read_file(&path)?,
         (None, None) if !std::io::stdin().is_terminal() => read_file(Path::new("-"))?,
         (None, None) if options.output.is_some() => return Err(QueryError::NoQuery),
-        (None, None) => return prompt::run(QuerySession::open(&options.lake)?, shape).await,
+        (None, None) => return prompt::run(open(&options.lake)?, shape).await,
     };
-    let session = QuerySession::open(&options.lake)?;
+    let session = open(&options.lake)?;
     match answer_all(&session, &text, shape, options.output.as_deref()).await {
         Err(error) if error.is_broken_pipe() => Ok(()),
         result => result,
     }
+}
+
+/// Opens a lake, and says so where there is nothing in it: one folder too high, everything is empty, too.
+pub(super) fn open(lake: &str) -> Result<QuerySession, QueryError> {
+    let session = QuerySession::open(lake)?;
+    let has_tables =
+        |folder: &Path| TableName::ALL.iter().any(|table| folder.join(table.name()).join("_delta_log").is_dir());
+    if let Ok(folder) = location::folder(lake)
+        && !has_tables(&folder)
+    {
+        let inner = ["lake", "callweave-data/lake"].map(|below| folder.join(below));
+        let found = inner.iter().find(|inner| has_tables(inner));
+        let mend = found.map_or(String::new(), |inner| format!("; there are some in {}", inner.display()));
+        eprintln!("callweave: there are no tables in {}{mend}", folder.display());
+    }
+    Ok(session)
 }
 
 pub(super) fn refuse_bytes_on_terminal(format: Format, output: Option<&Path>) -> Result<(), QueryError> {

@@ -235,7 +235,7 @@ async fn a_forgotten_person_leaves_counts_only() -> Outcome {
         ..WebEvent::default()
     };
     let made = ["+14155550777", "+141555507777"].map(wish);
-    let rows = made.each_ref().map(|data| WebEventRow { event: &event, data });
+    let rows = made.each_ref().map(|data| WebEventRow { event: &event, data, currency: None });
     events.commit(&events.write(rows_to_batches(&rows)?).await?, &[]).await?;
 
     let until = DAY.plus(MICROS_PER_HOUR - 1);
