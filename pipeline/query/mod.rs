@@ -20,6 +20,7 @@ mod corrections;
 mod desk;
 mod dialect;
 mod directory;
+mod distinct;
 mod error;
 mod few;
 mod flight;

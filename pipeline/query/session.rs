@@ -26,6 +26,7 @@ use super::compact::{self, CompactBeforeSorts};
 use super::corrections;
 use super::dialect;
 use super::directory::Directory;
+use super::distinct;
 use super::error::{QueryError, nearest};
 use super::few::{self, FewFirst};
 use super::guard;
@@ -277,6 +278,7 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     dialect::register(&context)?;
     bounded::register(&context)?;
     sums::register(&context);
+    distinct::register(&context);
     Ok(context.state())
 }
 
