@@ -15,6 +15,7 @@ mod moments;
 mod names;
 pub(super) mod overlay;
 mod prepared;
+mod savepoint;
 mod service;
 mod texts;
 

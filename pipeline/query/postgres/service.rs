@@ -31,8 +31,9 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, Sink};
 
 use super::answers::{Shown, plan, rows, settled};
-use super::mend::{BackToSavepoint, Mend, SEARCH_PATH, TIMEOUT, reworded, timeout_set};
+use super::mend::{Mend, SEARCH_PATH, TIMEOUT, reworded, timeout_set};
 use super::names::{told_answer, told_fields};
+use super::savepoint::BackToSavepoint;
 use super::{Current, Postgres, copy, errors, functions, prepared};
 use crate::query::QueryError;
 use crate::query::guard;

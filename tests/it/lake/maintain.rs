@@ -224,7 +224,7 @@ async fn a_forgotten_person_leaves_counts_only() -> Outcome {
         comment: Some("call back Jane".into()),
         by: None,
     });
-    let rows = made.each_ref().map(|data| NoteRow { event: &event, data });
+    let rows = made.each_ref().map(|data| NoteRow { event: &event, data, currency: None });
     notes.commit(&notes.write(rows_to_batches(&rows)?).await?, &[]).await?;
 
     let events = lake.table(TableName::WebEvents);

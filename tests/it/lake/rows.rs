@@ -85,7 +85,10 @@ async fn transcripts_keep_their_segments() -> Outcome {
     let transcript = |segments| Transcript { call_id: "c1".into(), segments, language: None };
     let full = transcript(vec![segment(Speaker::Agent, 0.5, "hello"), segment(Speaker::Caller, 2.0, "hi")]);
     let empty = transcript(Vec::new());
-    let rows = [TranscriptRow { event: &event, data: &full }, TranscriptRow { event: &event, data: &empty }];
+    let rows = [
+        TranscriptRow { event: &event, data: &full, currency: None },
+        TranscriptRow { event: &event, data: &empty, currency: None },
+    ];
     let adds = table.write(rows_to_batches(&rows)?).await?;
     table.commit(&adds, &[]).await?;
     let text = sql(table, "select segments[2]['text'] as said, cardinality(segments) as n from transcripts").await?;
