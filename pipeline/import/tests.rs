@@ -324,6 +324,18 @@ fn nothing_is_written_before_it_is_known_what_is_asked_for() {
 }
 
 #[test]
+fn a_file_of_another_format_is_told() {
+    for (text, nothing) in
+        [("no log\nat all\n", true), ("", false), (&log_line("GET / HTTP/1.1", 200, "\nno log"), false)]
+    {
+        let mut desk = Desk::new(Format::Combined);
+        desk.file("access.log", text.as_bytes());
+        let (counts, _) = desk.run().expect("read");
+        assert_eq!(counts.nothing_was_read(), nothing, "{text}: {counts}");
+    }
+}
+
+#[test]
 fn the_country_of_numbers_holds_for_call_records_too() {
     let row = concat!(
         r#""","2125550199","2125550123","from-trunk","","PJSIP/trunk-00000001","PJSIP/101-00000002","Dial","PJSIP/101,30","#,

@@ -227,7 +227,42 @@ fn shown_ip(ip: Option<&str>, precision: IpPrecision) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::AsArray;
+    use arrow::compute::cast;
+    use arrow::datatypes::DataType;
+    use callweave_core::join::Mode;
+
     use super::*;
+
+    #[test]
+    fn an_amount_without_a_currency_has_that_of_its_account() -> Result<(), ArrowError> {
+        let line = |kind: &str, minute: u32, data: &str| {
+            format!(
+                r#"{{"specversion":"1.0","id":"{minute}","source":"x","type":"{kind}","time":"2026-11-20T12:{minute:02}:00Z","account":"acme","data":{data}}}"#
+            )
+        };
+        let deal = |minute: u32, more: &str| {
+            line("deal", minute, &format!(r#"{{"deal_id":"d-{minute}","phone":"+14155550123","stage":"won"{more}}}"#))
+        };
+        let lines = [
+            deal(0, r#","revenue":"1""#),
+            line("account_settings", 1, r#"{"currency":"CHF"}"#),
+            deal(2, r#","margin":"1""#),
+            deal(3, r#","revenue":"1","currency":"EUR""#),
+            deal(4, ""),
+        ];
+        let items: Vec<Item<'_>> =
+            lines.iter().map(|line| Item::decode(line.as_bytes(), None, Time(0), || "x".into())).collect();
+        let visits = survey(&mut Surveyor::default(), &items);
+        let (mut join, mut effects) = (Join::new(Mode::Bounded), Effects::default());
+        let taken = apply(&mut join, &items, &visits, &mut effects, &mut Counts::default());
+        let batches = rows(&items, &visits, &taken, &mut effects)?;
+        let deals = batches.iter().find(|(table, _)| *table == TableName::Deals).map(|(_, deals)| &deals.rows);
+        let currency = cast(deals.unwrap().column_by_name("currency").unwrap(), &DataType::Utf8)?;
+        let told: Vec<_> = currency.as_string::<i32>().iter().collect();
+        assert_eq!(told, [None, Some("CHF"), Some("EUR"), None]);
+        Ok(())
+    }
 
     #[test]
     fn shows_as_much_of_an_address_as_it_may() {

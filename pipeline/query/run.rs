@@ -56,17 +56,20 @@ pub async fn sql(options: SqlOptions) -> Result<(), QueryError> {
 /// Opens a lake, and says so where there is nothing in it: one folder too high, everything is empty, too.
 pub(super) fn open(lake: &str) -> Result<QuerySession, QueryError> {
     let session = QuerySession::open(lake)?;
-    let has_tables =
-        |folder: &Path| TableName::ALL.iter().any(|table| folder.join(table.name()).join("_delta_log").is_dir());
-    if let Ok(folder) = location::folder(lake)
-        && !has_tables(&folder)
-    {
-        let inner = ["lake", "callweave-data/lake"].map(|below| folder.join(below));
-        let found = inner.iter().find(|inner| has_tables(inner));
-        let mend = found.map_or(String::new(), |inner| format!("; there are some in {}", inner.display()));
-        eprintln!("callweave: there are no tables in {}{mend}", folder.display());
+    if let Some(told) = no_tables(lake) {
+        eprintln!("callweave: {told}");
     }
     Ok(session)
+}
+
+fn no_tables(lake: &str) -> Option<String> {
+    let has_tables =
+        |folder: &Path| TableName::ALL.iter().any(|table| folder.join(table.name()).join("_delta_log").is_dir());
+    let folder = location::folder(lake).ok().filter(|folder| !has_tables(folder))?;
+    let inner = ["lake", "callweave-data/lake"].map(|below| folder.join(below));
+    let found = inner.iter().find(|inner| has_tables(inner));
+    let mend = found.map_or(String::new(), |inner| format!("; there are some in {}", inner.display()));
+    Some(format!("there are no tables in {}{mend}", folder.display()))
 }
 
 pub(super) fn refuse_bytes_on_terminal(format: Format, output: Option<&Path>) -> Result<(), QueryError> {
@@ -124,4 +127,19 @@ fn read_file(path: &Path) -> Result<String, QueryError> {
         std::fs::File::open(path).and_then(|file| file.take(bound).read_to_string(&mut text)).map_err(failed)?;
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_too_high_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_str().unwrap();
+        assert_eq!(no_tables(data), Some(format!("there are no tables in {data}")));
+        std::fs::create_dir_all(folder.path().join("lake/calls/_delta_log")).unwrap();
+        assert_eq!(no_tables(data), Some(format!("there are no tables in {data}; there are some in {data}/lake")));
+        assert_eq!(no_tables(&format!("{data}/lake")), None);
+    }
 }

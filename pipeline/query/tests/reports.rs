@@ -10,7 +10,7 @@ use crate::query::format::Format;
 use crate::query::library::{CHECKS, REPORTS, Text};
 use crate::query::output::{Shape, pump};
 use crate::query::report::narrow::Scope;
-use crate::query::report::{ReportOptions, checks, frame};
+use crate::query::report::{ReportOptions, checks, frame, report};
 
 /// A report's answer as CSV without its header.
 async fn tell(dir: &TempDir, name: &str, options: ReportOptions) -> Result<String, QueryError> {
@@ -321,4 +321,22 @@ async fn a_session_that_may_be_open_is_no_orphan() -> Result<(), Failure> {
     write(dir.path(), "page_views", &[view("e5", "2026-11-25T10:00:00Z", json!({}))]).await?;
     assert_eq!(orphans().await?, 1);
     Ok(())
+}
+
+#[tokio::test]
+async fn checks_take_nothing_that_only_reports_have() {
+    let asked = |change: fn(&mut ReportOptions)| {
+        let mut options =
+            ReportOptions { lake: "nowhere".to_owned(), name: Some("checks".to_owned()), ..ReportOptions::default() };
+        change(&mut options);
+        report(options)
+    };
+    for (flag, change) in [
+        ("--by", (|it| it.by = Some("day".to_owned())) as fn(&mut ReportOptions)),
+        ("--sql", |it| it.sql = true),
+        ("--plot", |it| it.plot = true),
+    ] {
+        let error = asked(change).await.unwrap_err();
+        assert!(error.is_usage() && error.to_string().starts_with(flag), "{error}");
+    }
 }
