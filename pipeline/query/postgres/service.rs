@@ -250,7 +250,6 @@ impl ExtendedQueryHandler for Service {
         })
     }
 
-    /// Plans anew: a prepared statement sees the lake as it is when it is run, too.
     // As `async_trait` has it: see `query`.
     fn do_query<'a, 'b, 'c, 'f, C>(
         &'a self,
@@ -354,6 +353,7 @@ impl Service {
         .boxed()
     }
 
+    /// Plans anew: a prepared statement sees the lake as it is when it is run, too.
     fn answer_portal<'f, C>(
         &'f self,
         client: &'f mut C,
