@@ -232,13 +232,13 @@ impl GroupsAccumulator for Groups {
     fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
         self.counts.resize(total, 0);
         let lists = values[0].as_list::<i32>();
-        let mut group_of = Vec::with_capacity(lists.values().len());
-        for (row, ends) in lists.offsets().windows(2).enumerate() {
-            group_of.resize(ends[0] as usize, 0);
-            group_of.resize(ends[1] as usize, groups[row]);
-        }
-        let end = group_of.len();
-        each(&lists.values().slice(0, end), |at, text| self.see(group_of[at], text));
+        // Of a slice, values of others stand before and behind its own.
+        let offsets = lists.offsets();
+        let (first, last) = (offsets[0] as usize, offsets[lists.len()] as usize);
+        let lengths = offsets.windows(2).map(|ends| (ends[1] - ends[0]) as usize);
+        let group_of: Vec<usize> =
+            groups.iter().zip(lengths).flat_map(|(group, length)| std::iter::repeat_n(*group, length)).collect();
+        each(&lists.values().slice(first, last - first), |at, text| self.see(group_of[at], text));
         Ok(())
     }
 
@@ -317,8 +317,12 @@ mod tests {
                 part.counts.resize(6, 0);
                 let head = part.state(EmitTo::First(first))?;
                 whole.merge_batch(&head, &(0..first).collect::<Vec<_>>(), 6)?;
+                // Batches are sliced on their way.
                 let rest = part.state(EmitTo::All)?;
-                whole.merge_batch(&rest, &(first..6).collect::<Vec<_>>(), 6)?;
+                let cut = (6 - first) / 2;
+                let (before, behind) = (rest[0].slice(0, cut), rest[0].slice(cut, 6 - first - cut));
+                whole.merge_batch(&[before], &(first..first + cut).collect::<Vec<_>>(), 6)?;
+                whole.merge_batch(&[behind], &(first + cut..6).collect::<Vec<_>>(), 6)?;
             }
             let expected: Vec<i64> = (0..6).map(|group| expected.get(&group).map_or(0, |set| set.len() as i64)).collect();
             let mut told = whole.evaluate(EmitTo::First(first))?.as_primitive::<Int64Type>().values().to_vec();
