@@ -6,7 +6,7 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StringBuilder, StringViewBuilder,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StringArray, StringViewArray,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
@@ -174,13 +174,7 @@ impl Groups {
         }
         let texts =
             in_order.into_iter().flatten().map(|it| std::str::from_utf8(of(&self.bytes, it)).unwrap_or_default());
-        let texts = collected(&self.kind, texts.map(Some));
-        Ok(Arc::new(ListArray::try_new(
-            Arc::new(Field::new_list_field(self.kind.clone(), true)),
-            offsets,
-            texts,
-            None,
-        )?))
+        listed(&self.kind, offsets, texts)
     }
 }
 
@@ -188,20 +182,17 @@ fn of<'b>(bytes: &'b [u8], it: &Seen) -> &'b [u8] {
     &bytes[it.from..it.from + it.len as usize]
 }
 
-fn collected<'t>(kind: &DataType, texts: impl Iterator<Item = Option<&'t str>>) -> ArrayRef {
-    if kind == &DataType::Utf8View {
-        let mut builder = StringViewBuilder::new();
-        texts.for_each(|text| builder.append_option(text));
-        return Arc::new(builder.finish());
-    }
-    let mut builder = StringBuilder::new();
-    texts.for_each(|text| builder.append_option(text));
-    Arc::new(builder.finish())
+fn listed<'t>(kind: &DataType, offsets: OffsetBuffer<i32>, texts: impl Iterator<Item = &'t str>) -> Result<ArrayRef> {
+    let texts: ArrayRef = match kind {
+        DataType::Utf8View => Arc::new(StringViewArray::from_iter_values(texts)),
+        _ => Arc::new(StringArray::from_iter_values(texts)),
+    };
+    Ok(Arc::new(ListArray::try_new(Arc::new(Field::new_list_field(kind.clone(), true)), offsets, texts, None)?))
 }
 
 /// The texts that there are, with their places.
-fn each(values: &dyn Array, mut to: impl FnMut(usize, &str)) {
-    let mut take = |(row, text): (usize, Option<&str>)| text.into_iter().for_each(|text| to(row, text));
+fn each<'a>(values: &'a dyn Array, mut to: impl FnMut(usize, &'a str)) {
+    let mut take = |(row, text): (usize, Option<&'a str>)| text.into_iter().for_each(|text| to(row, text));
     match values.as_string_view_opt() {
         Some(texts) => texts.iter().enumerate().for_each(&mut take),
         None => values.as_string::<i32>().iter().enumerate().for_each(&mut take),
@@ -253,15 +244,9 @@ impl GroupsAccumulator for Groups {
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let mut texts: Vec<Option<&str>> = vec![None; values[0].len()];
-        match values[0].as_string_view_opt() {
-            Some(views) => texts.iter_mut().zip(views.iter()).for_each(|(to, text)| *to = text),
-            None => texts.iter_mut().zip(values[0].as_string::<i32>().iter()).for_each(|(to, text)| *to = text),
-        }
-        texts.iter_mut().enumerate().filter(|(row, _)| !is_asked(filter, *row)).for_each(|(_, text)| *text = None);
+        each(&values[0], |row, text| texts[row] = Some(text).filter(|_| is_asked(filter, row)));
         let offsets = OffsetBuffer::<i32>::from_lengths(texts.iter().map(|text| usize::from(text.is_some())));
-        let texts = collected(&self.kind, texts.iter().flatten().map(|text| Some(*text)));
-        let field = Arc::new(Field::new_list_field(self.kind.clone(), true));
-        Ok(vec![Arc::new(ListArray::try_new(field, offsets, texts, None)?)])
+        Ok(vec![listed(&self.kind, offsets, texts.into_iter().flatten())?])
     }
 
     fn size(&self) -> usize {
@@ -273,7 +258,6 @@ impl GroupsAccumulator for Groups {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use datafusion::arrow::array::{StringArray, StringViewArray};
     use datafusion::arrow::datatypes::Int64Type;
     use proptest::prelude::*;
 

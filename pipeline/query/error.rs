@@ -215,7 +215,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     let name = name.to_ascii_lowercase();
     known
         .into_iter()
-        .map(|k| (datafusion::common::utils::datafusion_strsim::levenshtein(&name, &k.to_ascii_lowercase()), k))
+        .map(|k| (strsim::levenshtein(&name, &k.to_ascii_lowercase()), k))
         .filter(|(distance, k)| *distance <= 1 + k.len() / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, k)| k.to_owned())
