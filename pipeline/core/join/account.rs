@@ -54,6 +54,8 @@ pub(super) struct Account {
     pub callers: Arena<Caller>,
     /// What is known of each tracking number.
     pub lines: Arena<Line>,
+    /// What all lines hold of settled leases, or held when their last call was forgotten.
+    pub settled_held: usize,
     pub visitor_ids: Index,
     pub session_ids: Index,
     pub lease_ids: Index,
@@ -84,6 +86,7 @@ impl Account {
             calls: Arena::default(),
             callers: Arena::default(),
             lines: Arena::default(),
+            settled_held: 0,
             visitor_ids: Index::default(),
             session_ids: Index::default(),
             lease_ids: Index::default(),

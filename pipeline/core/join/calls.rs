@@ -429,8 +429,9 @@ impl Account {
         self.unfile_line(ix);
         for (session, likely) in std::mem::take(&mut self.calls[ix].likely) {
             // The number may be another session's by now, if its own was erased.
-            if let Some(session) = self.sessions.get_mut(session).filter(|it| it.calls().contains(&ix)) {
-                session.has_called(likely);
+            if let Some(held) = self.sessions.get_mut(session).filter(|it| it.calls().contains(&ix)) {
+                held.has_called(likely);
+                self.unsettle(session);
             }
         }
         self.set_candidates(ix, Vec::new());

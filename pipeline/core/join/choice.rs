@@ -31,12 +31,13 @@ pub(super) struct Decision {
 }
 
 /// One session that may have held the number, or a visitor's leases that fall into no session.
+#[derive(Debug, PartialEq)]
 pub(super) struct Candidate {
     pub session: Option<u32>,
     pub visitor: u32,
     pub lease: u32,
-    /// What the session's first page view says.
-    pub touch: Option<Sym>,
+    /// Its session's.
+    pub source: Option<Sym>,
     pub evidence: Evidence,
 }
 
@@ -44,11 +45,19 @@ pub(super) struct Candidate {
 type Spent = SmallVec<[(u32, f64); 16]>;
 
 /// Where a call finds its candidates.
-struct Place<'a> {
-    ix: u32,
-    start: Time,
-    links: &'a [Link],
+pub(super) struct Place<'a> {
+    pub ix: u32,
+    pub start: Time,
+    pub links: &'a [Link],
     spent: Spent,
+}
+
+impl Place<'_> {
+    /// How likely a session has called before. `called`: by calls that are no longer held, in thousandths.
+    pub fn spent_by(&self, session: u32, called: u16) -> f64 {
+        let at = self.spent.binary_search_by_key(&session, |(session, _)| *session);
+        (at.map_or(0.0, |at| self.spent[at].1) + f64::from(called) / 1_000.0).min(1.0)
+    }
 }
 
 impl Account {
@@ -146,18 +155,16 @@ impl Account {
         choice.chosen = choice.chosen.filter(|at| choice.probabilities[*at] >= threshold.unwrap_or(0.0));
         // How likely the call came by each source, in the order in which candidates name them. One source is held once, so its
         // number tells it.
-        let source_of = |it: &Candidate| Some(self.shared.touches.get(it.touch?).source);
-        let sources: Vec<Option<Sym>> = candidates.iter().map(source_of).collect();
         let mut masses: SmallVec<[(Sym, f64); 16]> = SmallVec::new();
-        for (source, probability) in sources.iter().zip(&choice.probabilities) {
-            let Some(source) = *source else { continue };
+        for (candidate, probability) in candidates.iter().zip(&choice.probabilities) {
+            let Some(source) = candidate.source else { continue };
             match masses.iter_mut().find(|(held, _)| *held == source) {
                 Some((_, mass)) => *mass += probability,
                 None => masses.push((source, *probability)),
             }
         }
         let source = match choice.chosen {
-            Some(at) => sources[at].and_then(|of| masses.iter().find(|(source, _)| *source == of)).copied(),
+            Some(at) => candidates[at].source.and_then(|of| masses.iter().find(|(source, _)| *source == of)).copied(),
             // No session is likelier than none of them, but all that share a source may be.
             None => masses.into_iter().fold(None, |best: Option<(Sym, f64)>, (source, mass)| {
                 let is_best = mass > best.map_or(choice.none, |(_, most)| most) && mass >= threshold.unwrap_or(0.0);
@@ -192,8 +199,24 @@ impl Account {
         let granted = line.leases.partition_point(|lease| self.leases[*lease].granted_at <= start);
         let extension = call.extension.get();
         let seen_from = self.window_from(start);
+        let place = Place { ix, start, links, spent: self.spent(ix, start) };
+        let mut candidates = Vec::with_capacity(line.settled().len() + 16);
+        let mut settled = line.settled().iter().peekable();
         let mut held: Vec<(Option<u32>, u32, u32)> = Vec::new();
-        for &lease in line.leases[..granted].get(line.passed_over(seen_from)..).unwrap_or_default() {
+        let passed = line.passed_over(seen_from).min(granted);
+        for &lease in &line.leases[..passed] {
+            settled.next_if(|it| it.lease == lease);
+        }
+        for &lease in &line.leases[passed..granted] {
+            if let Some(it) =
+                settled.next_if(|it| it.lease == lease).filter(|it| it.from <= start && extension.is_none())
+            {
+                if it.last_sign >= seen_from {
+                    candidates.push(self.settled_candidate(&place, it));
+                    debug_assert_eq!(candidates.last(), self.candidate_alone(&place, lease).as_ref());
+                }
+                continue;
+            }
             if self.was_last_seen_before(lease, seen_from) {
                 continue;
             }
@@ -205,14 +228,9 @@ impl Account {
                 held.push((self.leases[lease].session(), self.lease_visitor(lease), lease));
             }
         }
-        if held.is_empty() {
-            return Vec::new();
-        }
         self.fetch(&held);
         // Stable: the leases of one session stay in order of their grant.
         held.sort_by_key(|(session, visitor, _)| (*session, *visitor));
-        let place = Place { ix, start, links, spent: self.spent(ix, start) };
-        let mut candidates = Vec::new();
         for group in held.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
             candidates.extend(self.candidate(&place, group, seen_from));
         }
@@ -298,11 +316,7 @@ impl Account {
             let (state, since) = self.state_of(lease, quiet, start);
             Click { since: start.since(at), without: (state, start.since(since), shown(quiet)) }
         });
-        let spent = session.and_then(|session| {
-            let at = place.spent.binary_search_by_key(&session, |(session, _)| *session).ok()?;
-            Some(place.spent[at].1)
-        });
-        let touch = session.and_then(|session| self.sessions[session].touch());
+        let touch = session.and_then(|session| self.touch_of(session));
         let evidence = Evidence {
             last_sign,
             state,
@@ -311,13 +325,18 @@ impl Account {
             asked: self.asked(ix, visitor, start),
             link: self.link(place.links, visitor, start),
             again: 0.0,
-            spent: (spent.unwrap_or(0.0) + session.map_or(0.0, |session| self.sessions[session].called())).min(1.0),
+            spent: session.map_or(0.0, |session| place.spent_by(session, self.sessions[session].called())),
             moved: session.is_some_and(|session| self.has_moved(session, lease, start)),
-            same_country: self.same_country(ix, touch),
+            same_country: self.same_country(ix, touch.map(|touch| touch.place)),
             pages: session.map_or(0, |session| self.sessions[session].pages_by(start)),
             shown: shown(last_sign),
         };
-        Some(Candidate { session, visitor, lease, touch, evidence })
+        Some(Candidate { session, visitor, lease, source: touch.map(|touch| touch.source), evidence })
+    }
+
+    /// Of a session with no other lease.
+    fn candidate_alone(&self, place: &Place<'_>, lease: u32) -> Option<Candidate> {
+        self.candidate(place, &[(self.leases[lease].session(), self.lease_visitor(lease), lease)], Time::MIN)
     }
 
     /// What has become of a lease at `start`, and since when nothing was seen of its session.
@@ -372,9 +391,10 @@ impl Account {
         said.map(|said| start.since(said.at)).min_by_key(|since| (*since < 0, since.abs()))
     }
 
-    fn same_country(&self, ix: u32, touch: Option<Sym>) -> Option<bool> {
+    /// Whether the caller's country is that of a session's place.
+    pub fn same_country(&self, ix: u32, place: Option<Sym>) -> Option<bool> {
         let caller = self.calls[ix].country.as_ref()?.1.as_ref()?;
-        let place = self.shared.places.get(self.shared.touches.get(touch?).place);
+        let place = self.shared.places.get(place?);
         place.country.as_ref().map(|country| **country == **caller)
     }
 }

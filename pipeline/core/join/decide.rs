@@ -73,6 +73,7 @@ impl Account {
     }
 
     pub fn touch_lease(&mut self, ix: u32) {
+        self.unsettle_lease(ix);
         let due = &mut self.leases[ix].due;
         due.change(self.watermark, self.taken);
         due.set_open(true);

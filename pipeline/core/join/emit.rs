@@ -177,6 +177,7 @@ impl Account {
     pub fn emit_call(&mut self, ix: u32, mode: Mode, out: &mut Effects) -> Decision {
         self.pass_over_leases(ix);
         let decision = self.decide(ix);
+        self.settle_leases(ix);
         let session = decision.chosen.and_then(|at| decision.candidates[at].session);
         let mut row = self.call_row(ix, &decision);
         self.calls[ix].named = session.zip(row.session_pages);

@@ -79,7 +79,7 @@ impl Account {
             same_country: evidence.same_country,
             pages: Some(evidence.pages),
             shown_seconds: Some(seconds(evidence.shown)),
-            source: it.touch.map(|touch| self.shared.sources.get(self.shared.touches.get(touch).source).clone()),
+            source: it.source.map(|source| self.shared.sources.get(source).clone()),
             ..none_of_them(call, 0.0, false)
         }
     }

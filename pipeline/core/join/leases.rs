@@ -7,6 +7,7 @@ use super::account::Account;
 use super::intern::{Sym, Terms, hash_of};
 use super::name::Name;
 use super::session::Written;
+use super::settled::Settled;
 use super::timers::Due;
 use super::visits::place_after;
 use super::{Effects, Mode};
@@ -67,6 +68,9 @@ struct Called {
     passed: usize,
     #[serde(skip)]
     seen_until: Option<Time>,
+    /// Of some of the number's leases, in their order.
+    #[serde(skip)]
+    settled: Vec<Settled>,
 }
 
 impl Line {
@@ -99,6 +103,28 @@ impl Line {
         if let Some(called) = self.calls.as_deref_mut().filter(|called| called.seen_until >= Some(granted_at)) {
             (called.passed, called.seen_until) = (0, None);
         }
+    }
+
+    pub fn settled(&self) -> &[Settled] {
+        self.calls.as_deref().map_or(&[], |called| &called.settled)
+    }
+
+    pub fn take_settled(&mut self) -> Vec<Settled> {
+        self.calls.as_deref_mut().map(|called| std::mem::take(&mut called.settled)).unwrap_or_default()
+    }
+
+    /// Held as long as the number has calls.
+    pub fn set_settled(&mut self, settled: Vec<Settled>) {
+        if let Some(called) = self.calls.as_deref_mut() {
+            called.settled = settled;
+        }
+    }
+
+    /// Whether it was held.
+    pub fn drop_settled(&mut self, lease: u32) -> bool {
+        let Some(called) = self.calls.as_deref_mut() else { return false };
+        let place = called.settled.iter().position(|it| it.lease == lease);
+        place.map(|place| called.settled.remove(place)).is_some()
     }
 
     fn add_lease(&mut self, place: usize, lease: u32, granted_at: Time) {
@@ -378,6 +404,7 @@ impl Account {
     }
 
     fn look_again_at(&mut self, ix: u32) {
+        self.unsettle_lease(ix);
         let granted_at = self.leases[ix].granted_at;
         let line = self.terms(ix).map(|terms| terms.line);
         if let Some(line) = line.and_then(|line| self.lines.get_mut(line)) {
@@ -462,6 +489,7 @@ impl Account {
 
     /// Takes a lease from its number, session and visitor; it keeps its name and what was told of its end.
     fn unfile_lease(&mut self, ix: u32) {
+        self.unsettle_lease(ix);
         let Some(terms) = self.terms(ix) else { return };
         let line = terms.line;
         let (visitor, session) = (self.lease_visitor(ix), self.leases[ix].session());

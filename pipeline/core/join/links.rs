@@ -86,9 +86,13 @@ fn add(links: &mut Vec<Link>, link: Link) {
 impl Account {
     /// A visitor as callers know them.
     pub fn person(&self, visitor: u32) -> Person {
-        let visitor = &self.visitors[visitor];
-        let user = visitor.rest.as_ref().and_then(|rest| rest.user);
-        user.unwrap_or_else(|| visitor.id.with(&self.shared.texts, person_named))
+        let user = self.visitors[visitor].rest.as_ref().and_then(|rest| rest.user);
+        user.unwrap_or_else(|| self.browser(visitor))
+    }
+
+    /// The same, as long as nobody says who it is.
+    pub fn browser(&self, visitor: u32) -> Person {
+        self.visitors[visitor].id.with(&self.shared.texts, person_named)
     }
 
     /// Everybody whose telephone the caller's may be, by all their other calls: earlier ones by what was decided, later ones by
@@ -144,7 +148,7 @@ impl Account {
             return 0.0;
         }
         let user = self.visitors[visitor].rest.as_ref().and_then(|rest| rest.user);
-        let browser = self.visitors[visitor].id.with(&self.shared.texts, person_named);
+        let browser = self.browser(visitor);
         let of = links.iter().filter(|link| Some(link.person) == user || link.person == browser);
         of.map(|link| link.sure(at)).fold(0.0, f64::max)
     }

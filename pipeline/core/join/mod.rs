@@ -36,6 +36,7 @@ mod made;
 mod name;
 mod seen;
 mod session;
+mod settled;
 mod snapshot;
 mod spam;
 mod tags;

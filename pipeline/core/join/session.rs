@@ -16,8 +16,7 @@ pub(super) struct Session {
     pub given: Option<Name>,
     /// A made session that turned out not to exist, though a row of it was written.
     pub taken_back: bool,
-    /// Heartbeats stand behind the last event of its own.
-    beats_last: bool,
+    flags: Flags,
     /// Page views in the timeline, and everything else in it.
     pages: u16,
     signs: u16,
@@ -31,6 +30,38 @@ pub(super) struct Session {
     last_at: Time,
     timeline: Timeline,
     rest: Option<Box<Rest>>,
+}
+
+/// Two flags in one byte. A snapshot has the first alone.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(from = "bool", into = "bool")]
+struct Flags(u8);
+
+/// Heartbeats stand behind the last event of its own.
+const BEATS_LAST: u8 = 1;
+/// The line of its lease may hold what both tell of later calls ([`super::settled`]).
+const SETTLED: u8 = 2;
+
+impl Flags {
+    fn has(self, flag: u8) -> bool {
+        self.0 & flag != 0
+    }
+
+    fn set(&mut self, flag: u8, on: bool) {
+        self.0 = if on { self.0 | flag } else { self.0 & !flag };
+    }
+}
+
+impl From<bool> for Flags {
+    fn from(beats_last: bool) -> Flags {
+        Flags(if beats_last { BEATS_LAST } else { 0 })
+    }
+}
+
+impl From<Flags> for bool {
+    fn from(flags: Flags) -> bool {
+        flags.has(BEATS_LAST)
+    }
 }
 
 /// Its number's complement: so that none takes no more room.
@@ -80,7 +111,7 @@ impl Session {
         Session {
             given,
             taken_back: false,
-            beats_last: false,
+            flags: Flags::default(),
             pages: 0,
             signs: 0,
             visitor,
@@ -98,7 +129,8 @@ impl Session {
     pub fn restart(&mut self, at: Time) {
         self.timeline = Timeline::default();
         (self.started_at, self.last_at) = (at, at);
-        (self.pages, self.signs, self.beats_last) = (0, 0, false);
+        (self.pages, self.signs) = (0, 0);
+        self.flags.set(BEATS_LAST, false);
     }
 
     pub fn started_at(&self) -> Time {
@@ -158,7 +190,7 @@ impl Session {
 
     /// The last of the events that make a session: page views and web events.
     pub fn last_own(&self) -> Time {
-        if !self.beats_last {
+        if !self.flags.has(BEATS_LAST) {
             return self.last_at;
         }
         self.entries().filter(Entry::is_own).last().map_or(self.started_at, |entry| entry.at)
@@ -186,7 +218,7 @@ impl Session {
             let last = if self.timeline.is_empty() { self.started_at } else { self.last_at };
             self.timeline.push(last, &entry);
             self.last_at = entry.at;
-            self.beats_last = !entry.is_own();
+            self.flags.set(BEATS_LAST, !entry.is_own());
             return;
         }
         self.edit(|entries| {
@@ -202,7 +234,7 @@ impl Session {
         self.pages = entries.iter().filter(|entry| entry.is_page()).count() as u16;
         self.signs = entries.len() as u16 - self.pages;
         self.last_at = entries.last().map_or(self.started_at, |entry| entry.at);
-        self.beats_last = entries.last().is_some_and(|entry| !entry.is_own());
+        self.flags.set(BEATS_LAST, entries.last().is_some_and(|entry| !entry.is_own()));
     }
 
     /// Puts a page view in its place; whether it is the first now, and how many things were let go for it.
@@ -270,13 +302,22 @@ impl Session {
     pub fn take_entries(&mut self) -> Vec<Entry> {
         let entries = self.entries().collect();
         self.timeline = Timeline::default();
-        (self.pages, self.signs, self.beats_last) = (0, 0, false);
+        (self.pages, self.signs) = (0, 0);
+        self.flags.set(BEATS_LAST, false);
         self.last_at = self.started_at;
         self.lease = None;
         if let Some(rest) = &mut self.rest {
             rest.leases.clear();
         }
         entries
+    }
+
+    pub fn is_settled(&self) -> bool {
+        self.flags.has(SETTLED)
+    }
+
+    pub fn set_settled(&mut self, settled: bool) {
+        self.flags.set(SETTLED, settled);
     }
 
     /// Reads one place of each piece of memory that it has: see `Account::fetch`.
@@ -349,9 +390,9 @@ impl Session {
         rest.called = rest.called.saturating_add(likely).min(1_000);
     }
 
-    /// How likely it made calls that are no longer held.
-    pub fn called(&self) -> f64 {
-        self.rest.as_ref().map_or(0.0, |rest| f64::from(rest.called) / 1_000.0)
+    /// How likely it made calls that are no longer held, in thousandths.
+    pub fn called(&self) -> u16 {
+        self.rest.as_ref().map_or(0, |rest| rest.called)
     }
 
     /// A session that is taken back is no call's candidate, and counts no pages.

@@ -236,6 +236,50 @@ fn calls_of_one_caller_do_not_wait_for_each_other() {
     assert_eq!((1..=5).filter(is_written).count(), 5, "{}", &story.told[told..]);
 }
 
+/// What sessions that are over tell of calls is held until it changes: who their visitor is may be said much later, elsewhere.
+#[test]
+fn who_somebody_is_counts_for_their_sessions_before() {
+    let tell = |restarts: bool| {
+        let mut story = Story::new(Mode::Bounded);
+        let page = |visitor: &str, session: &str, user: &str| {
+            format!(
+                r#"{{"visitor_id":"{visitor}","session_id":"{session}"{user},"url":"https://example.com/","referrer":"https://www.google.com/"}}"#
+            )
+        };
+        let lease = |number: &str, visitor: &str, session: &str| {
+            format!(
+                r#"{{"lease_id":"l-{session}","pool":"main","number":"{number}","visitor_id":"{visitor}","session_id":"{session}","expires_at":"2026-11-20T00:10:00Z"}}"#
+            )
+        };
+        let call = |id: &str, from: &str, to: &str, at: i64| {
+            let (start, end) = (START.plus(at * MICROS_PER_MINUTE), START.plus((at + 1) * MICROS_PER_MINUTE));
+            format!(
+                r#"{{"call_id":"{id}","direction":"inbound","from":"{from}","to":"{to}","started_at":"{start}","ended_at":"{end}"}}"#
+            )
+        };
+        let (mobile, desk) = ("+14155550100", "+14155550101");
+        story.apply(0, "page_view", &page("mobile", "s-0", r#","user_id":"ann""#));
+        story.apply(0, "lease_granted", &lease(mobile, "mobile", "s-0"));
+        story.apply(1, "page_view", &page("desk", "s-1", ""));
+        story.apply(1, "lease_granted", &lease(desk, "desk", "s-1"));
+        story.apply(3, "call_record", &call("c-0", "+14155550177", mobile, 2));
+        story.apply(101, "call_record", &call("c-1", "+14155550188", desk, 100));
+        story.tick_at(108);
+        story.apply(110, "page_view", &page("desk", "s-2", r#","user_id":"ann""#));
+        if restarts {
+            story.restart();
+        }
+        let told = story.told.len();
+        story.apply(121, "call_record", &call("c-2", "+14155550177", desk, 120));
+        story.tick_at(200);
+        story.settle();
+        story.told.split_off(told)
+    };
+    let told = tell(false);
+    let knows = told.matches("known_caller: Some(0.9").count();
+    assert_eq!((told == tell(true), knows), (true, 1), "{told}");
+}
+
 #[test]
 fn a_decided_call_is_told_once() {
     let mut story = Story::new(Mode::Live);

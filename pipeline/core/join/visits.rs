@@ -60,6 +60,7 @@ impl Account {
         }
         self.visitors[visitor].rest().user = Some(person);
         for session in self.visits(visitor) {
+            self.unsettle(session);
             self.touch_calls_of(session);
         }
         self.touch_calls_on_loose_leases(visitor, Time::MIN);
@@ -92,6 +93,7 @@ impl Account {
             let place = place_after(list, at, |said| said.at);
             list.insert(place, Said { at, phone, given });
             for session in self.visits(visitor) {
+                self.unsettle(session);
                 self.touch_calls_on_leases(session, at);
             }
             // Who asks to be called may have called before.
