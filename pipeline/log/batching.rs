@@ -10,7 +10,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -303,9 +302,8 @@ impl Lane {
             Kind::Tick => Subject::tick(self.partition),
             kind => Subject::events(self.partition, kind, frame.account.as_deref()),
         };
-        let payload: Bytes = frame.builder.finish();
-        let message_id = frame.id.unwrap_or_else(|| MessageId::of(&payload));
-        Append { subject, message_id, expect: None, payload }
+        let message_id = frame.id.unwrap_or_else(|| MessageId::of(frame.builder.bytes()));
+        Append { subject, message_id, expect: None, payload: frame.builder.finish() }
     }
 }
 

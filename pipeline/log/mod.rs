@@ -92,6 +92,7 @@ pub struct Entry {
     pub subject: String,
     /// When the log took it, by the log's own clock; it is stored, so every reader sees the same.
     pub appended: Time,
+    /// Unpacked.
     pub payload: Bytes,
 }
 

@@ -11,7 +11,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, Tab
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::log::{Entry, ReadError, Subject};
+use crate::log::{Entry, ReadError, Subject, frame};
 
 /// Partition and sequence -> entry, as [`write_value`] lays it out.
 pub(super) const ENTRIES: TableDefinition<(u16, u64), &[u8]> = TableDefinition::new("entries");
@@ -321,6 +321,6 @@ fn read_value(partition: u16, sequence: u64, value: &[u8]) -> Result<Entry, Faul
         sequence,
         subject: value.subject.to_owned(),
         appended: value.appended,
-        payload: Bytes::copy_from_slice(value.payload),
+        payload: frame::unpack(Bytes::copy_from_slice(value.payload)),
     })
 }

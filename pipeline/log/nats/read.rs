@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::Link;
-use crate::log::{Entry, ReadError, Subject};
+use crate::log::{Entry, ReadError, Subject, frame};
 
 /// One pull asks for so many messages: the client's default of 200 costs half the throughput.
 const PULL_MESSAGES: usize = 5000;
@@ -109,7 +109,7 @@ pub(super) async fn last_of_subject(link: &Link, subject: &Subject) -> Result<Op
             sequence: message.sequence,
             subject: message.subject.to_string(),
             appended: micros(message.time.unix_timestamp_nanos()),
-            payload: message.payload,
+            payload: frame::unpack(message.payload),
         })),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
         Err(error) => Err(unavailable(&error)),
@@ -324,7 +324,7 @@ impl Reader {
             sequence,
             subject: message.subject.into_string(),
             appended: micros(published),
-            payload: message.payload,
+            payload: frame::unpack(message.payload),
         })
     }
 }
