@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """From HTTP to a stream of NATS, and from there to committed Delta: events a second of each, the server included.
 
-    benches/nats.py BINARY [EVENTS] [ACCOUNTS]     (a release build; 1000000 events of 4 accounts, so that partitions share them)
+    benches/nats.py BINARY [EVENTS] [ACCOUNTS] [PARTITIONS]     (a release build; 1000000 events of 12 accounts in 2 partitions)
 
 `collect` takes in a file of `simulate`, in requests of up to 8 MiB from one sender, and ends. Then `process` starts, joins all of it, and is
-told to end, which commits what is left: its start, the last commits and a snapshot count, too. The `nats-server` of the path, all on the
-same cores.
+told to end, which commits what is left: its start, the last commits and a snapshot count, too; what is said beside that does not count its
+start. The `nats-server` of the path, all on the same cores.
 """
 
 import http.client
@@ -43,13 +43,13 @@ def end(program):
 
 def main():
     binary, numbers = os.path.abspath(sys.argv[1]), [int(it) for it in sys.argv[2:]]
-    events, accounts = (numbers + [1_000_000, 4][len(numbers):])[:2]
+    events, accounts, partitions = (numbers + [1_000_000, 12, 2][len(numbers):])[:3]
     names = [f"bench{at}" for at in range(accounts)]
     with tempfile.TemporaryDirectory() as folder:
         file, port, nats, admin = f"{folder}/events.ndjson", free_port(), free_port(), free_port()
         subprocess.run([binary, "simulate", "--seed", "1", "--events", str(events), "--account", ",".join(names), "-o", file], check=True, stderr=subprocess.DEVNULL)
         with open(f"{folder}/callweave.toml", "w") as config:
-            config.write(f'data = "data"\nnats = "nats://127.0.0.1:{nats}"\npartitions = {accounts}\n[listen]\ncollect = "127.0.0.1:{port}"\nadmin = "127.0.0.1:{admin}"\n'
+            config.write(f'data = "data"\nnats = "nats://127.0.0.1:{nats}"\npartitions = {partitions}\n[listen]\ncollect = "127.0.0.1:{port}"\nadmin = "127.0.0.1:{admin}"\n'
                          'postgres = "off"\nflight = "off"\n' + "".join(f'[accounts.{name}]\nkeys = ["{KEY}-{name}"]\n' for name in names))
         env = {name: value for name, value in os.environ.items() if not name.startswith("CALLWEAVE_")}
         running = []
@@ -83,15 +83,18 @@ def main():
             began = time.perf_counter()
             process = start(binary, "process")
             listens(admin)
+            first = None
             # Looking takes time from what is looked at: half of what is left is slept through.
             while (done := metric(admin, "callweave_join_events_total")) < taken:
+                if done and not first:
+                    first = (time.perf_counter(), done)
                 assert process.poll() is None, open(f"{folder}/log").read()[-2000:]
                 left = (time.perf_counter() - began) * (taken - done) / done if done else 0.2
                 time.sleep(max(0.02, min(left / 2, 1)))
-            joined = time.perf_counter() - began
+            joined, rate = time.perf_counter() - began, (taken - first[1]) / (time.perf_counter() - first[0])
             end(process)
             took = time.perf_counter() - began
-            print(f"stream to committed Delta: {taken} events in {took:.2f} s, {taken / took:.0f} events/s (joined after {joined:.2f} s)")
+            print(f"stream to committed Delta: {taken} events in {took:.2f} s, {taken / took:.0f} events/s (joined after {joined:.2f} s; {rate:.0f} events/s once it had begun)")
         finally:
             for program in running:
                 program.kill()
