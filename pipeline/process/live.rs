@@ -50,6 +50,8 @@ pub enum ProcessError {
     Snapshot(#[from] SnapshotError),
     #[error("rows cannot be made: {0}")]
     Rows(#[from] arrow::error::ArrowError),
+    #[error("the system gives no thread: {0}")]
+    Thread(std::io::Error),
     #[error("a worker stopped early; the reason stands above")]
     Stopped,
 }

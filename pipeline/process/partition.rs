@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::forward::{Forward, Forwarder, Snapshot};
 use super::group::{Cut, Group};
+use super::hands::Hands;
 use super::live::ProcessError;
 use super::maintain::Retentions;
 use super::moments::{Fresh, Teller};
@@ -66,7 +67,7 @@ struct At {
     measured: Option<Instant>,
 }
 
-/// What moves to a blocking thread and back.
+/// What moves to the thread that joins, and back.
 struct Heart {
     join: Join,
     /// People whose rows are still to be forgotten.
@@ -108,6 +109,7 @@ async fn decode(
     (source, number, after): (Arc<Source>, u16, u64),
     held: u64,
     mut surveyor: Surveyor,
+    hands: Hands,
     to: mpsc::Sender<Result<Group, ReadError>>,
 ) {
     let mut entries = log.read(number, after);
@@ -126,7 +128,7 @@ async fn decode(
             Err(error) => return drop(to.send(Err(error)).await),
         };
         for group in groups {
-            let decoded = tokio::task::spawn_blocking(move || (Group::new(group, &mut surveyor), surveyor)).await;
+            let decoded = hands.have(move || (Group::new(group, &mut surveyor), surveyor)).await;
             // A worker that broke down has said so; its receiver finds the channel closed.
             let Ok((group, same)) = decoded else { return };
             surveyor = same;
@@ -152,10 +154,12 @@ impl Partition {
         let held = self.forwarder.marks.values().copied().max().unwrap_or(0);
         let (to, mut decoded) = mpsc::channel(GROUPS_WAITING);
         let from = (self.source.clone(), number, after);
-        let decoding = decode(self.log.clone(), from, held, self.surveyor.another(), to);
+        let hands = |of: &str| Hands::new(format!("{of} {number}")).map_err(ProcessError::Thread);
+        let (decoder, joiner) = (hands("decode")?, hands("join")?);
+        let decoding = decode(self.log.clone(), from, held, self.surveyor.another(), decoder, to);
         let _decoding = AbortOnDropHandle::new(tokio::spawn(decoding));
         let forward = Forward::start(self.forwarder);
-        match self.work.run(&forward, heart, at, &mut decoded, &shutdown).await {
+        match self.work.run(&forward, &joiner, heart, at, &mut decoded, &shutdown).await {
             Ok(()) => forward.ended().await,
             // Where the way to the lake has ended, it knows why.
             Err(ProcessError::Stopped) => forward.ended().await.and(Err(ProcessError::Stopped)),
@@ -168,6 +172,7 @@ impl Work {
     async fn run(
         &self,
         forward: &Forward,
+        hands: &Hands,
         mut heart: Heart,
         mut at: At,
         decoded: &mut mpsc::Receiver<Result<Group, ReadError>>,
@@ -189,28 +194,34 @@ impl Work {
                     let Some(group) = group else { break };
                     let group = group?;
                     (at.sequence, at.appended) = (group.upto, group.appended);
-                    heart = self.step(forward, heart, group).await?;
+                    heart = self.step(forward, hands, heart, group).await?;
                 }
             }
             // People are forgotten at once: a snapshot that knows of it comes only after their rows have changed.
             let due = kept_at.elapsed() >= self.snapshot_every || !heart.erasures.is_empty();
             if at.sequence > kept && due && !forward.is_keeping() {
-                heart = self.keep(forward, heart, &at).await?;
+                heart = self.keep(forward, hands, heart, &at).await?;
                 (kept, kept_at) = (at.sequence, Instant::now());
             }
         }
         if at.sequence > kept || !heart.erasures.is_empty() {
-            self.keep(forward, heart, &at).await?;
+            self.keep(forward, hands, heart, &at).await?;
         }
         Ok(())
     }
 
-    async fn step(&self, forward: &Forward, mut heart: Heart, group: Group) -> Result<Heart, ProcessError> {
-        let stepped = tokio::task::spawn_blocking(move || {
+    async fn step(
+        &self,
+        forward: &Forward,
+        hands: &Hands,
+        mut heart: Heart,
+        group: Group,
+    ) -> Result<Heart, ProcessError> {
+        let stepped = hands.have(move || {
             let stepped = step(&mut heart.join, group);
             (heart, stepped)
         });
-        let (mut heart, stepped) = stepped.await.map_err(|_| ProcessError::Stopped)?;
+        let (mut heart, stepped) = stepped.await?;
         let stepped = stepped?;
         self.count(&heart.join, &stepped);
         // Before any table is waited for: subscribers are told while it rings.
@@ -223,18 +234,18 @@ impl Work {
     }
 
     /// Takes a snapshot of the state as it is `at` an entry; it counts once every table holds what came before it.
-    async fn keep(&self, forward: &Forward, mut heart: Heart, at: &At) -> Result<Heart, ProcessError> {
+    async fn keep(&self, forward: &Forward, hands: &Hands, mut heart: Heart, at: &At) -> Result<Heart, ProcessError> {
         self.retentions.note(&heart.join);
         let erasures = std::mem::take(&mut heart.erasures);
         let erased = !erasures.is_empty();
-        let taken = tokio::task::spawn_blocking(move || {
+        let taken = hands.have(move || {
             if erased {
                 heart.join.sweep();
             }
             let bytes = heart.join.snapshot();
             (heart, bytes)
         });
-        let (heart, bytes) = taken.await.map_err(|_| ProcessError::Stopped)?;
+        let (heart, bytes) = taken.await?;
         let (at, appended) = (at.sequence, at.appended);
         forward.keep(Snapshot { at, appended, bytes: bytes?, erasures }).await?;
         Ok(heart)
