@@ -258,7 +258,7 @@ impl Program {
         let url = format!("http://{}/v1/events", self.said.0.lock().expect("messages").collect.clone()?);
         let request = self.agent.post(url).header("content-type", "application/x-ndjson");
         let answer = request.header("authorization", format!("Bearer {}", key_of(account))).send(body);
-        let mut answer = answer.ok()?;
+        let mut answer = answer.inspect_err(|error| println!("no answer to a post: {error}")).ok()?;
         let status = answer.status().as_u16();
         Some((status, answer.body_mut().read_to_string().ok()?))
     }

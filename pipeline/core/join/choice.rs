@@ -199,14 +199,15 @@ impl Account {
         let granted = line.leases.partition_point(|lease| self.leases[*lease].granted_at <= start);
         let extension = call.extension.get();
         let seen_from = self.window_from(start);
-        let place = Place { ix, start, links, spent: self.spent(ix, start) };
-        let mut candidates = Vec::with_capacity(line.settled().len() + 16);
-        let mut settled = line.settled().iter().peekable();
-        let mut held: Vec<(Option<u32>, u32, u32)> = Vec::new();
         let passed = line.passed_over(seen_from).min(granted);
+        let place = Place { ix, start, links, spent: self.spent(ix, start) };
+        let mut candidates = Vec::with_capacity(granted - passed);
+        // In the leases' order.
+        let mut settled = line.settled().iter().peekable();
         for &lease in &line.leases[..passed] {
             settled.next_if(|it| it.lease == lease);
         }
+        let mut held: Vec<(Option<u32>, u32, u32)> = Vec::new();
         for &lease in &line.leases[passed..granted] {
             if let Some(it) =
                 settled.next_if(|it| it.lease == lease).filter(|it| it.from <= start && extension.is_none())
