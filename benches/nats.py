@@ -83,10 +83,10 @@ def main():
             began = time.perf_counter()
             process = start(binary, "process")
             listens(admin)
-            first = None
+            first = (began, 0)
             # Looking takes time from what is looked at: half of what is left is slept through.
             while (done := metric(admin, "callweave_join_events_total")) < taken:
-                if done and not first:
+                if done and not first[1]:
                     first = (time.perf_counter(), done)
                 assert process.poll() is None, open(f"{folder}/log").read()[-2000:]
                 left = (time.perf_counter() - began) * (taken - done) / done if done else 0.2

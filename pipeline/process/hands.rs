@@ -2,9 +2,8 @@
 //! whatever one step leaves in a core's cache, and in its thread's share of the allocator, the next would have to fetch from there.
 
 use std::io;
-use std::sync::mpsc::{Sender, channel};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::live::ProcessError;
 
@@ -12,15 +11,16 @@ type Work = Box<dyn FnOnce() + Send>;
 
 /// Its thread ends with it, once it has done what it was given.
 pub struct Hands {
-    to: Sender<Work>,
+    to: mpsc::Sender<Work>,
 }
 
 impl Hands {
     /// # Errors
     /// The system gives no more threads.
     pub fn new(name: String) -> io::Result<Hands> {
-        let (to, from) = channel::<Work>();
-        std::thread::Builder::new().name(name).spawn(move || from.into_iter().for_each(|work| work()))?;
+        let (to, mut from) = mpsc::channel::<Work>(1);
+        let work = move || std::iter::from_fn(|| from.blocking_recv()).for_each(|work| work());
+        std::thread::Builder::new().name(name).spawn(work)?;
         Ok(Hands { to })
     }
 
@@ -32,7 +32,7 @@ impl Hands {
         let (done, outcome) = oneshot::channel();
         // Who gave the work may be gone by then.
         let work = move || drop(done.send(work()));
-        self.to.send(Box::new(work)).map_err(|_| ProcessError::Stopped)?;
+        self.to.send(Box::new(work)).await.map_err(|_| ProcessError::Stopped)?;
         outcome.await.map_err(|_| ProcessError::Stopped)
     }
 }

@@ -1,5 +1,6 @@
 //! How a call is joined: who could be calling, what is known of each, and which of them it is.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -7,6 +8,7 @@ use smallvec::SmallVec;
 use super::account::Account;
 use super::attribution::{Choice, Click, Evidence, Judge, Rates, RestsOn, State, is_moments_before, talk_bin};
 use super::intern::Sym;
+use super::leases::Line;
 use super::links::Link;
 use super::visitors::Said;
 use crate::event::{Direction, Outcome};
@@ -196,19 +198,21 @@ impl Account {
         let Some((number, start)) = call.line else { return Vec::new() };
         let Some(line) = self.find_line(number) else { return Vec::new() };
         let line = &self.lines[line];
-        let granted = line.leases.partition_point(|lease| self.leases[*lease].granted_at <= start);
+        let looked_at = self.leases_looked_at(line, start);
+        if looked_at.is_empty() {
+            return Vec::new();
+        }
         let extension = call.extension.get();
         let seen_from = self.window_from(start);
-        let passed = line.passed_over(seen_from).min(granted);
         let place = Place { ix, start, links, spent: self.spent(ix, start) };
-        let mut candidates = Vec::with_capacity(granted - passed);
+        let mut candidates = Vec::with_capacity(looked_at.len());
         // In the leases' order.
         let mut settled = line.settled().iter().peekable();
-        for &lease in &line.leases[..passed] {
+        for &lease in &line.leases[..looked_at.start] {
             settled.next_if(|it| it.lease == lease);
         }
         let mut held: Vec<(Option<u32>, u32, u32)> = Vec::new();
-        for &lease in &line.leases[passed..granted] {
+        for &lease in &line.leases[looked_at] {
             if let Some(it) =
                 settled.next_if(|it| it.lease == lease).filter(|it| it.from <= start && extension.is_none())
             {
@@ -236,6 +240,12 @@ impl Account {
             candidates.extend(self.candidate(&place, group, seen_from));
         }
         candidates
+    }
+
+    /// Those of a number's leases that a call at `start` looks at: granted by then, and not surely over for too long.
+    pub fn leases_looked_at(&self, line: &Line, start: Time) -> Range<usize> {
+        let granted = line.leases.partition_point(|lease| self.leases[*lease].granted_at <= start);
+        line.passed_over(self.window_from(start)).min(granted)..granted
     }
 
     /// When a session must have been seen for a call at `start` to be its own.

@@ -26,7 +26,8 @@ pub(super) struct Settled {
     pages: u16,
     /// In thousandths.
     called: u16,
-    was_released: bool,
+    /// Of the lease.
+    state: State,
     /// A part of whom callers know the visitor by: nearly all are told apart from a caller's own by that.
     people: [u16; 2],
     pub from: Time,
@@ -48,13 +49,12 @@ impl Account {
         let mut before = self.lines[line_ix].take_settled().into_iter().peekable();
         let held = before.len();
         let line = &self.lines[line_ix];
-        let granted = line.leases.partition_point(|lease| self.leases[*lease].granted_at <= start);
-        let passed = line.passed_over(self.window_from(start)).min(granted);
+        let looked_at = self.leases_looked_at(line, start);
         let (mut settled, mut new) = (Vec::with_capacity(held + 8), Vec::new());
-        for (place, &lease) in line.leases[..granted].iter().enumerate() {
+        for (place, &lease) in line.leases[..looked_at.end].iter().enumerate() {
             if let Some(it) = before.next_if(|it| it.lease == lease) {
                 settled.push(it);
-            } else if place >= passed
+            } else if looked_at.contains(&place)
                 && let Some(it) = self.settled(lease)
             {
                 new.push(it.session);
@@ -91,9 +91,9 @@ impl Account {
         }
         let last_sign = self.last_sign(session_ix, Time::MAX).unwrap_or(lease.granted_at);
         let touch = session.touch().map(|touch| self.shared.touches.get(touch));
-        let released = lease.released_at();
-        let ends = [lease.over_at(), lease.granted_at, released.unwrap_or(Time::MIN)];
-        let was_released = released.is_some_and(|released| released >= last_sign);
+        let ends = [lease.over_at(), lease.granted_at, lease.released_at().unwrap_or(Time::MIN)];
+        let from = ends.into_iter().fold(last_sign, Time::max);
+        let (state, quiet_since) = self.state_of(ix, last_sign, from);
         Some(Settled {
             lease: ix,
             session: session_ix,
@@ -102,12 +102,12 @@ impl Account {
             place: touch.map(|touch| touch.place),
             pages: u16::try_from(session.pages_count()).ok()?,
             called: session.called(),
-            was_released,
+            state,
             people: [self.person(visitor), self.browser(visitor)].map(part),
-            from: ends.into_iter().fold(last_sign, Time::max),
+            from,
             granted_at: lease.granted_at,
             last_sign,
-            quiet_since: released.filter(|_| was_released).unwrap_or(last_sign),
+            quiet_since,
         })
     }
 
@@ -143,7 +143,7 @@ impl Account {
             source: it.source,
             evidence: Evidence {
                 last_sign: it.last_sign,
-                state: if it.was_released { State::Released } else { State::Lapsed },
+                state: it.state,
                 delay: place.start.since(it.quiet_since),
                 clicked: None,
                 asked: None,
