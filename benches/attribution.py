@@ -18,7 +18,7 @@ SEED = 601
 
 
 def drawn():
-    """Sets by their letters; H to O were looked at when the model was changed."""
+    """Sets by their letters; H to J were looked at when the model was last changed, K to O when another fit was tried."""
     draw, sets = random.Random(20261129), {}
     for letter in "HIJKLMNOPQRST":
         weights = [draw.random() ** 2 for _ in range(4)]
