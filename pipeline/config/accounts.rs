@@ -151,7 +151,10 @@ fn add_keys(
 
 fn settings(given: &Given<'_>) -> Result<Settings, Vec<String>> {
     let value = settings_value(given).map_err(|what| vec![what])?;
-    Settings::read(value).map_err(|all| all.iter().map(ToString::to_string).collect())
+    // What stands in a file of its own is not where the member is.
+    let file = given.value.is_string().then(|| given.path()).transpose().map_err(|what| vec![what])?;
+    let at = file.map(|path| format!("{}: ", path.display())).unwrap_or_default();
+    Settings::read(value).map_err(|all| all.iter().map(|mistake| format!("{at}{mistake}")).collect())
 }
 
 /// Settings from a table, or from a file in JSON or TOML.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use callweave_core::settings::Route;
+
 use super::entries::{self, Entries, Flags, Origin, PREFIX, SHORT};
 use super::given::Given;
 use super::members::{self, ACCOUNT_MEMBERS, MEMBERS};
@@ -106,13 +108,11 @@ pub fn check(flags: &Flags, variables: &[(String, String)], look_over: fn(&Confi
         None => "no file: variables, flags and defaults".to_owned(),
     }];
     let mut doubtful = strange;
-    let mut beside = Vec::new();
     if wrong.is_empty() {
         right.extend(told(&config));
         doubtful.extend(doubts(&config, &entries));
-        beside = look_over(&config);
     }
-    Report { right, wrong, beside, doubtful }
+    Report { right, wrong, beside: look_over(&config), doubtful }
 }
 
 /// Where a member was said.
@@ -171,6 +171,11 @@ fn doubts(config: &Config, entries: &Entries) -> Vec<Mistake> {
             let given = Given { value: &entry.value, origin: &entry.origin };
             let strange = accounts::strange_members(&given, settings).into_iter();
             doubts.extend(strange.map(|(name, known)| strange_member(&entry.origin, &member, &name, known)));
+        }
+        let is_by_place = |route: &Route| route.country.is_some() || route.region.is_some() || route.city.is_some();
+        if config.places.is_none() && settings.routes.iter().any(is_by_place) {
+            let what = "has routes by country, region or city, and none is ever known; name a database with places";
+            doubts.push(Mistake::said(origin(&member), &member, what));
         }
         let Some(age) = config.retention.log_age else { continue };
         for pool in &settings.pools {

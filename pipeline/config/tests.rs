@@ -244,8 +244,8 @@ fn every_mistake_is_told_at_once() {
     let told = load_text(text, &[("CALLWEAVE_COMMIT__ROWS", "0")], flags).expect_err("seven mistakes");
     let starts = [
         "c.toml:1: partitions: ",
-        "c.toml:3: accounts.acme.settings: timezone",
-        "c.toml:3: accounts.acme.settings: target_seconds",
+        "c.toml:3: accounts.acme.settings: wrong.toml: timezone",
+        "c.toml:3: accounts.acme.settings: wrong.toml: target_seconds",
         "c.toml:4: accounts.acme.keys: ",
         "c.toml:6: log.format: ",
         "variable CALLWEAVE_COMMIT__ROWS: commit.rows: ",
@@ -332,7 +332,7 @@ fn what_is_hardly_meant_is_told_and_no_mistake() {
         retention.log_days = 1
         [accounts.acme]
         keys = ["a-key-of-acme-itself"]
-        settings = { pools = [{ name = "p", hold_minutes = 1440, cooldown_minutes = 60, on_exhausted = "share" }] }
+        settings = { pools = [{ name = "p", hold_minutes = 1440, cooldown_minutes = 60, on_exhausted = "share" }], routes = [{ pool = "p", city = "Bern" }] }
     "#;
     std::fs::write(&file, text).expect("a scratch file");
     let ours = variables(&[("CALLWEAVE_BIN", "/x/callweave")]);
@@ -342,6 +342,7 @@ fn what_is_hardly_meant_is_told_and_no_mistake() {
     for words in [
         "variable CALLWEAVE_BIN: bin: there is no such member; it is left alone",
         "accounts.acme.settings: pools[0]: no number belongs to the pool \"p\"",
+        "accounts.acme.settings: has routes by country, region or city, and none is ever known; name a database with places",
         "retention.log_days: is shorter than a number of pool \"p\" of account acme is held and rests, 1500 minutes: it \
          would go to another visitor too early; give 2 days or more",
     ] {
@@ -393,6 +394,9 @@ fn what_nothing_starts_with_is_told() {
             && told.ends_with("wrong  accounts.acme.settings: the webhook x: y\nThe configuration has 1 mistake.\n"),
         "{told}"
     );
+    // Beside other mistakes, too.
+    let wrong = Flags { listen: Some("nowhere".into()), ..Flags::default() };
+    assert!(check(&wrong, &[], |_| vec!["x".to_owned()]).to_string().ends_with("has 2 mistakes.\n"));
 }
 
 #[test]

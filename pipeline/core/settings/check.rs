@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use super::route::unmeetable;
 use super::site::{cookie_domain_mistake, origin_mistake};
 use super::{LocalTime, Number, NumberKind, OnExhausted, Pool, Route, Settings, Site, TagRule, mapping};
 use crate::event::{has_controls, is_currency, outcomes};
@@ -84,6 +85,11 @@ impl Settings {
         {
             let message = "has no condition, so the routes after it are never reached".to_owned();
             warnings.say(format!("routes[{at}]"), message);
+        }
+        for (at, route) in self.routes.iter().enumerate() {
+            for (member, message) in unmeetable(route) {
+                warnings.say(format!("routes[{at}].{member}"), message);
+            }
         }
         if self.retention_days.is_some_and(|days| f64::from(days) * 24.0 < self.attribution_window_hours) {
             let message = "is shorter than attribution_window_hours: sessions go before their calls can come";

@@ -8,10 +8,11 @@ use std::str::Chars;
 
 use percent_encoding::percent_decode_str;
 
+use super::check::quoted;
 use super::{Pool, Route, Rules};
 use crate::event::PageView;
 use crate::phone::Phone;
-use crate::source::{Visit, decode, host_of, url_parts, without_www};
+use crate::source::{DEVICES, Visit, decode, host_of, url_parts, without_www};
 
 /// What is known of a visit, for one number on its page. Everything is the landing page's.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,6 +115,38 @@ fn fits(route: &Route, ask: &RouteAsk<'_>) -> bool {
         && route.referrer_host.as_ref().is_none_or(|host| comes_from(host, ask))
         && route.landing_path.as_ref().is_none_or(|path| lands_on(path, ask.landing_url))
         && route.url_parameters.iter().flatten().all(|(name, value)| has_parameter(name, value, ask.landing_url))
+}
+
+/// Conditions that nothing can meet that is ever known of a visit: each member with what it should be.
+pub(super) fn unmeetable(route: &Route) -> Vec<(&'static str, String)> {
+    let exact = |pattern: &str| !pattern.contains('*');
+    let letters = |text: &str, lengths: std::ops::RangeInclusive<usize>| {
+        lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic())
+    };
+    let country = |it: &str| exact(it) && !letters(it, 2..=2);
+    let device = |it: &str| !DEVICES.iter().any(|device| matches(it, device, Case::Same));
+    let language = |it: &str| exact(it) && !it.split('-').next().is_some_and(|first| letters(first, 2..=3));
+    let host = |it: &str| it.contains(['/', ':']);
+    let path = |it: &str| !it.starts_with(['/', '*']) || it.contains(['?', '#']);
+    let devices = format!("one of {}", DEVICES.join(", "));
+    [
+        (
+            "country",
+            &route.country,
+            &country as &dyn Fn(&str) -> bool,
+            "a country's two letters (ISO 3166-1), such as DE",
+        ),
+        ("device", &route.device, &device, &devices),
+        ("language", &route.language, &language, "a language tag, such as de or de-AT"),
+        ("referrer_host", &route.referrer_host, &host, "a host alone, such as news.example.net"),
+        ("landing_path", &route.landing_path, &path, "a path from / on without parameters, such as /offers/*"),
+    ]
+    .into_iter()
+    .filter_map(|(member, pattern, is_unmeetable, wanted)| {
+        let pattern = pattern.as_deref().filter(|pattern| is_unmeetable(pattern))?;
+        Some((member, format!("no visit ever meets {}; give {wanted}", quoted(pattern))))
+    })
+    .collect()
 }
 
 /// Basic filtering of RFC 4647, section 3.3.1: `de` is met by `de` and `de-AT`, not by `den`.

@@ -205,6 +205,27 @@ fn what_is_hardly_meant_is_warned_of() {
 }
 
 #[test]
+fn conditions_that_no_visit_meets_are_warned_of() {
+    let json = r#"{"numbers":[{"number":"+14155550100","kind":"pool","pool":"a"}],"pools":[{"name":"a","on_exhausted":"share"}],
+        "routes":[
+            {"pool":"a","country":"Germany","device":"fridge","language":"German"},
+            {"pool":"a","referrer_host":"https://news.example.net/","landing_path":"https://example.com/offers"},
+            {"pool":"a","country":"de","device":"Mob*","language":"gsw-CH","referrer_host":"*.net","landing_path":"*/roof"},
+            {"pool":"a","country":"*","device":"*","language":"*","landing_path":"/offers?ref=x"}]}"#;
+    let settings = settings(json);
+    assert_eq!(settings.check(), Ok(()));
+    let expected = [
+        "routes[0].country: no visit ever meets \"Germany\"; give a country's two letters",
+        "routes[0].device: no visit ever meets \"fridge\"; give one of desktop, mobile, tablet",
+        "routes[0].language: no visit ever meets \"German\"; give a language tag",
+        "routes[1].referrer_host: no visit ever meets \"https://news.example.net/\"; give a host alone",
+        "routes[1].landing_path: no visit ever meets \"https://example.com/offers\"; give a path",
+        "routes[3].landing_path: no visit ever meets \"/offers?ref=x\"; give a path",
+    ];
+    check(settings.warnings(), &expected, json);
+}
+
+#[test]
 fn sites_have_defaults_and_are_found() {
     let json = r#"{"sites":[{"name":"a","origins":["https://*.example.com"]},
         {"name":"b","origins":["https://b.example.com","https://example.org"]}],

@@ -12,7 +12,7 @@ use crate::limits::{SHARED_VALUES_KEPT, USER_AGENT_BYTES, USER_AGENTS_KEPT};
 /// What the visitor browses with. Nothing is told of what is not recognised.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Agent {
-    /// `desktop`, `mobile`, `tablet`, `tv`, `console`, `watch` or `bot`.
+    /// One of [`DEVICES`].
     pub device: Option<Arc<str>>,
     /// The family, such as `Chrome` or `Mobile Safari`.
     pub browser: Option<Arc<str>>,
@@ -232,6 +232,9 @@ const DESKTOPS: &[&str] = &[
     "sunos",
     "haiku",
 ];
+
+/// Every kind of device that is told.
+pub const DEVICES: [&str; 7] = ["desktop", "mobile", "tablet", "tv", "console", "watch", "bot"];
 
 /// The kind of device. The order matters: a television names Linux, a tablet Android, and a crawler whatever it plays.
 fn device(user_agent: &str) -> Option<&'static str> {
