@@ -53,14 +53,17 @@ enum Command {
     /// All roles in one process: takes events in and joins them into the lake
     Up(Serve),
     /// Takes events in over HTTP and appends them to the log
+    #[command(mut_args(|it| hide(it, &["postgres", "flight", "workers"])))]
     Collect(Serve),
     /// Joins the log into the lake
+    #[command(mut_args(|it| hide(it, &["listen", "postgres", "flight", "workers"])))]
     Process(Serve),
     /// Serves SQL over the lake: PostgreSQL's protocol, Arrow Flight SQL, HTTP
     Query(Serve),
     /// Does parts of statements for `query --workers` on another machine
     Worker(Worker),
     /// Tells subscribers of moments, by webhook and as server-sent events
+    #[command(mut_args(|it| hide(it, &["postgres", "flight", "workers"])))]
     Notify(Serve),
     /// `up` on a scratch folder with made-up visitors and callers, and a report at the end
     Demo(Demo),
@@ -88,6 +91,12 @@ enum Command {
     Schema { r#type: Option<String> },
     /// Looks the configuration over, and says what is wrong and how to mend it
     Check,
+}
+
+/// What a role has no use for is taken, so that one set of flags serves all roles, and not shown in its help.
+fn hide(arg: clap::Arg, unused: &[&str]) -> clap::Arg {
+    let is_unused = unused.contains(&arg.get_id().as_str());
+    arg.hide(is_unused)
 }
 
 #[derive(Debug, Args)]

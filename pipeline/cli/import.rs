@@ -20,22 +20,22 @@ pub struct Import {
     /// Plain, gzip or zstd; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// The account that the events belong to
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    account: String,
+    /// The account that the events belong to [default: default]
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
     /// Where the pages of an access log are whose lines do not begin with the virtual host: https://www.example.com [default:
     /// http://localhost]
     #[arg(long, value_name = "URL")]
     site: Option<String>,
     /// Keeps visitor ids of access logs from being guessed
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    salt: String,
+    #[arg(long, value_name = "TEXT")]
+    salt: Option<String>,
     /// Country of numbers without a country code (ISO 3166-1 alpha-2)
     #[arg(long, value_name = "CODE")]
     country: Option<String>,
-    /// IANA time zone of times without one
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
-    timezone: String,
+    /// IANA time zone of times without one [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<String>,
     /// Currency of costs without one (ISO 4217)
     #[arg(long, value_name = "CODE")]
     currency: Option<String>,
@@ -53,14 +53,39 @@ pub struct Import {
     rejects: Option<PathBuf>,
 }
 
+const ACCOUNT_DEFAULT: &str = "default";
 const SITE_DEFAULT: &str = "http://localhost";
 
 impl Import {
+    /// Flags that were given and tell nothing of files of this format.
+    fn unused(&self, format: Format) -> impl Iterator<Item = &'static str> {
+        use Format::{AdCostsCsv, Asterisk, AsteriskCel, CallsCsv, Combined, Csv, Events, FreeSwitch, ThreeCx};
+        let is_log = format == Combined;
+        let is_csv = matches!(format, Csv | CallsCsv | AdCostsCsv);
+        let has_columns = matches!(format, Asterisk | AsteriskCel | ThreeCx);
+        [
+            ("--account", self.account.is_some() && format == Events),
+            ("--site", self.site.is_some() && !is_log),
+            ("--salt", self.salt.is_some() && !is_log),
+            ("--country", self.country.is_some() && !(matches!(format, Csv | CallsCsv | FreeSwitch) || has_columns)),
+            ("--timezone", self.timezone.is_some() && !(matches!(format, Csv | CallsCsv) || has_columns)),
+            ("--currency", self.currency.is_some() && !matches!(format, Csv | AdCostsCsv)),
+            ("--map", !self.columns.is_empty() && !is_csv),
+            ("--columns", self.record_columns.is_some() && !has_columns),
+        ]
+        .into_iter()
+        .filter_map(|(flag, is_unused)| is_unused.then_some(flag))
+    }
+
     /// Whose numbers call records have is told by the account's settings in the configuration.
     pub fn run(self, flags: &Flags) -> Result<(), Failure> {
         let usage = |text: String| Failure::Usage(text);
         let format: Format = self.format.parse().map_err(|error: ImportError| usage(error.to_string()))?;
-        let mut options = ImportOptions::new(format, self.files, &self.account);
+        for flag in self.unused(format) {
+            eprintln!("callweave: {flag} says nothing of --format {}, and is left alone", self.format);
+        }
+        let account = self.account.as_deref().unwrap_or(ACCOUNT_DEFAULT);
+        let mut options = ImportOptions::new(format, self.files, account);
         options.site = self.site;
         if format == Format::Combined && options.site.is_none() {
             eprintln!(
@@ -69,21 +94,21 @@ impl Import {
             );
             options.site = Some(SITE_DEFAULT.to_owned());
         }
-        options.salt = self.salt;
+        options.salt = self.salt.unwrap_or_default();
         options.country = self.country;
-        options.timezone = self.timezone.parse::<Tz>().map_err(|_| {
-            usage(format!("--timezone {}: is not an IANA time zone such as Europe/Berlin", self.timezone))
-        })?;
+        if let Some(zone) = self.timezone {
+            let wrong = |_| usage(format!("--timezone {zone}: is not an IANA time zone such as Europe/Berlin"));
+            options.timezone = zone.parse::<Tz>().map_err(wrong)?;
+        }
         options.currency = self.currency;
         options.record_columns = self.record_columns;
         if matches!(format, Format::Asterisk | Format::AsteriskCel | Format::FreeSwitch | Format::ThreeCx) {
             let config = config::load(flags, &config::environment()).map_err(|it| usage(it.to_string()))?;
-            options.settings = config.accounts.get(&self.account).and_then(|account| account.settings.clone());
+            options.settings = config.accounts.get(account).and_then(|account| account.settings.clone());
             if options.settings.is_none() {
                 eprintln!(
-                    "callweave: account {} has no settings in the configuration: whether a number is one of its own cannot \
-                     be told, and every call counts by its direction alone",
-                    self.account
+                    "callweave: account {account} has no settings in the configuration: whether a number is one of its own cannot \
+                     be told, and every call counts by its direction alone"
                 );
                 if options.country.is_none() {
                     eprintln!(

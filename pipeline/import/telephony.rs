@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, Read};
 
-use callweave_core::event::Body;
+use callweave_core::event::{Body, CallStatus};
 use callweave_core::settings::Rules;
 use callweave_core::telephony::asterisk::{Cel, Layout, Master};
 use callweave_core::telephony::threecx::{self, ThreeCx};
@@ -78,8 +78,10 @@ impl Run<'_> {
     fn take(&mut self, number: u64, taken: Taken) -> Result<(), ImportError> {
         for event in &taken.events {
             self.lines.line(event.to_json().as_bytes());
-            match event.body {
-                Body::Call(_) | Body::CallRecord(_) => self.counts.calls += 1,
+            // A call is told by several events, of which one says that it is over.
+            match &event.body {
+                Body::CallRecord(_) => self.counts.calls += 1,
+                Body::Call(call) if call.status == CallStatus::Ended => self.counts.calls += 1,
                 _ => self.counts.events += 1,
             }
         }

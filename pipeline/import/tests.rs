@@ -527,6 +527,7 @@ fn call_records_of_telephone_systems() {
             .map(|event| (event["data"]["from"].as_str(), event["data"]["started_at"].as_str()))
             .collect();
         let expected: Vec<_> = expected.iter().map(|(from, at)| (Some(*from), Some(*at))).collect();
+        assert_eq!(counts.calls, expected.len() as u64, "{events:?}");
         assert_eq!((found, counts.unreadable), (expected, unreadable), "{events:?}");
         assert!(events.iter().all(|event| event["account"] == "acme"));
     };
