@@ -521,6 +521,9 @@ mod tests {
             let (plain, payload) = (builder.bytes().to_vec(), builder.finish());
             prop_assert!(payload.len() < plain.len() && payload.starts_with(b"CWF\x02"), "{} of {}", payload.len(), plain.len());
             prop_assert_eq!(&unpack(payload.clone())[..], &plain[..]);
+            // As an older callweave left them in the log, however many they are.
+            prop_assert_eq!(&unpack(plain.clone().into())[..], &plain[..]);
+            prop_assert!(plain.starts_with(b"CWF\x01") && read(&plain).iter().all(Result::is_ok));
             // Damaged, it is another frame or none, and never a panic.
             let (at, cut) = (at.index(payload.len()), cut.index(payload.len()));
             read(&unpack(payload.slice(..cut)));

@@ -19,7 +19,11 @@ impl Hands {
     /// The system gives no more threads.
     pub fn new(name: String) -> io::Result<Hands> {
         let (to, mut from) = mpsc::channel::<Work>(1);
-        let work = move || std::iter::from_fn(|| from.blocking_recv()).for_each(|work| work());
+        let work = move || {
+            while let Some(work) = from.blocking_recv() {
+                work();
+            }
+        };
         std::thread::Builder::new().name(name).spawn(work)?;
         Ok(Hands { to })
     }

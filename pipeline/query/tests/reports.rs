@@ -229,7 +229,8 @@ async fn what_an_erasure_leaves_is_told_from_faults() -> Result<(), Failure> {
     ] {
         // All checks on each lake would take a minute.
         let text = Text::find(CHECKS, check).ok_or(QueryError::NoQuery)?;
-        let (_, frame) = frame(&open(&lake(rows.clone()).await?)?, text, &Scope::default()).await?;
+        let dir = lake(rows.clone()).await?;
+        let (_, frame) = frame(&open(&dir)?, text, &Scope::default()).await?;
         assert!(frame.count().await? > 0, "{check} of {rows:?}");
     }
     Ok(())
