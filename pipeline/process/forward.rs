@@ -132,7 +132,7 @@ impl Forwarder {
         for landing in self.landings.values() {
             landing.flush().await?;
         }
-        erase(&self.lake, &erasures).await?;
+        erase(&self.lake, &erasures, (self.clock)()).await?;
         let label = Label { partition: self.number };
         self.metrics.snapshot_size.get_or_create(&label).set(bytes.len() as f64);
         self.source.keep(self.lake.state(), at, appended, bytes).await?;

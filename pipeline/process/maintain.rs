@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use callweave_core::join::{Erasure, Join};
+use callweave_core::join::{Erasure, Join, name_of_nobody};
 use callweave_core::time::{MICROS_PER_DAY, Time};
 use tokio_util::sync::CancellationToken;
 
@@ -93,8 +93,8 @@ fn told(done: Result<(), MaintainError>) {
     }
 }
 
-/// Forgets people in every table that is committed. It may be done again.
-pub async fn erase(lake: &Lake, erasures: &[Erasure]) -> Result<(), MaintainError> {
+/// Forgets people in every table that is committed, in what was rejected until `now`. It may be done again.
+pub async fn erase(lake: &Lake, erasures: &[Erasure], now: Time) -> Result<(), MaintainError> {
     if erasures.is_empty() {
         return Ok(());
     }
@@ -102,7 +102,10 @@ pub async fn erase(lake: &Lake, erasures: &[Erasure]) -> Result<(), MaintainErro
         account: it.account.to_string(),
         visitor_id: it.visitor_id.as_deref().map(str::to_owned),
         phone: it.phone,
+        name: Some(name_of_nobody(it.name)),
+        calls: it.calls.iter().map(ToString::to_string).collect(),
         until: it.until,
+        rejected_until: now,
     };
     let people: Vec<Person> = erasures.iter().map(person).collect();
     let mut attempt = 0;

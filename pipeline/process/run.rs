@@ -102,7 +102,7 @@ pub async fn run(
     let mark = Mark { app_id: format!("run-{hash:032x}"), from: None, to: 1 };
     let tables = TableName::ALL.into_iter().zip(writers);
     try_join_all(tables.map(|(name, writer)| land_all(lake.table(name), writer, &mark))).await?;
-    erase(lake, &erasures).await?;
+    erase(lake, &erasures, now).await?;
     let (bytes, join) = kept.await.map_err(|_| RunError::Stopped)?;
     History::save(lake.state(), sequence, bytes?).await?;
     // After all else: whatever becomes of it, the input is in the lake.

@@ -1,12 +1,13 @@
 //! The synchronous heart of every job: what arrived is decoded, surveyed, joined, and turned into rows.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrow::error::ArrowError;
 use callweave_core::event::{Body, Event, PageView, Rejected, decode};
-use callweave_core::join::{Effects, Join, Verdict};
+use callweave_core::join::{Effects, Join, Nobody, Verdict};
 use callweave_core::row::CallRow;
 use callweave_core::settings::IpPrecision;
 use callweave_core::source::{Surveyor, Visit};
@@ -57,15 +58,17 @@ pub struct Counts {
     pub rejected: u64,
 }
 
-/// What an event's own row has from the settings of its account.
+/// What an event's own row has besides the event.
 pub struct Kept {
     precision: IpPrecision,
     /// For an amount without a currency.
     currency: Option<Box<str>>,
+    /// In place of somebody erased, of whom it tells late.
+    nobody: Option<Box<Nobody>>,
 }
 
 impl Kept {
-    fn of(join: &Join, event: &Event<'_>) -> Kept {
+    fn of(join: &Join, event: &Event<'_>, nobody: Option<Box<Nobody>>) -> Kept {
         let precision = join.ip_precision(&event.account, event.time);
         let wants_currency = match &event.body {
             Body::WebEvent(data) => data.value.is_some() && data.currency.is_none(),
@@ -74,7 +77,7 @@ impl Kept {
             _ => false,
         };
         let currency = if wants_currency { join.currency(&event.account, event.time).map(Box::from) } else { None };
-        Kept { precision, currency }
+        Kept { precision, currency, nobody }
     }
 }
 
@@ -94,8 +97,9 @@ pub fn apply(
             continue;
         };
         counts.events += 1;
+        let nobody = join.nobody(event).map(Box::new);
         taken.push(match join.apply(event, visit.as_ref(), out) {
-            Verdict::Taken => Some(Kept::of(join, event)),
+            Verdict::Taken => Some(Kept::of(join, event, nobody)),
             Verdict::Duplicate => {
                 counts.duplicates += 1;
                 None
@@ -114,13 +118,14 @@ pub fn rows(
     effects: &mut Effects,
 ) -> Result<Batches, ArrowError> {
     let mut batches = Batches::new();
-    page_views(items, visits, taken, &mut batches)?;
+    let nameless = nameless(items, visits, taken);
+    page_views(items, visits, taken, &nameless, &mut batches)?;
     let mut rejected = Vec::new();
     let (mut webs, mut tags, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     let (mut transcripts, mut deals, mut costs) = (Vec::new(), Vec::new(), Vec::new());
-    for (item, taken) in items.iter().zip(taken) {
+    for (at, (item, taken)) in items.iter().zip(taken).enumerate() {
         let (event, kept) = match (&item.what, taken) {
-            (Ok(event), Some(kept)) => (event, kept),
+            (Ok(event), Some(kept)) => (nameless.get(&at).map_or(event, |it| &it.0), kept),
             (Ok(_), None) => continue,
             (Err(wrong), _) => {
                 rejected.push(RejectedRow {
@@ -185,18 +190,32 @@ fn add<R: Row>(rows: &[R], batches: &mut Batches) -> Result<(), ArrowError> {
     Ok(())
 }
 
+/// What lands in place of events that tell late of people who were erased, by their place.
+type Nameless<'a> = BTreeMap<usize, (Event<'a>, Option<Visit<'a>>)>;
+
+fn nameless<'a>(items: &[Item<'a>], visits: &[Option<Visit<'a>>], taken: &[Option<Kept>]) -> Nameless<'a> {
+    let instead = |(at, kept): (usize, &Option<Kept>)| {
+        let nobody = kept.as_ref()?.nobody.as_ref()?;
+        let event = nobody.instead(items[at].what.as_ref().ok()?);
+        Some((at, (event, visits[at].as_ref().map(Visit::nameless))))
+    };
+    taken.iter().enumerate().filter_map(instead).collect()
+}
+
 fn page_views(
     items: &[Item<'_>],
     visits: &[Option<Visit<'_>>],
     taken: &[Option<Kept>],
+    nameless: &Nameless<'_>,
     batches: &mut Batches,
 ) -> Result<(), ArrowError> {
     let mut shown: Vec<Option<Cow<'_, str>>> = Vec::new();
     let mut views: Vec<(&Event<'_>, &PageView<'_>, &Visit<'_>)> = Vec::new();
-    for ((item, visit), taken) in items.iter().zip(visits).zip(taken) {
-        if let (Ok(event), Some(visit), Some(kept)) = (&item.what, visit, taken)
-            && let Body::PageView(view) = &event.body
-        {
+    for (at, ((item, visit), taken)) in items.iter().zip(visits).zip(taken).enumerate() {
+        let (Ok(event), Some(visit), Some(kept)) = (&item.what, visit, taken) else { continue };
+        let instead = nameless.get(&at);
+        let (event, visit) = (instead.map_or(event, |it| &it.0), instead.and_then(|it| it.1.as_ref()).unwrap_or(visit));
+        if let Body::PageView(view) = &event.body {
             shown.push(shown_ip(view.ip.as_deref(), kept.precision));
             views.push((event, view, visit));
         }

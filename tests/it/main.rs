@@ -4,6 +4,7 @@
 mod busy;
 mod check;
 mod collect;
+mod erase;
 mod evaluate;
 mod exports;
 mod files;

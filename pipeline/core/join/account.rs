@@ -11,12 +11,13 @@ use super::index::Index;
 use super::intern::{Named, Shared};
 use super::leases::{Lease, Line};
 use super::name::Name;
+use super::nameless::ErasedPeople;
 use super::seen::Seen;
 use super::session::Session;
 use super::timers::Timers;
 use super::visitors::Visitor;
 use super::{Effects, Mode, Sizes, Verdict};
-use crate::event::{Body, Event, PoolExhausted};
+use crate::event::{Body, Call, CallRecord, Event, PoolExhausted};
 use crate::id::Key;
 use crate::moment::{Beside, Moment, MomentKind};
 use crate::row::Str;
@@ -42,6 +43,7 @@ pub(super) struct Account {
     pub seen: Seen,
     pub erased: ErasedSessions,
     pub erased_calls: ErasedCalls,
+    pub erased_people: ErasedPeople,
     pub shared: Shared,
     pub timers: Timers,
     /// When this account's calls come, as far as it was learned; and what is supposed before that.
@@ -76,6 +78,7 @@ impl Account {
             seen: Seen::default(),
             erased: ErasedSessions::default(),
             erased_calls: ErasedCalls::default(),
+            erased_people: ErasedPeople::default(),
             shared: Shared::default(),
             timers: Timers::default(),
             learner: Learner::default(),
@@ -101,11 +104,29 @@ impl Account {
             return Verdict::Duplicate;
         }
         let (at, told) = (event.time, out.moments.len());
-        if self.erased_calls.are_told_of(&event.body) {
+        if self.erased_calls.are_told_of(&event.body) || self.erased_people.keep_quiet(&event.body) {
             self.advance(event.time.min(event.recorded), mode, out);
             self.add_visits(&mut out.moments[told..]);
             return Verdict::Erased;
         }
+        let nameless = self.nobody(event).map(|nobody| nobody.instead(event));
+        let visit_of_nobody = visit.filter(|_| nameless.is_some()).map(Visit::nameless);
+        match (&nameless, visit_of_nobody.as_ref().or(visit)) {
+            (Some(event), _) if self.is_of_erased_session(&event.body) => {}
+            (nameless, visit) => self.take(nameless.as_ref().unwrap_or(event), visit, mode, out),
+        }
+        if let Some(Body::Call(Call { call_id, .. }) | Body::CallRecord(CallRecord { call_id, .. })) =
+            nameless.map(|event| event.body)
+        {
+            self.note_nameless_call(&call_id, at, out);
+        }
+        self.advance(event.time.min(event.recorded), mode, out);
+        self.add_visits(&mut out.moments[told..]);
+        Verdict::Taken
+    }
+
+    fn take(&mut self, event: &Event<'_>, visit: Option<&Visit<'_>>, mode: Mode, out: &mut Effects) {
+        let at = event.time;
         match &event.body {
             Body::PageView(view) => self.page_view(at, view, visit),
             Body::WebEvent(web) => self.web_event(at, web),
@@ -128,11 +149,8 @@ impl Account {
             Body::Deal(deal) => self.deal(event, deal, mode, out),
             Body::CallNote(_) | Body::AdCost(_) => {}
             Body::AccountSettings(settings) => self.settings(at, settings),
-            Body::Erase(erase) => self.erase(at, erase, mode, out),
+            Body::Erase(erase) => self.erase(event, erase, mode, out),
         }
-        self.advance(event.time.min(event.recorded), mode, out);
-        self.add_visits(&mut out.moments[told..]);
-        Verdict::Taken
     }
 
     pub fn tick(&mut self, time: Time, mode: Mode, out: &mut Effects) {
@@ -155,6 +173,7 @@ impl Account {
                 self.forget_silent_callers();
                 self.erased.advance(to);
                 self.erased_calls.advance(to);
+                self.erased_people.advance(to);
             }
             self.fire(mode, out);
             self.learner.pass(self.watermark);
@@ -241,11 +260,21 @@ impl Account {
     }
 
     fn deal(&mut self, event: &Event<'_>, deal: &crate::event::Deal<'_>, mode: Mode, out: &mut Effects) {
-        let call = deal.call_id.as_ref().and_then(|id| self.find_call(id));
+        // As in the mart: the call that it names, else the latest of its telephone by then.
+        let of_phone = || {
+            let calls = deal.phone.map(|phone| self.calls_of_phone(phone)).unwrap_or_default();
+            let calls = calls.into_iter().filter(|&ix| self.calls[ix].start() <= event.time);
+            calls.max_by_key(|&ix| (self.calls[ix].start(), self.text_of(&self.calls[ix].id)))
+        };
+        let call = match &deal.call_id {
+            Some(id) => self.find_call(id),
+            None => of_phone(),
+        };
+        let id = deal.call_id.as_deref().map(Str::from).or_else(|| call.map(|ix| self.text_of(&self.calls[ix].id)));
         let row = call.filter(|_| mode == Mode::Live).map(|ix| self.current_row(ix));
         let mut moment = Moment::told_by(event, MomentKind::DealChanged, &self.name, &deal.deal_id);
         moment.beside = (mode == Mode::Live).then(|| Box::new(Beside::of_deal(deal)));
-        let moment = moment.of_call(deal.call_id.as_deref().map(Str::from), row);
+        let moment = moment.of_call(id, row);
         out.moments.push(Moment { deal_id: Some(deal.deal_id.as_str().into()), ..moment });
     }
 

@@ -378,6 +378,15 @@ impl Account {
         self.touch_call(ix);
     }
 
+    /// Whoever calls is nobody from now on.
+    pub fn hide_caller(&mut self, ix: u32) {
+        let call = &mut self.calls[ix];
+        let caller = if call.direction() == Direction::Outbound { &mut call.to } else { &mut call.from };
+        caller.0 = caller.0.map(|(at, _)| (at, Party::Anonymous));
+        call.recording_url = Told::default();
+        self.call_changed(ix);
+    }
+
     fn refile_line(&mut self, ix: u32) {
         let call = &self.calls[ix];
         let attributed = call.direction() != Direction::Outbound;

@@ -10,7 +10,8 @@ use super::account::Account;
 use super::session::Written;
 use super::visitors::VisitorRest;
 use super::{Effects, Erasure, Mode};
-use crate::event::{Body, Erase};
+use crate::event::{Body, Erase, Event};
+use crate::id::Key;
 use crate::limits::{ERASED_CALLS_KEPT, ERASED_SESSIONS_KEPT, LATE_GRACE};
 use crate::phone::Phone;
 use crate::row::Str;
@@ -36,6 +37,10 @@ impl ErasedSessions {
             self.0.remove(&oldest);
         }
         self.0.insert(xxh3_64(name.as_bytes()), Last { revision, until });
+    }
+
+    pub fn knows(&self, name: &str) -> bool {
+        !self.0.is_empty() && self.0.contains_key(&xxh3_64(name.as_bytes()))
     }
 
     /// What a session that begins under this name goes on from.
@@ -88,55 +93,76 @@ impl ErasedCalls {
 
 impl Account {
     /// Their sessions, leases and calls leave the state. What is still to be written of them is written first, since they were;
-    /// later no row of them is. Whoever comes by that name or calls from that telephone later is somebody new.
-    pub fn erase(&mut self, at: Time, erase: &Erase<'_>, mode: Mode, out: &mut Effects) {
+    /// later no row of them is. A call of theirs that goes on is nobody's. Whoever comes by that name or calls from that telephone later is
+    /// somebody new.
+    pub fn erase(&mut self, event: &Event<'_>, erase: &Erase<'_>, mode: Mode, out: &mut Effects) {
         // Rows of what was told before the erasure, though a clock was ahead.
-        let mut until = at.max(self.watermark);
+        let mut until = event.time.max(self.watermark);
+        let name = Key::of(&[&self.name, &event.source, &event.id]);
+        let mut theirs = Vec::new();
         if let Some(visitor) = erase.visitor_id.as_ref().and_then(|id| self.find_visitor(id)) {
             until = until.max(self.visitor_seen_until(visitor));
             self.write_visits(visitor, out);
             let calls = self.calls_of_visitor(visitor);
             self.write_what_is_over(calls.clone(), until, mode, out);
-            let written = self.written_calls(&calls);
+            let joined = calls.into_iter().filter(|&ix| self.is_joined_to(ix, visitor));
+            let (written, open) = joined.partition(|&ix| self.calls[ix].written.revision > 0);
+            theirs.extend(self.let_go_on(open, until));
+            theirs.extend(self.forget_calls(written, until));
             self.forget_visitor(visitor);
-            self.note_erased(written, until);
         }
         if let Some(phone) = erase.phone {
             let calls: Vec<u32> = self.calls_of(phone);
             until = calls.iter().map(|&ix| self.calls[ix].start()).fold(until, Time::max);
             self.write_what_is_over(calls.clone(), until, mode, out);
-            let written = self.written_calls(&calls);
+            let (written, open) = calls.into_iter().partition(|&ix| self.calls[ix].written.revision > 0);
+            theirs.extend(self.let_go_on(open, until));
+            theirs.extend(self.forget_calls(written, until));
             self.forget_caller(phone);
-            // Outbound calls are filed under nobody.
-            for ix in calls.into_iter().filter(|&ix| self.calls.get(ix).is_some()).collect::<Vec<u32>>() {
-                self.forget_call(ix);
-            }
-            self.note_erased(written, until);
             self.forget_wishes(phone);
+            self.erased_people.note_phone(phone, until, name);
+        }
+        if let Some(visitor) = &erase.visitor_id {
+            self.erased_people.note_visitor(visitor, until, name);
         }
         out.erasures.push(Erasure {
             account: self.name.clone(),
             visitor_id: erase.visitor_id.as_deref().map(Str::from),
             phone: erase.phone,
+            name,
+            calls: theirs,
             until,
         });
     }
 
-    /// Those that have a row, with their names' hashes.
-    fn written_calls(&self, calls: &[u32]) -> Vec<(u32, u64)> {
-        let written = calls.iter().filter(|&&ix| self.calls[ix].written.revision > 0);
-        written.map(|&ix| (ix, xxh3_64(self.text_of(&self.calls[ix].id).as_bytes()))).collect()
+    /// How long a call of somebody erased is recognised.
+    pub fn erased_call_until(&self, until: Time) -> Time {
+        let timeout = self.rules(until).settings().call_timeout_minutes * MICROS_PER_MINUTE as f64;
+        until.plus(timeout as i64).plus(LATE_GRACE)
     }
 
-    /// Those of them that were forgotten with their person stay so.
-    fn note_erased(&mut self, written: Vec<(u32, u64)>, until: Time) {
-        let timeout = self.rules(until).settings().call_timeout_minutes * MICROS_PER_MINUTE as f64;
-        let until = until.plus(timeout as i64).plus(LATE_GRACE);
-        for (ix, name) in written {
-            if self.calls.get(ix).is_none() {
-                self.erased_calls.note(name, until);
-            }
-        }
+    /// Calls that are not over go on as nobody's. Returns their names.
+    fn let_go_on(&mut self, calls: Vec<u32>, until: Time) -> Vec<Str> {
+        let kept = self.erased_call_until(until);
+        let hide = |ix| {
+            let name = self.text_of(&self.calls[ix].id);
+            self.hide_caller(ix);
+            self.erased_people.note_call(&name, kept);
+            name
+        };
+        calls.into_iter().map(hide).collect()
+    }
+
+    /// Calls of which there are rows leave the state, and stay forgotten. Returns their names.
+    fn forget_calls(&mut self, calls: Vec<u32>, until: Time) -> Vec<Str> {
+        let kept = self.erased_call_until(until);
+        let forget = |ix| {
+            let name = self.text_of(&self.calls[ix].id);
+            self.forget_call(ix);
+            self.erased_calls.note(xxh3_64(name.as_bytes()), kept);
+            name
+        };
+        calls.into_iter().map(forget).collect()
     }
 
     fn calls_of(&self, phone: Phone) -> Vec<u32> {
@@ -196,6 +222,12 @@ impl Account {
         calls.sort_unstable();
         calls.dedup();
         calls
+    }
+
+    /// Whether a call is the visitor's, as far as it can be told.
+    fn is_joined_to(&self, ix: u32, visitor: u32) -> bool {
+        let decision = self.decide(ix);
+        decision.chosen.is_some_and(|at| decision.candidates[at].visitor == visitor)
     }
 
     /// A bounded job has not written calls yet that are not decided: they happened, whoever called. A live one has, and tells nobody

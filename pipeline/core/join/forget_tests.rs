@@ -119,9 +119,12 @@ impl Step {
         let at = (now - self.late).max(0);
         let Step { visitor, session, number, .. } = *self;
         match self.what {
-            0 | 1 => story.apply(at, "page_view", &page(visitor, session)),
+            0 | 1 => {
+                story.apply(at, "page_view", &page(visitor, session));
+            }
             2 => {
-                story.apply(at, "page_view", &format!(r#"{{"visitor_id":"v{visitor}","url":"https://example.com/"}}"#))
+                let page = format!(r#"{{"visitor_id":"v{visitor}","url":"https://example.com/"}}"#);
+                story.apply(at, "page_view", &page);
             }
             3 | 4 => {
                 let lease =

@@ -6,7 +6,7 @@
 //!   learns from calls; [`callers`] counts a caller's calls, [`links`] tell whose telephone theirs is, [`spam`] whether it is a robot's;
 //!   [`tags`] gives calls the tags of the account's rules;
 //! - [`decide`] holds the timers: when something is decided, corrected, and forgotten;
-//! - [`client`] keeps what pages told for exports; [`erase`] forgets people;
+//! - [`client`] keeps what pages told for exports; [`erase`] forgets people, and what is told of them later is [`nameless`];
 //! - [`emit`] makes rows, and writes one only if it differs from what was written before.
 //!
 //! The state holds millions of things, and is packed: [`arena`] names things by small numbers, [`index`] finds them, [`intern`] names
@@ -23,6 +23,8 @@ mod client;
 mod decide;
 mod emit;
 mod erase;
+#[cfg(test)]
+mod erase_tests;
 mod explain;
 mod few;
 #[cfg(test)]
@@ -34,6 +36,7 @@ mod lessons;
 mod links;
 mod made;
 mod name;
+mod nameless;
 mod seen;
 mod session;
 mod settled;
@@ -52,9 +55,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use attribution::share_of_calls_after;
+pub use nameless::{ERASED, Nobody, name_of_nobody};
 pub use snapshot::SnapshotError;
 
 use crate::event::Event;
+use crate::id::Key;
 use crate::moment::Moment;
 use crate::phone::Phone;
 use crate::row::{CallRow, CandidateRow, LeaseRow, SessionRow, Str};
@@ -78,6 +83,10 @@ pub struct Erasure {
     pub account: Str,
     pub visitor_id: Option<Str>,
     pub phone: Option<Phone>,
+    /// What the visitor is called from now on ([`name_of_nobody`]). It follows from the erasure's own event, so it says nothing of them.
+    pub name: Key,
+    /// Calls that are theirs, though no row says so.
+    pub calls: Vec<Str>,
     /// Rows of what happened until then are theirs; later ones are somebody's of whom nothing is known any more.
     pub until: Time,
 }
@@ -164,6 +173,12 @@ impl Join {
         let account = self.account(&event.account);
         account.taken = taken;
         account.apply(event, visit, mode, out)
+    }
+
+    /// Who stands in an event's own row for those whom it names, if it tells of somebody's time before they were erased. To be asked
+    /// before it is applied.
+    pub fn nobody(&self, event: &Event<'_>) -> Option<Nobody> {
+        self.known(&event.account)?.nobody(event)
     }
 
     /// Time passes for every account, though nothing arrived.

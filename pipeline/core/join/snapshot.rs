@@ -1,7 +1,7 @@
 //! The state as bytes: versioned, and checked by a hash. What is shared or derived is left out and made again.
 //!
 //! Layout: the magic `CWSTATE`, one byte of version, 16 bytes of XXH3-128 over the rest (big-endian), then the postcard
-//! encodings of [`Stored`], of each account's [`ErasedSessions`] and [`ErasedCalls`]; states that were written before there were those end
+//! encodings of [`Stored`], of each account's [`ErasedSessions`], [`ErasedCalls`] and [`ErasedPeople`]; states that were written before there were those end
 //! earlier.
 
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use super::index::Index;
 use super::intern::{Shared, hash_of};
 use super::leases::{Lease, Line};
 use super::name::Name;
+use super::nameless::ErasedPeople;
 use super::seen::Seen;
 use super::session::Session;
 use super::timers::{Thing, Timers};
@@ -107,6 +108,8 @@ impl Join {
         bytes = postcard::to_extend(&erased, bytes)?;
         let erased: Vec<&ErasedCalls> = self.accounts.iter().map(|account| &account.erased_calls).collect();
         bytes = postcard::to_extend(&erased, bytes)?;
+        let erased: Vec<&ErasedPeople> = self.accounts.iter().map(|account| &account.erased_people).collect();
+        bytes = postcard::to_extend(&erased, bytes)?;
         let hash = xxh3_128(&bytes[HEADER..]);
         bytes[..MAGIC.len()].copy_from_slice(MAGIC);
         bytes[MAGIC.len()] = VERSION;
@@ -127,7 +130,8 @@ impl Join {
         }
         let (stored, rest) = postcard::take_from_bytes::<Stored>(body)?;
         let (sessions, rest) = behind::<Vec<ErasedSessions>>(rest)?;
-        let (calls, _) = behind::<Vec<ErasedCalls>>(rest)?;
+        let (calls, rest) = behind::<Vec<ErasedCalls>>(rest)?;
+        let (people, _) = behind::<Vec<ErasedPeople>>(rest)?;
         let mut join = Join::new(stored.mode);
         join.taken = stored.taken;
         for (at, account) in stored.accounts.into_iter().enumerate() {
@@ -141,6 +145,9 @@ impl Join {
         }
         for (account, erased) in join.accounts.iter_mut().zip(calls) {
             account.erased_calls = erased;
+        }
+        for (account, erased) in join.accounts.iter_mut().zip(people) {
+            account.erased_people = erased;
         }
         Ok(join)
     }

@@ -38,7 +38,7 @@ impl Story {
         self.tick(self.time(minutes));
     }
 
-    pub fn apply(&mut self, minutes: i64, kind: &str, data: &str) {
+    pub fn apply(&mut self, minutes: i64, kind: &str, data: &str) -> Verdict {
         self.events += 1;
         let time = self.time(minutes);
         let id = self.events;
@@ -51,8 +51,9 @@ impl Story {
             _ => None,
         };
         let mut out = Effects::default();
-        self.join.apply(&event, visit.as_ref(), &mut out);
+        let verdict = self.join.apply(&event, visit.as_ref(), &mut out);
         self.tell(&out);
+        verdict
     }
 
     fn tick(&mut self, time: Time) {
@@ -61,7 +62,7 @@ impl Story {
         self.tell(&out);
     }
 
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         let mut out = Effects::default();
         self.join.settle(&mut out);
         self.tell(&out);

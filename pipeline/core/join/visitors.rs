@@ -201,9 +201,6 @@ impl Account {
 
     /// Lets a visitor go, with all that hangs on them, and writes nothing.
     pub fn forget_visitor(&mut self, ix: u32) {
-        for call in self.calls_joined_to(ix) {
-            self.forget_call(call);
-        }
         for session in self.visits(ix) {
             for lease in self.sessions[session].held_leases() {
                 self.forget_lease(lease);
@@ -220,19 +217,6 @@ impl Account {
             }
         }
         self.remove_visitor(ix);
-    }
-
-    /// Calls that are the visitor's, as far as it can be told.
-    fn calls_joined_to(&self, ix: u32) -> Vec<u32> {
-        let mut calls: Vec<u32> =
-            self.visits(ix).into_iter().flat_map(|session| self.sessions[session].calls().iter().copied()).collect();
-        calls.sort_unstable();
-        calls.dedup();
-        calls.retain(|&call| {
-            let decision = self.decide(call);
-            decision.chosen.is_some_and(|at| decision.candidates[at].visitor == ix)
-        });
-        calls
     }
 
     fn remove_visitor(&mut self, ix: u32) {

@@ -25,7 +25,7 @@ pub use channel::{Channel, channel};
 pub use click::ClickIdType;
 pub use place::{Place, PlacesError};
 pub use surveyor::{Surveyor, Visit};
-pub use url::{UrlParts, decode, host_of, url_parts, without_www};
+pub use url::{UrlParts, decode, host_of, url_parts, without_query, without_www};
 pub use utm::Utm;
 
 /// The click id of a page's URL, as [`Surveyor::visit`] finds it.

@@ -8,7 +8,7 @@ use memchr::memchr2;
 use super::agent::{Agent, Agents};
 use super::place::{Place, Places, PlacesError};
 use super::referrer::{is_own, origin};
-use super::url::{UrlParts, url_parts};
+use super::url::{UrlParts, url_parts, without_query};
 use super::utm::{Utm, tags};
 use super::{Channel, ClickIdType, channel};
 use crate::event::PageView;
@@ -29,6 +29,14 @@ pub struct Visit<'a> {
     pub place: Arc<Place>,
     /// The first language tag of `language`.
     pub language: Option<Cow<'a, str>>,
+}
+
+impl<'a> Visit<'a> {
+    /// Without what could name the visitor: what is left of it in the rows of people who were erased.
+    pub fn nameless(&self) -> Visit<'a> {
+        let place = Place { city: None, ..(*self.place).clone() };
+        Visit { click_id: None, referrer: self.referrer.map(without_query), place: Arc::new(place), ..self.clone() }
+    }
 }
 
 /// Looks page views over. Holds caches and tables, no state that could change an answer: make one for each worker.

@@ -34,6 +34,11 @@ pub fn url_parts(url: &str) -> UrlParts<'_> {
     UrlParts { scheme, host: host(authority), path, query }
 }
 
+/// A URL up to where its parameters, or its fragment, begin.
+pub fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
+}
+
 /// What stands before and after the byte of ASCII at a place.
 fn cut(text: &str, at: Option<usize>) -> (&str, &str) {
     at.map_or((text, ""), |at| (&text[..at], &text[at + 1..]))

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use callweave_core::join::ERASED;
 use callweave_core::phone::{ANONYMOUS, Phone};
+use callweave_core::source::without_query;
 use callweave_core::time::Time;
 use deltalake_core::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -31,8 +33,14 @@ pub struct Person {
     pub account: String,
     pub visitor_id: Option<String>,
     pub phone: Option<Phone>,
+    /// What the visitor is called from now on; nothing: by a name that is drawn.
+    pub name: Option<String>,
+    /// Calls that are theirs, though no row says so.
+    pub calls: Vec<String>,
     /// Rows of what happened until then are theirs.
     pub until: Time,
+    /// What was received until then and could not be used is theirs where it names them, whenever it happened.
+    pub rejected_until: Time,
 }
 
 /// By (account, name): rows of what happened until then.
@@ -47,7 +55,9 @@ struct Traces {
     calls: HashSet<(String, String)>,
     /// What bytes are looked through for.
     needles: Vec<Needle>,
-    /// What visitors are called from now on follows from it; drawn anew each time, and kept nowhere else.
+    /// What visitors are called from now on. (account, name).
+    names: HashMap<(String, String), String>,
+    /// What others are called who are told of in a row of theirs follows from it; drawn anew each time, and kept nowhere else.
     secret: [u8; 16],
 }
 
@@ -62,13 +72,16 @@ struct Needle {
 impl Needle {
     fn new(person: &Person, text: &str) -> Needle {
         let text = memmem::Finder::new(text).into_owned();
-        Needle { account: person.account.clone(), text, until: person.until }
+        Needle { account: person.account.clone(), text, until: person.rejected_until.max(person.until) }
     }
 }
 
 impl Traces {
     /// What a visitor is called from now on, in all tables: so their visits stay apart from others'.
     fn nobody(&self, account: &str, visitor: &str) -> String {
+        if let Some(name) = self.names.get(&(account.to_owned(), visitor.to_owned())) {
+            return name.clone();
+        }
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.secret) else { return ERASED.to_owned() };
         mac.update(account.as_bytes());
         // No account has one in its name.
@@ -80,8 +93,10 @@ impl Traces {
     }
 }
 
-/// What the names of forgotten visitors begin with.
-const ERASED: &str = "erased-";
+/// Whether somebody is called so who was forgotten: a browser's own name may begin alike.
+fn is_nobody(name: &str) -> bool {
+    name.strip_prefix(ERASED).is_some_and(|rest| uuid::Uuid::try_parse(rest).is_ok())
+}
 
 impl Lake {
     /// Forgets people in every table. Done again, it finds nothing more; stopped in between, it may simply be done
@@ -96,6 +111,9 @@ impl Lake {
         for person in people {
             if let Some(visitor) = &person.visitor_id {
                 traces.needles.push(Needle::new(person, &serde_json::json!(visitor).to_string()));
+                if let Some(name) = &person.name {
+                    traces.names.insert((person.account.clone(), visitor.clone()), name.clone());
+                }
                 note(&mut traces.visitors, person, visitor.clone());
             }
             if let Some(phone) = person.phone {
@@ -105,8 +123,11 @@ impl Lake {
                 note(&mut traces.phones, person, text);
             }
         }
+        traces.calls =
+            people.iter().flat_map(|it| it.calls.iter().map(|call| (it.account.clone(), call.clone()))).collect();
         let calls = self.table(TableName::Calls);
-        traces.calls = calls.calls_of(&traces).await?;
+        let found = calls.calls_of(&traces).await?;
+        traces.calls.extend(found);
         let others = self.tables().iter().filter(|table| table.name() != TableName::Calls);
         let mut changed = 0;
         for table in others.chain([calls]) {
@@ -242,7 +263,7 @@ fn redact(
         let replaced = match erase.map_or(Erase::Keep, |known| known.erase) {
             Erase::Keep | Erase::Call => Arc::clone(column),
             Erase::Null | Erase::Telling | Erase::Raw => nullif(column, hits)?,
-            Erase::Query => replace(column, hits, |text| text.split(['?', '#']).next().unwrap_or_default()),
+            Erase::Query => replace(column, hits, without_query),
             Erase::Visitor => match strings(batch, "account") {
                 Some(accounts) => rename(column, accounts, hits, traces),
                 None => Arc::clone(column),
@@ -279,7 +300,7 @@ fn rename(column: &ArrayRef, accounts: &StringArray, hits: &BooleanArray, traces
         .iter()
         .enumerate()
         .map(|(row, text)| {
-            let is_known = |text: &&str| hits.value(row) && !text.starts_with(ERASED);
+            let is_known = |text: &&str| hits.value(row) && !is_nobody(text);
             match text.filter(is_known) {
                 Some(visitor) => Some(Cow::Owned(traces.nobody(accounts.value(row), visitor))),
                 None => text.map(Cow::Borrowed),
