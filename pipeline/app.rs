@@ -26,7 +26,7 @@ use crate::config::{self, Config, FirstRun, Flags};
 use crate::lake::Lake;
 use crate::log::batching::{BatchOptions, Batcher, Submission};
 use crate::log::frame::Record;
-use crate::log::{Entry, Family, Kind, SharedLog, Subject, Watched, partition_of};
+use crate::log::{Entry, Family, Kind, SharedLog, Subject, Watched, nats, partition_of};
 use crate::notify::{self, Notifier, Notify};
 use crate::process::{self, Process, Summary};
 use crate::query::{self, QueryError};
@@ -141,8 +141,15 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// What roles would not start or work with, in their words.
+fn look_over(config: &Config) -> Vec<String> {
+    let nats = config.nats.as_ref();
+    let files = |nats: &config::Nats| nats::look_over(nats.credentials_file.as_deref(), nats.ca.as_deref());
+    [notify::look_over(config), query::look_over(config), nats.map(files).unwrap_or_default()].concat()
+}
+
 pub fn check(flags: &Flags) -> Result<(), Failure> {
-    let report = config::check(flags, &config::environment(), notify::look_over);
+    let report = config::check(flags, &config::environment(), look_over);
     print(&report.to_string())?;
     if report.is_right() { Ok(()) } else { Err(Failure::said("the configuration is wrong")) }
 }

@@ -1,7 +1,7 @@
 //! The way of events that must not wait for the log: to the log if it takes them at once, else to the spool on disk.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callweave_core::event::{Event, Rejected};
 use callweave_core::telephony::Pass;
@@ -123,8 +123,12 @@ impl Outbox {
         if !self.spool.is_empty() {
             return Ok(false);
         }
-        match timeout(LOG_TIME, self.batcher.submit(submission_of(kept)?)).await {
+        let (submission, began) = (submission_of(kept)?, Instant::now());
+        let events = submission.records() as u64;
+        match timeout(LOG_TIME, self.batcher.submit(submission)).await {
             Ok(Ok(())) => {
+                self.metrics.log_append_duration.observe(began.elapsed().as_secs_f64());
+                self.metrics.log_appended.inc_by(events);
                 self.metrics.log_appended_bytes.inc_by(kept.frame.len() as u64);
                 return Ok(true);
             }

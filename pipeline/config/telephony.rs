@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use callweave_core::telephony::asterisk::Layout;
+use callweave_core::telephony::is_public_key;
 use callweave_core::telephony::threecx::{self, ThreeCx};
 use serde::Deserialize;
 use serde_json::Value;
@@ -126,6 +127,9 @@ fn put(telephony: &mut Telephony, member: &str, entry: &Entry) -> Result<(), Vec
             let secret = secret.map_err(one)?;
             if plain.ends_with("_credentials") && !secret.reveal().contains(':') {
                 return Err(one("has no colon; write it like USER:PASSWORD".to_owned()));
+            }
+            if plain.ends_with("_public_key") && !is_public_key(secret.reveal()) {
+                return Err(one("is no public key; give the 32 bytes in base64 that the provider shows".to_owned()));
             }
             telephony.secrets.insert(name, secret);
         }

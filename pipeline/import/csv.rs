@@ -385,14 +385,26 @@ const MEDIUM_DEFAULT: &str = "cpc";
 impl<'r> CostLine<'r> {
     fn read(columns: &Columns, record: &'r [String], run: &Run<'_>) -> Result<CostLine<'r>, String> {
         let count = |name| member(columns, record, name, "a whole number", |text| text.replace(',', "").parse().ok());
-        let currency = columns.get(record, "currency").or(run.options.currency.as_deref());
-        let currency = currency.ok_or("has no currency: name one with --currency, such as --currency USD")?;
+        let written = columns.get(record, "cost").map(values::currencies).unwrap_or_default();
+        let currency = match (columns.get(record, "currency"), &written[..]) {
+            (Some(told), _) => told,
+            (None, [only]) => only,
+            (None, _) => run
+                .options
+                .currency
+                .as_deref()
+                .ok_or("has no currency: name one with --currency, such as --currency USD")?,
+        };
         if !is_currency(currency) {
             return Err(format!("currency: {currency:?} is not a currency's three letters (ISO 4217), such as USD"));
         }
-        let other = columns.get(record, "cost").and_then(values::currency);
-        if let Some(other) = other.filter(|other| !other.eq_ignore_ascii_case(currency)) {
-            return Err(format!("cost is in {other}, and the line's currency is {currency}: which of them is meant?"));
+        if let [other, ..] = &written[..]
+            && !written.iter().any(|it| it.eq_ignore_ascii_case(currency))
+        {
+            let of_sign = if written.len() > 1 { " or another with its sign" } else { "" };
+            return Err(format!(
+                "cost is in {other}{of_sign}, and the line's currency is {currency}: which of them is meant?"
+            ));
         }
         let mut texts = Vec::new();
         for name in ["campaign", "term", "content"] {

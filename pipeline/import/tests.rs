@@ -279,6 +279,34 @@ fn calls_in_an_hour_that_comes_twice() {
 }
 
 #[test]
+fn a_cost_is_in_the_currency_that_stands_there() {
+    for (cost, column, given, expected) in [
+        ("USD 12", "", None, "USD"),
+        ("€5", "", None, "EUR"),
+        ("5 EUR", "", Some("USD"), "EUR"),
+        ("$12", "", Some("CAD"), "CAD"),
+        ("12", "", Some("EUR"), "EUR"),
+        ("12", "CHF", Some("EUR"), "CHF"),
+        ("$12", "", None, "has no currency"),
+        ("$12", "", Some("EUR"), "which of them is meant"),
+        ("£7", "EUR", None, "which of them is meant"),
+        ("USD 12", "EUR", None, "which of them is meant"),
+    ] {
+        let mut desk = Desk::new(Format::AdCostsCsv);
+        desk.options.currency = given.map(str::to_owned);
+        let csv = format!("date,source,cost,currency\n2026-11-01,google,{cost},{column}\n");
+        let (counts, costs) = desk.file("costs.csv", csv.as_bytes()).run().expect("imports");
+        let is_refused = expected.len() > 3;
+        assert_eq!(
+            (counts.ad_costs == 0, counts.unreadable == 1),
+            (is_refused, is_refused),
+            "{cost} {column} {given:?}"
+        );
+        assert!(is_refused || costs[0]["data"]["currency"] == expected, "{cost} {column} {given:?}: {costs:?}");
+    }
+}
+
+#[test]
 fn columns_under_other_names() {
     let csv = "Nummer,Klant,Wanneer,Einde\n+442079460001,+442079460002,2026-11-20T12:00:00Z,2026-11-20T12:01:00Z\n";
     let map = [("Nummer", "to"), ("klant", "from"), ("Wanneer", "started_at"), ("Einde", "ended_at")];
@@ -358,7 +386,7 @@ fn costs_of_a_csv() {
     desk.file(
         "costs.csv",
         b"Day,Source,Medium,Campaign,Cost,Clicks\n2026-11-20,google,cpc,spring,\"1,234.50\",17\n\
-          2026-11-20,bing,,,$3,\n11/20/2026,bing,cpc,,3,1\n2026-11-20,bing,cpc,,much,1\n",
+          2026-11-20,bing,,,3,\n11/20/2026,bing,cpc,,3,1\n2026-11-20,bing,cpc,,much,1\n",
     );
     let (counts, events) = desk.run().expect("imports");
     assert_eq!((counts.lines, counts.ad_costs, counts.unreadable), (4, 2, 2));

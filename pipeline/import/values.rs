@@ -171,7 +171,7 @@ pub(super) fn money(text: &str) -> Option<String> {
     let around = |part: &str| {
         let mut marks = part.chars().filter(|c| !c.is_whitespace());
         let letters = part.chars().filter(|c| c.is_alphabetic()).count();
-        letters <= 3 && marks.all(|c| c.is_alphabetic() || "-−+()$€£¥₹₽₺₩₪₫฿₴₦'.".contains(c))
+        letters <= 3 && marks.all(|c| c.is_alphabetic() || "-−+()$€£¥₹₽₺₩₪₫฿₴₦₱'.".contains(c))
     };
     if !around(before) || !around(after) {
         return None;
@@ -209,10 +209,39 @@ pub(super) fn money(text: &str) -> Option<String> {
     Some(format!("{sign}{whole}{point}{fraction}"))
 }
 
-/// The currency that an amount is written with, where three letters say so.
-pub(super) fn currency(text: &str) -> Option<String> {
+/// Signs of money, and the currencies (ISO 4217) that are written with them.
+const SIGNS: [(char, &[&str]); 14] = [
+    (
+        '$',
+        &[
+            "USD", "CAD", "AUD", "NZD", "SGD", "HKD", "TWD", "MXN", "ARS", "CLP", "COP", "BBD", "BMD", "BND", "BSD",
+            "BZD", "FJD", "GYD", "JMD", "KYD", "LRD", "NAD", "SRD", "TTD", "XCD", "BRL", "UYU",
+        ],
+    ),
+    ('¥', &["JPY", "CNY"]),
+    ('£', &["GBP", "EGP", "GIP", "FKP", "SHP", "SSP", "LBP", "SYP"]),
+    ('€', &["EUR"]),
+    ('₹', &["INR"]),
+    ('₽', &["RUB"]),
+    ('₺', &["TRY"]),
+    ('₩', &["KRW"]),
+    ('₪', &["ILS"]),
+    ('₫', &["VND"]),
+    ('฿', &["THB"]),
+    ('₴', &["UAH"]),
+    ('₦', &["NGN"]),
+    ('₱', &["PHP"]),
+];
+
+/// The currencies that an amount may be in by how it is written: with three letters one, with a sign those that have it; none where
+/// nothing says so.
+pub(super) fn currencies(text: &str) -> Vec<String> {
     let letters: String = text.chars().filter(char::is_ascii_alphabetic).collect();
-    (letters.len() == 3).then(|| letters.to_ascii_uppercase())
+    if letters.len() == 3 {
+        return vec![letters.to_ascii_uppercase()];
+    }
+    let of_sign = text.chars().find_map(|c| SIGNS.iter().find(|(sign, _)| *sign == c));
+    of_sign.map(|(_, codes)| codes.iter().map(|&code| code.to_owned()).collect()).unwrap_or_default()
 }
 
 pub(super) fn direction(text: &str) -> Option<Direction> {

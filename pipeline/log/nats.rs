@@ -10,7 +10,7 @@ mod publish;
 mod read;
 mod streams;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -267,6 +267,22 @@ impl NatsLog {
         let partitions = self.link.partitions;
         if partition < partitions { Ok(()) } else { Err(ReadError::NoSuchPartition { partition, partitions }) }
     }
+}
+
+/// What is wrong with the files that a connection would be made with, before it is.
+pub fn look_over(credentials: Option<&Path>, tls_ca: Option<&Path>) -> Vec<String> {
+    let credentials = credentials.and_then(|path| {
+        let read = std::fs::read_to_string(path);
+        let error = read.and_then(|text| ConnectOptions::with_credentials(&text).map(drop)).err()?;
+        Some(ConnectError::CredentialsFile { path: path.to_owned(), reason: error.to_string() }.to_string())
+    });
+    let holds_none = |path: &Path| {
+        let read = std::fs::read(path).unwrap_or_default();
+        memchr::memmem::find(&read, b"-----BEGIN CERTIFICATE-----").is_none()
+    };
+    let ca = tls_ca.filter(|path| holds_none(path));
+    let ca = ca.map(|path| format!("nats.ca: {} holds no certificate; give certificates as PEM", path.display()));
+    credentials.into_iter().chain(ca).collect()
 }
 
 async fn connect(

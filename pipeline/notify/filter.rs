@@ -35,10 +35,22 @@ pub enum FilterError {
 #[error("the filter failed on this row: {0}")]
 pub struct Failed(String);
 
-/// The columns of `calls`, and `moment` and `deal_id`.
+/// What is told beside the row, and a condition may ask for: its name there, and where it stands.
+const BESIDE: [(&str, &str, &str); 4] = [
+    ("deal_stage", "deal", "stage"),
+    ("deal_revenue", "deal", "revenue"),
+    ("tag_category", "tag", "category"),
+    ("tag_value", "tag", "value"),
+];
+
+/// The columns of `calls`, `moment` and `deal_id`, and those of [`BESIDE`].
 static ROW: LazyLock<SchemaRef> = LazyLock::new(|| {
     let calls = schema(TableName::Calls);
-    let more = ["moment", "deal_id"].map(|name| Arc::new(Field::new(name, DataType::Utf8, true)));
+    let field = |name: &str| {
+        let is_amount = matches!(name, "deal_revenue" | "tag_value");
+        Arc::new(Field::new(name, if is_amount { DataType::Float64 } else { DataType::Utf8 }, true))
+    };
+    let more = ["moment", "deal_id"].into_iter().chain(BESIDE.map(|(name, ..)| name)).map(field);
     Schema::new(calls.fields().iter().cloned().chain(more).collect::<Vec<_>>()).into()
 });
 
@@ -48,7 +60,7 @@ static ENGINE: LazyLock<SessionContext> = LazyLock::new(SessionContext::new);
 pub fn is_column(name: &str) -> bool {
     static NAMES: LazyLock<HashSet<String>> =
         LazyLock::new(|| ROW.fields().iter().map(|field| field.name().clone()).collect());
-    NAMES.contains(name)
+    NAMES.contains(name) && BESIDE.iter().all(|(beside, ..)| *beside != name)
 }
 
 #[derive(Debug, Clone)]
@@ -114,6 +126,11 @@ fn refuse_volatile(expression: &Expr) -> Result<(), FilterError> {
 fn batch(moment: &str, data: &Map<String, Value>) -> Result<RecordBatch, datafusion::arrow::error::ArrowError> {
     let mut row = data.clone();
     row.insert("moment".to_owned(), Value::String(moment.to_owned()));
+    for (name, of, member) in BESIDE {
+        if let Some(told) = data.get(of).and_then(|of| of.get(member)) {
+            row.insert(name.to_owned(), told.clone());
+        }
+    }
     let mut decoder = ReaderBuilder::new(ROW.clone()).build_decoder()?;
     decoder.serialize(&[row])?;
     Ok(decoder.flush()?.unwrap_or_else(|| RecordBatch::new_empty(ROW.clone())))
@@ -163,6 +180,21 @@ mod tests {
         let filter = Filter::parse("outcome IS NULL AND pool = 'web'").expect("a filter");
         let data = Map::from_iter([("account".to_owned(), json!("acme")), ("pool".to_owned(), json!("web"))]);
         assert!(filter.is_met("pool.exhausted", &data).expect("a row"));
+    }
+
+    #[test]
+    fn what_stands_beside_the_row_can_be_asked_for() {
+        let mut row = row();
+        row.insert("deal".to_owned(), json!({"stage": "won", "revenue": "50.5"}));
+        row.insert("tag".to_owned(), json!({"category": "lead", "value": 7}));
+        for (sql, expected) in [
+            ("deal_stage = 'won' AND deal_revenue > 50", true),
+            ("deal_stage IN ('lead', 'lost')", false),
+            ("tag_category = 'lead' AND tag_value = 7", true),
+        ] {
+            assert_eq!(Filter::parse(sql).expect(sql).is_met("deal.changed", &row).expect(sql), expected, "{sql}");
+        }
+        assert!(!is_column("deal_stage") && is_column("deal_id"), "fields and bodies have the deal itself");
     }
 
     #[test]

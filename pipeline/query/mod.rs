@@ -58,7 +58,7 @@ pub use format::Format;
 pub use report::{ReportOptions, checks, report, reports};
 pub use rows::rows;
 pub use run::{SqlOptions, sql};
-pub use server::{ServeError, Server};
+pub use server::{ServeError, Server, look_over};
 pub use session::QuerySession;
 pub use traffic::{TrafficOptions, traffic};
 pub use workers::{WorkerError, WorkerServer};

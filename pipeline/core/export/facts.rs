@@ -83,10 +83,10 @@ impl<'e> Facts<'e> {
         of_call.or_else(|| Time::parse(self.of_event("time")?).ok())
     }
 
-    /// What the conversion is known by over all tries: the call; of a deal its moment, for a deal has many.
+    /// What the conversion is known by over all tries, and over all stages of a deal: the call, or the deal.
     pub(super) fn order(&self) -> &'e str {
-        let of_call = self.text("call_id").filter(|_| self.moment().starts_with("call."));
-        of_call.unwrap_or_else(|| self.id())
+        let name = if self.moment().starts_with("call.") { "call_id" } else { "deal_id" };
+        self.text(name).unwrap_or_else(|| self.id())
     }
 
     /// The first of these click ids that the visit came with.

@@ -121,11 +121,11 @@ fn google_ads_is_told_a_conversion_of_a_click() {
         assert_eq!((&body["conversions"][0][kind], &body["conversions"][0]["gclid"]), (&json!("Cj0abc"), &Value::Null));
     }
     let won = json!({"type": "deal.changed", "id": "deal.changed:d1:e", "time": "2026-11-20T15:00:00Z",
-        "data": {"deal": {"stage": "won", "revenue": "1200.5", "currency": "EUR"}}});
+        "data": {"deal_id": "d1", "deal": {"stage": "won", "revenue": "1200.5", "currency": "EUR"}}});
     let (_, _, body) = shown(&asked(&export, &event(won), Some("t"), &[]));
     let conversion = &body["conversions"][0];
     assert_eq!((&conversion["conversionValue"], &conversion["currencyCode"]), (&json!(1200.5), &json!("EUR")));
-    assert_eq!(conversion["orderId"], json!("deal.changed:d1:e"));
+    assert_eq!(conversion["orderId"], json!("d1"), "one conversion a deal, whatever its stages");
     assert_eq!(conversion["conversionDateTime"], json!("2026-11-20 15:00:00+00:00"));
 }
 

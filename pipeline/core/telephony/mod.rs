@@ -28,6 +28,7 @@ mod when;
 
 pub use draft::source_is;
 pub use outgoing::Outgoing;
+pub use sign::is_public_key;
 
 use crate::event::{Event, Rejected};
 use crate::settings::Rules;

@@ -57,12 +57,21 @@ pub fn fresh(signed_at: i64, received: Time) -> Result<(), Refused> {
     if off.unsigned_abs() > REPLAY_SECONDS_MAX.unsigned_abs() { Err(Refused::TooOld(off)) } else { Ok(()) }
 }
 
+fn public_key(text: &str) -> Option<VerifyingKey> {
+    let bytes = base64(text).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())?;
+    VerifyingKey::from_bytes(&bytes).ok()
+}
+
+/// Whether this is a public key of Ed25519: 32 bytes in base64.
+pub fn is_public_key(text: &str) -> bool {
+    public_key(text).is_some()
+}
+
 /// Whether `signature` (base64) of `message` is by `key` (32 bytes, base64). Keys of small order and malleable signatures
 /// are refused (RFC 8032, section 8.4; `verify_strict`).
 pub fn ed25519(key: &str, signature: &str, message: &[u8]) -> Result<(), Refused> {
-    let key = base64(key).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    let key = key.and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok());
-    let key = key.ok_or(Refused::WrongSignature("the public key in the settings is not 32 bytes in base64"))?;
+    let key =
+        public_key(key).ok_or(Refused::WrongSignature("the public key in the settings is not 32 bytes in base64"))?;
     let signature = base64(signature).and_then(|bytes| Signature::from_slice(&bytes).ok());
     let signature = signature.ok_or(Refused::WrongSignature("it is not 64 bytes in base64"))?;
     key.verify_strict(message, &signature)

@@ -55,6 +55,14 @@ pub enum WorkerError {
     Serve(#[from] tonic::transport::Error),
 }
 
+/// # Errors
+/// Others can reach the worker, and there is no secret.
+pub fn is_guarded(config: &Config) -> Result<(), WorkerError> {
+    let address = config.listen.worker;
+    let is_open = config.query.workers_secret.is_none() && !address.ip().is_loopback();
+    if is_open { Err(WorkerError::Open(address)) } else { Ok(()) }
+}
+
 /// A worker that listens; it answers once it runs.
 pub struct WorkerServer {
     socket: TcpListener,
@@ -68,9 +76,7 @@ impl WorkerServer {
     pub async fn open(config: &Config, metrics: &Metrics) -> Result<WorkerServer, WorkerError> {
         let address = config.listen.worker;
         let secret = config.query.workers_secret.as_ref();
-        if secret.is_none() && !address.ip().is_loopback() {
-            return Err(WorkerError::Open(address));
-        }
+        is_guarded(config)?;
         desk::open().map_err(WorkerError::Threads)?;
         let root = location::resolve(&config.lake(), false).map_err(QueryError::from)?;
         let memory = usize::try_from(config.query.worker_memory).unwrap_or(usize::MAX);
