@@ -180,10 +180,16 @@ fn settings_value(given: &Given<'_>) -> Result<Value, String> {
 /// Members of settings that nothing reads, and those that stand in their place: in an event they are left alone, in a
 /// configuration they are most likely misspelt.
 pub fn strange_members(given: &Given<'_>, settings: &Settings) -> Vec<(String, Vec<String>)> {
-    let mut strange = Vec::new();
-    if let (Ok(given), Ok(known)) = (settings_value(given), serde_json::to_value(settings)) {
-        compare(&given, &known, "", &mut strange);
+    match (settings_value(given), serde_json::to_value(settings)) {
+        (Ok(given), Ok(known)) => strange_in(&given, &known),
+        _ => Vec::new(),
     }
+}
+
+/// The same of anything that was read of JSON, as it is written again.
+pub fn strange_in(given: &Value, known: &Value) -> Vec<(String, Vec<String>)> {
+    let mut strange = Vec::new();
+    compare(given, known, "", &mut strange);
     strange
 }
 
@@ -195,6 +201,8 @@ fn compare(given: &Value, known: &Value, path: &str, strange: &mut Vec<(String, 
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 match known.get(name) {
                     Some(known) => compare(value, known, &path, strange),
+                    // Nothing is what any member may have.
+                    None if value.is_null() => {}
                     None => strange.push((path, known.keys().cloned().collect())),
                 }
             }

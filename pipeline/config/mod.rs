@@ -18,7 +18,7 @@ mod verifier;
 #[cfg(test)]
 mod tests;
 
-pub use accounts::{Account, DEFAULT_ACCOUNT};
+pub use accounts::{Account, DEFAULT_ACCOUNT, strange_in};
 pub use check::{Mistake, Mistakes, Report, check, load};
 pub use entries::{Flags, environment};
 pub use first_run::{FirstRun, FirstRunError, mask_key};

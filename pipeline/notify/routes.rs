@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use callweave_core::settings::{Export, Webhook};
 use callweave_core::time::Time;
 use callweave_core::webhook::SigningKey;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::edit::{self, EditError};
@@ -20,6 +20,7 @@ use super::store::{Change, Kept, StoreError};
 use super::stream;
 use super::subscription::{Entry, Kind, Subscription};
 use super::worker::{Command, Told};
+use crate::config::strange_in;
 use crate::problem::Problem;
 
 /// Bodies of these routes: a subscription with its template fits.
@@ -131,6 +132,18 @@ fn parsed<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refused> {
     serde_json::from_slice(body).map_err(|error| Refused::Body(error.to_string()))
 }
 
+/// The same, with no member that nothing reads: without its misspelt filter a subscription is told of everything.
+fn understood<T: for<'de> Deserialize<'de> + Serialize>(body: &[u8]) -> Result<T, Refused> {
+    let known: T = parsed(body)?;
+    let again = serde_json::to_value(&known).map_err(|error| Refused::Body(error.to_string()))?;
+    match strange_in(&parsed(body)?, &again).into_iter().next() {
+        Some((name, members)) => {
+            Err(Refused::Body(format!("there is no member {name}; there are {}", members.join(", "))))
+        }
+        None => Ok(known),
+    }
+}
+
 /// What is shown of a subscription: no secret, and no header's value.
 async fn shown(shared: &Shared, of: &Arc<str>, known: &Known) -> Answered {
     let (waiting, dead) = shared.tools.store.counts(of).await?;
@@ -201,8 +214,8 @@ async fn one(State(place): Here, headers: HeaderMap, Path(name): Path<String>) -
 async fn put(State(Place { shared, kind }): Here, headers: HeaderMap, body: axum::body::Bytes) -> Answered {
     let account = account_of(&shared, &headers)?;
     let entry = match kind {
-        Kind::Webhook => Entry::Webhook(parsed::<Webhook>(&body)?),
-        Kind::Export => Entry::Export(Box::new(parsed::<Export>(&body)?), String::new()),
+        Kind::Webhook => Entry::Webhook(understood::<Webhook>(&body)?),
+        Kind::Export => Entry::Export(Box::new(understood::<Export>(&body)?), String::new()),
     };
     Subscription::new(&account, &entry, &shared.secrets).map_err(|error| Refused::Wrong(error.to_string()))?;
     edit::change(&shared, &account, |settings| match entry.clone() {

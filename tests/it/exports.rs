@@ -123,7 +123,7 @@ fn a_call_reaches_the_provider_whose_ad_led_to_it() {
         pairs.iter().map(|(call, outcome)| ((*call).to_owned(), (*outcome).to_owned())).collect()
     };
     let no = "skipped: the visitor did not consent to ad_user_data";
-    let other = "skipped: the visit came with none of gclid, gbraid and wbraid";
+    let other = "skipped: the visit came without gclid, gbraid and wbraid";
     assert_eq!(
         outcomes(&program, "ads", 5),
         told(&[("c-b", "delivered"), ("c-f", other), ("c-g", "delivered"), ("c-m", other), ("c-no", no)])

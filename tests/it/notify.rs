@@ -399,6 +399,8 @@ fn subscriptions_are_made_changed_and_removed_over_http() {
         (json!({"url": "ftp://example.com"}), 422, "webhooks[0].url"),
         (json!({"fields": ["colour"], "body": null}), 422, "colour"),
         (json!({"url": 7}), 400, "invalid type"),
+        (json!({"filtre": "outcome = 'missed'"}), 400, "there is no member filtre; there are name, url"),
+        (json!({"description": null}), 200, "chat"),
         (json!({}), 200, "chat"),
     ] {
         let mut body = made.clone();

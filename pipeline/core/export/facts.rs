@@ -96,6 +96,15 @@ impl<'e> Facts<'e> {
         Some((kind, self.text("click_id")?))
     }
 
+    /// Why there is none of the click ids that a provider knows a visit by.
+    pub(super) fn no_click(&self, kinds: &str) -> String {
+        match self.text("session_id") {
+            Some(_) => format!("the visit came without {kinds}"),
+            None if self.text("call_id").is_some() => "no visit of the call is known".to_owned(),
+            None => "no call of the deal is known: name its call, or the telephone it came from".to_owned(),
+        }
+    }
+
     /// The revenue of a deal, the value of a tag, else what the settings say; with its currency.
     pub(super) fn worth(&self, terms: &Terms<'_>) -> Option<(f64, String)> {
         let told = [("deal", "revenue"), ("tag", "value")].into_iter().find_map(|(of, name)| {

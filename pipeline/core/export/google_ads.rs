@@ -45,7 +45,7 @@ pub(super) struct Conversion<'e> {
 /// # Errors
 /// Why it is none.
 pub(super) fn conversion<'e>(facts: &Facts<'e>, terms: &Terms<'_>) -> Result<Conversion<'e>, String> {
-    let click = facts.click(CLICKS).ok_or("the visit came with none of gclid, gbraid and wbraid")?;
+    let click = facts.click(CLICKS).ok_or_else(|| facts.no_click("gclid, gbraid and wbraid"))?;
     let at = facts.at().ok_or("it has no time")?;
     let clicked = facts.time("session_started_at");
     if clicked.is_some_and(|clicked| terms.now.since(clicked) > CLICK_LASTS) {

@@ -40,7 +40,7 @@ pub(super) fn next(ads: &MicrosoftAds, facts: &Facts<'_>, terms: &Terms<'_>, rep
 }
 
 fn conversion(ads: &MicrosoftAds, facts: &Facts<'_>, terms: &Terms<'_>) -> Result<Value, String> {
-    let (_, click) = facts.click(&["msclkid"]).ok_or("the visit came without msclkid")?;
+    let (_, click) = facts.click(&["msclkid"]).ok_or_else(|| facts.no_click("msclkid"))?;
     let at = facts.at().ok_or("it has no time")?;
     if facts.time("session_started_at").is_some_and(|clicked| terms.now.since(clicked) > CLICK_LASTS) {
         return Err("its click is older than the 90 days that Microsoft looks back".to_owned());

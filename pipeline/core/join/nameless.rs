@@ -164,7 +164,9 @@ impl Nobody {
             }
             body => body,
         };
-        Event { body, ..event.clone() }
+        let Event { account, source, id, time, recorded, .. } = event;
+        let (account, source, id) = (account.clone(), source.clone(), id.clone());
+        Event { account, source, id, time: *time, recorded: *recorded, body }
     }
 }
 
