@@ -52,15 +52,17 @@ pub async fn maintain(lake: Lake, retentions: Retentions, clock: fn() -> Time, s
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(COMPACT_EVERY) => {}
         }
+        // With the first round, too: a process that is started again every hour cleans up all the same.
+        let cleans_up = round % CLEAN_UP_EVERY == 0;
         round += 1;
         for table in lake.tables() {
             told(table.compact().await.map(|_| ()));
-            if round % CLEAN_UP_EVERY == 0 {
+            if cleans_up {
                 told(table.retain(&retentions.at(clock())).await.map(|_| ()));
                 clean_up(table).await;
             }
         }
-        if round % CLEAN_UP_EVERY == 0 {
+        if cleans_up {
             told(lake.sweep().await.map(|_| ()));
         }
     }
