@@ -33,7 +33,8 @@ phoned AS (
         row_number() OVER (PARTITION BY d.account, d.deal_id ORDER BY c.started_at DESC, c.call_id DESC) AS place
     FROM latest AS d
     INNER JOIN public.calls AS c ON c.account = d.account AND c.caller = d.phone AND c.started_at <= d.time
-    WHERE d.call_id IS NULL AND d.phone IS NOT NULL
+    -- Who was erased is nobody in particular.
+    WHERE d.call_id IS NULL AND d.phone <> 'anonymous'
 ),
 
 visited AS (

@@ -236,6 +236,21 @@ async fn what_an_erasure_leaves_is_told_from_faults() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Of somebody erased nothing is left that would find their call: those of others who withheld their number are not theirs.
+#[tokio::test]
+async fn a_deal_of_somebody_erased_is_of_no_call() -> Result<(), Failure> {
+    let dir = small().await?;
+    let deal = |id: &str, phone: &str| {
+        let at = "2026-11-23T10:00:00Z";
+        json!({"account": "acme", "date": &at[..10], "time": at, "event_id": id, "event_source": "crm", "deal_id": id, "phone": phone,
+            "stage": "won", "recorded_time": at})
+    };
+    write(dir.path(), "deals", &[deal("d1", "anonymous"), deal("d2", "+4930222")]).await?;
+    let told = ask(&open(&dir)?, "SELECT deal_id, call_id FROM marts.deals ORDER BY deal_id").await?;
+    assert_eq!(told, "d1,\nd2,b1\n");
+    Ok(())
+}
+
 /// A day of an account: each mart that has days reads one file of its own table, whatever else it looks up.
 #[tokio::test]
 async fn filters_reach_the_scans_through_marts() -> Result<(), Failure> {
