@@ -11,7 +11,7 @@ const TABLES: [&str; 8] =
 const PHONE: &str = "+14155550199";
 
 fn event(id: usize, second: u32, kind: &str, data: Value) -> String {
-    let time = format!("2026-11-20T12:{:02}:{:02}Z", second / 60, second % 60);
+    let time = format!("2026-11-20T{}:{:02}:{:02}Z", 12 + second / 3_600, second / 60 % 60, second % 60);
     json!({"specversion": "1.0", "id": id.to_string(), "source": "test", "type": kind, "time": time, "account": "acme", "data": data})
         .to_string()
 }
@@ -85,6 +85,37 @@ fn bounded_jobs_keep_no_name_of_who_was_erased() {
     assert_eq!(agents(&place), [json!({"caller": "anonymous", "agent": "Ada", "talk_seconds": 82.0})]);
     let of_one = "SELECT 1 AS one FROM sessions AS s JOIN page_views AS v ON s.visitor_id = v.visitor_id AND s.session_id = v.session_id";
     assert_eq!(place.sql(of_one).len(), 1, "the visit and its page are still one's");
+}
+
+/// What lands without a name has what a row keeps that was erased where it lay, and no more.
+#[test]
+fn what_comes_late_lands_as_an_erased_row() {
+    let columns = [
+        ("page_views", "* EXCEPT (click_id_type)"),
+        ("web_events", "*"),
+        ("sessions", "* EXCEPT (click_id_type)"),
+        ("leases", "*"),
+        // Of a telephone that is gone a late deal has none, and an erased row says so.
+        ("deals", "* EXCEPT (phone)"),
+    ];
+    let mut late = story();
+    let mut in_time = late.clone();
+    in_time.rotate_left(1);
+    // The session is over.
+    late.push(event(
+        200,
+        7_200,
+        "page_view",
+        json!({"visitor_id": "v", "session_id": "s", "url": "https://example.com/"}),
+    ));
+    in_time.push(late[late.len() - 1].clone());
+    let rows = [late, in_time].map(|lines| {
+        let place = Place::new();
+        fs::write(place.folder.path().join("events"), lines.join("\n")).expect("events");
+        place.run(&["run", "--input", "events"]);
+        columns.map(|(table, columns)| place.sql(&format!("SELECT {columns} FROM {table} ORDER BY 2")))
+    });
+    assert_eq!(rows[0], rows[1]);
 }
 
 #[test]
