@@ -1,6 +1,7 @@
 //! Values as spreadsheets and telephone systems write them: times, durations, telephone numbers, money, and how a call
 //! went.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use callweave_core::event::{Direction, HangupBy, Outcome};
@@ -171,7 +172,7 @@ pub(super) fn money(text: &str) -> Option<String> {
     let around = |part: &str| {
         let mut marks = part.chars().filter(|c| !c.is_whitespace());
         let letters = part.chars().filter(|c| c.is_alphabetic()).count();
-        letters <= 3 && marks.all(|c| c.is_alphabetic() || "-−+()$€£¥₹₽₺₩₪₫฿₴₦₱'.".contains(c))
+        letters <= 3 && marks.all(|c| c.is_alphabetic() || "-−+()'.".contains(c) || of_sign(c).is_some())
     };
     if !around(before) || !around(after) {
         return None;
@@ -233,15 +234,18 @@ const SIGNS: [(char, &[&str]); 14] = [
     ('₱', &["PHP"]),
 ];
 
+fn of_sign(sign: char) -> Option<&'static [&'static str]> {
+    SIGNS.iter().find(|(it, _)| *it == sign).map(|(_, codes)| *codes)
+}
+
 /// The currencies that an amount may be in by how it is written: with three letters one, with a sign those that have it; none where
 /// nothing says so.
-pub(super) fn currencies(text: &str) -> Vec<String> {
+pub(super) fn currencies(text: &str) -> Vec<Cow<'static, str>> {
     let letters: String = text.chars().filter(char::is_ascii_alphabetic).collect();
     if letters.len() == 3 {
-        return vec![letters.to_ascii_uppercase()];
+        return vec![letters.to_ascii_uppercase().into()];
     }
-    let of_sign = text.chars().find_map(|c| SIGNS.iter().find(|(sign, _)| *sign == c));
-    of_sign.map(|(_, codes)| codes.iter().map(|&code| code.to_owned()).collect()).unwrap_or_default()
+    text.chars().find_map(of_sign).unwrap_or_default().iter().map(|&code| code.into()).collect()
 }
 
 pub(super) fn direction(text: &str) -> Option<Direction> {

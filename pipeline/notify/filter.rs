@@ -35,22 +35,20 @@ pub enum FilterError {
 #[error("the filter failed on this row: {0}")]
 pub struct Failed(String);
 
-/// What is told beside the row, and a condition may ask for: its name there, and where it stands.
-const BESIDE: [(&str, &str, &str); 4] = [
-    ("deal_stage", "deal", "stage"),
-    ("deal_revenue", "deal", "revenue"),
-    ("tag_category", "tag", "category"),
-    ("tag_value", "tag", "value"),
+/// What is told beside the row, and a condition may ask for: its name there, where it stands, and what it is.
+const BESIDE: [(&str, &str, &str, DataType); 4] = [
+    ("deal_stage", "deal", "stage", DataType::Utf8),
+    ("deal_revenue", "deal", "revenue", DataType::Float64),
+    ("tag_category", "tag", "category", DataType::Utf8),
+    ("tag_value", "tag", "value", DataType::Float64),
 ];
 
 /// The columns of `calls`, `moment` and `deal_id`, and those of [`BESIDE`].
 static ROW: LazyLock<SchemaRef> = LazyLock::new(|| {
     let calls = schema(TableName::Calls);
-    let field = |name: &str| {
-        let is_amount = matches!(name, "deal_revenue" | "tag_value");
-        Arc::new(Field::new(name, if is_amount { DataType::Float64 } else { DataType::Utf8 }, true))
-    };
-    let more = ["moment", "deal_id"].into_iter().chain(BESIDE.map(|(name, ..)| name)).map(field);
+    let names = ["moment", "deal_id"].map(|name| (name, DataType::Utf8));
+    let more = names.into_iter().chain(BESIDE.map(|(name, _, _, kind)| (name, kind)));
+    let more = more.map(|(name, kind)| Arc::new(Field::new(name, kind, true)));
     Schema::new(calls.fields().iter().cloned().chain(more).collect::<Vec<_>>()).into()
 });
 
@@ -58,9 +56,11 @@ static ENGINE: LazyLock<SessionContext> = LazyLock::new(SessionContext::new);
 
 /// Whether the row of a moment has a member of this name.
 pub fn is_column(name: &str) -> bool {
-    static NAMES: LazyLock<HashSet<String>> =
-        LazyLock::new(|| ROW.fields().iter().map(|field| field.name().clone()).collect());
-    NAMES.contains(name) && BESIDE.iter().all(|(beside, ..)| *beside != name)
+    static NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
+        let names = ROW.fields().iter().map(|field| field.name().clone());
+        names.filter(|name| BESIDE.iter().all(|(beside, ..)| beside != name)).collect()
+    });
+    NAMES.contains(name)
 }
 
 #[derive(Debug, Clone)]
@@ -126,7 +126,7 @@ fn refuse_volatile(expression: &Expr) -> Result<(), FilterError> {
 fn batch(moment: &str, data: &Map<String, Value>) -> Result<RecordBatch, datafusion::arrow::error::ArrowError> {
     let mut row = data.clone();
     row.insert("moment".to_owned(), Value::String(moment.to_owned()));
-    for (name, of, member) in BESIDE {
+    for (name, of, member, _) in BESIDE {
         if let Some(told) = data.get(of).and_then(|of| of.get(member)) {
             row.insert(name.to_owned(), told.clone());
         }

@@ -97,9 +97,8 @@ pub fn apply(
             continue;
         };
         counts.events += 1;
-        let nobody = join.nobody(event).map(Box::new);
         taken.push(match join.apply(event, visit.as_ref(), out) {
-            Verdict::Taken => Some(Kept::of(join, event, nobody)),
+            Verdict::Taken => Some(Kept::of(join, event, out.nobody.take())),
             Verdict::Duplicate => {
                 counts.duplicates += 1;
                 None

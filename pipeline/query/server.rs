@@ -21,7 +21,7 @@ use super::http;
 use super::logins::Logins;
 use super::postgres::Postgres;
 use super::session::QuerySession;
-use super::workers::{Crew, is_guarded};
+use super::workers::{Crew, refuse_open};
 use crate::config::{Config, Door, FirstRunError, mask_key};
 use crate::lake::location::{self, UrlError};
 use crate::log::SharedLog;
@@ -167,7 +167,7 @@ pub fn look_over(config: &Config) -> Vec<String> {
     let pair = config.query.tls_certificate.as_ref().zip(config.query.tls_key.as_ref());
     let tls =
         pair.and_then(|(certificate, key)| tls(certificate, key).err()).map(|what| ServeError::Tls(what).to_string());
-    let worker = is_guarded(config).err().map(|error| error.to_string());
+    let worker = refuse_open(config).err().map(|error| error.to_string());
     tls.into_iter().chain(worker).collect()
 }
 

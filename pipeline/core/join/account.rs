@@ -109,7 +109,8 @@ impl Account {
             self.add_visits(&mut out.moments[told..]);
             return Verdict::Erased;
         }
-        let nameless = self.nobody(event).map(|nobody| nobody.instead(event));
+        let nobody = self.nobody(event);
+        let nameless = nobody.as_ref().map(|nobody| nobody.instead(event));
         let visit_of_nobody = visit.filter(|_| nameless.is_some()).map(Visit::nameless);
         match (&nameless, visit_of_nobody.as_ref().or(visit)) {
             (Some(event), _) if self.is_of_erased_session(&event.body) => {}
@@ -120,6 +121,7 @@ impl Account {
         {
             self.note_nameless_call(&call_id, at, out);
         }
+        out.nobody = nobody.map(Box::new);
         self.advance(event.time.min(event.recorded), mode, out);
         self.add_visits(&mut out.moments[told..]);
         Verdict::Taken

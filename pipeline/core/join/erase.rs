@@ -17,6 +17,24 @@ use crate::phone::Phone;
 use crate::row::Str;
 use crate::time::{MICROS_PER_MINUTE, Time};
 
+/// Keeps something under a hash; where that makes more than `most`, what is due first goes. Whether there was nothing under it.
+pub(super) fn keep<T>(
+    kept: &mut BTreeMap<u64, T>,
+    most: usize,
+    hash: u64,
+    value: T,
+    until: impl Fn(&T) -> Time,
+) -> bool {
+    let is_new = kept.insert(hash, value).is_none();
+    if kept.len() > most
+        && let Some(first) =
+            kept.iter().filter(|(it, _)| **it != hash).min_by_key(|(_, it)| until(it)).map(|(it, _)| *it)
+    {
+        kept.remove(&first);
+    }
+    is_new
+}
+
 /// How far the rows of forgotten sessions had come that a browser named, by the name's hash: the browser may go on under that name, and
 /// one name has one session that counts.
 #[derive(Default, Serialize, Deserialize)]
@@ -31,12 +49,7 @@ struct Last {
 
 impl ErasedSessions {
     fn note(&mut self, name: &str, revision: u32, until: Time) {
-        if self.0.len() >= ERASED_SESSIONS_KEPT
-            && let Some(oldest) = self.0.iter().min_by_key(|(_, last)| last.until).map(|(name, _)| *name)
-        {
-            self.0.remove(&oldest);
-        }
-        self.0.insert(xxh3_64(name.as_bytes()), Last { revision, until });
+        keep(&mut self.0, ERASED_SESSIONS_KEPT, xxh3_64(name.as_bytes()), Last { revision, until }, |last| last.until);
     }
 
     pub fn knows(&self, name: &str) -> bool {
@@ -56,26 +69,23 @@ impl ErasedSessions {
     }
 }
 
-/// Calls of which a row was written before their people were forgotten, by the name's hash: what is still told of them would begin them
-/// anew, with the person's number and as a second first row.
+/// Calls of people who were forgotten, by the name's hash, and how long they are recognised. In [`Account::erased_calls`] those of which a row
+/// was written before: what is still told of them would begin them anew, with the person's number and as a second first row.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct ErasedCalls(BTreeMap<u64, Time>);
 
 impl ErasedCalls {
-    fn note(&mut self, name: u64, until: Time) {
-        if self.0.len() >= ERASED_CALLS_KEPT
-            && let Some(oldest) = self.0.iter().min_by_key(|(_, until)| **until).map(|(name, _)| *name)
-        {
-            self.0.remove(&oldest);
-        }
-        self.0.insert(name, until);
+    /// Whether the call was not known yet.
+    pub fn note(&mut self, name: &str, until: Time) -> bool {
+        keep(&mut self.0, ERASED_CALLS_KEPT, xxh3_64(name.as_bytes()), until, |until| *until)
+    }
+
+    pub fn knows(&self, name: &str) -> bool {
+        !self.0.is_empty() && self.0.contains_key(&xxh3_64(name.as_bytes()))
     }
 
     /// Whether this tells more of one of them. Tags and deals say nothing of the person.
     pub fn are_told_of(&self, body: &Body<'_>) -> bool {
-        if self.0.is_empty() {
-            return false;
-        }
         let call = match body {
             Body::Call(it) => &it.call_id,
             Body::CallRecord(it) => &it.call_id,
@@ -83,7 +93,7 @@ impl ErasedCalls {
             Body::Transcript(it) => &it.call_id,
             _ => return false,
         };
-        self.0.contains_key(&xxh3_64(call.as_bytes()))
+        self.knows(call)
     }
 
     pub fn advance(&mut self, watermark: Time) {
@@ -159,7 +169,7 @@ impl Account {
         let forget = |ix| {
             let name = self.text_of(&self.calls[ix].id);
             self.forget_call(ix);
-            self.erased_calls.note(xxh3_64(name.as_bytes()), kept);
+            self.erased_calls.note(&name, kept);
             name
         };
         calls.into_iter().map(forget).collect()

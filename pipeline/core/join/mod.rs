@@ -103,6 +103,9 @@ pub struct Effects {
     /// Events `call_tag`, made by the account's rules.
     pub tags: Vec<Event<'static>>,
     pub erasures: Vec<Erasure>,
+    /// Who stands in the own row of the event that was taken last for those whom it names, if it tells of somebody's time before they were
+    /// erased.
+    pub nobody: Option<Box<Nobody>>,
 }
 
 impl Effects {
@@ -173,12 +176,6 @@ impl Join {
         let account = self.account(&event.account);
         account.taken = taken;
         account.apply(event, visit, mode, out)
-    }
-
-    /// Who stands in an event's own row for those whom it names, if it tells of somebody's time before they were erased. To be asked
-    /// before it is applied.
-    pub fn nobody(&self, event: &Event<'_>) -> Option<Nobody> {
-        self.known(&event.account)?.nobody(event)
     }
 
     /// Time passes for every account, though nothing arrived.

@@ -1,16 +1,16 @@
 //! What is told late of people who were erased: it counts, and names nobody.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::account::Account;
+use super::erase::{ErasedCalls, keep};
 use super::{Effects, Erasure};
 use crate::event::{Body, Call, CallRecord, Deal, Direction, Event, Heartbeat, LeaseGranted, PageView, Text, WebEvent};
 use crate::id::Key;
-use crate::limits::{ERASED_CALLS_KEPT, ERASED_PEOPLE_KEPT, VISITOR_MEMORY};
+use crate::limits::{ERASED_PEOPLE_KEPT, VISITOR_MEMORY};
 use crate::phone::{Party, Phone};
 use crate::source::without_query;
 use crate::time::Time;
@@ -29,8 +29,8 @@ pub fn name_of_nobody(Key(key): Key) -> String {
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct ErasedPeople {
     people: BTreeMap<u64, Gone>,
-    /// Calls of theirs that went on, or are told late, by the hashes of their names: what is noted or said in them is kept nowhere.
-    calls: BTreeMap<u64, Time>,
+    /// Calls of theirs that went on, or are told late: what is noted or said in them is kept nowhere.
+    calls: ErasedCalls,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,40 +59,26 @@ impl ErasedPeople {
     }
 
     fn note(&mut self, hash: u64, gone: Gone) {
-        if self.people.len() >= ERASED_PEOPLE_KEPT
-            && let Some(oldest) = self.people.iter().min_by_key(|(_, gone)| gone.until).map(|(hash, _)| *hash)
-        {
-            self.people.remove(&oldest);
-        }
-        self.people.insert(hash, gone);
+        keep(&mut self.people, ERASED_PEOPLE_KEPT, hash, gone, |gone| gone.until);
     }
 
     /// Whether the call was not known yet.
-    pub fn note_call(&mut self, id: &str, until: Time) -> bool {
-        if self.calls.len() >= ERASED_CALLS_KEPT
-            && let Some(oldest) = self.calls.iter().min_by_key(|(_, until)| **until).map(|(call, _)| *call)
-        {
-            self.calls.remove(&oldest);
-        }
-        self.calls.insert(xxh3_64(id.as_bytes()), until).is_none()
+    pub fn note_call(&mut self, name: &str, until: Time) -> bool {
+        self.calls.note(name, until)
     }
 
     /// Whether this is what was noted or said in a call of theirs.
     pub fn keep_quiet(&self, body: &Body<'_>) -> bool {
         match body {
-            Body::CallNote(it) => self.has_call(&it.call_id),
-            Body::Transcript(it) => self.has_call(&it.call_id),
+            Body::CallNote(it) => self.calls.knows(&it.call_id),
+            Body::Transcript(it) => self.calls.knows(&it.call_id),
             _ => false,
         }
     }
 
-    fn has_call(&self, id: &str) -> bool {
-        !self.calls.is_empty() && self.calls.contains_key(&xxh3_64(id.as_bytes()))
-    }
-
     pub fn advance(&mut self, watermark: Time) {
         self.people.retain(|_, gone| gone.until.plus(VISITOR_MEMORY) > watermark);
-        self.calls.retain(|_, until| *until > watermark);
+        self.calls.advance(watermark);
     }
 
     /// What a visitor is called instead, of whom this happened before they were erased.
@@ -115,11 +101,8 @@ pub struct Nobody {
     phone: bool,
 }
 
-fn bare<'e>(url: &Text<'e>) -> Text<'e> {
-    match &url.0 {
-        Cow::Borrowed(url) => without_query(url).into(),
-        Cow::Owned(url) => without_query(url).to_owned().into(),
-    }
+fn bare(url: &Text<'_>) -> Text<'static> {
+    without_query(url).to_owned().into()
 }
 
 impl Nobody {
@@ -181,7 +164,7 @@ impl Account {
         let caller = |call: &str, at, direction, from: Party, to: Party| {
             let caller = if direction == Direction::Outbound { to } else { from };
             let theirs = |phone| people.is_of_phone(phone, self.start_of(call, at));
-            people.has_call(call) || caller.number().is_some_and(theirs)
+            people.calls.knows(call) || caller.number().is_some_and(theirs)
         };
         match &event.body {
             Body::PageView(it) => nobody.visitor = people.visitor(&it.visitor_id, at),

@@ -20,7 +20,7 @@ pub(super) use datafusion::execution::object_store::ObjectStoreRegistry as Store
 pub(super) use lake::{LAKE, of_lake};
 pub(super) use pinned::Pinned;
 pub(super) use planner::plan;
-pub(super) use serve::is_guarded;
+pub(super) use serve::refuse_open;
 pub use serve::{WorkerError, WorkerServer};
 
 #[cfg(test)]

@@ -55,9 +55,11 @@ pub enum WorkerError {
     Serve(#[from] tonic::transport::Error),
 }
 
+/// Refuses a worker that others can reach without a secret.
+///
 /// # Errors
-/// Others can reach the worker, and there is no secret.
-pub fn is_guarded(config: &Config) -> Result<(), WorkerError> {
+/// With its address.
+pub fn refuse_open(config: &Config) -> Result<(), WorkerError> {
     let address = config.listen.worker;
     let is_open = config.query.workers_secret.is_none() && !address.ip().is_loopback();
     if is_open { Err(WorkerError::Open(address)) } else { Ok(()) }
@@ -76,7 +78,7 @@ impl WorkerServer {
     pub async fn open(config: &Config, metrics: &Metrics) -> Result<WorkerServer, WorkerError> {
         let address = config.listen.worker;
         let secret = config.query.workers_secret.as_ref();
-        is_guarded(config)?;
+        refuse_open(config)?;
         desk::open().map_err(WorkerError::Threads)?;
         let root = location::resolve(&config.lake(), false).map_err(QueryError::from)?;
         let memory = usize::try_from(config.query.worker_memory).unwrap_or(usize::MAX);

@@ -162,6 +162,19 @@ fn call(call_id: &str, caller: u64, visitor: &str) -> CallRow {
     }
 }
 
+/// A visitor of `acme`, whose rows are theirs until then.
+fn visitor(id: &str, until: Time) -> Person {
+    Person {
+        account: "acme".into(),
+        visitor_id: Some(id.into()),
+        phone: None,
+        name: None,
+        calls: Vec::new(),
+        until,
+        rejected_until: until,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_rejected_does_not_name_who_is_forgotten() -> Outcome {
     let dir = tempfile::tempdir()?;
@@ -180,17 +193,9 @@ async fn what_was_rejected_does_not_name_who_is_forgotten() -> Outcome {
     rows.extend([row("acme", bytes[0], 2), row("beta", bytes[0], 0)]);
     table.commit(&table.write(rows_to_batches(&rows)?).await?, &[]).await?;
     let until = DAY.plus(MICROS_PER_HOUR);
-    let visitor = Person {
-        account: "acme".into(),
-        visitor_id: Some("v1".into()),
-        phone: None,
-        name: None,
-        calls: Vec::new(),
-        until,
-        rejected_until: until,
-    };
-    let caller = Person { visitor_id: None, phone: Some(Phone(14_155_550_123)), ..visitor.clone() };
-    assert_eq!(lake.erase(&[visitor, caller]).await?, 1);
+    let person = visitor("v1", until);
+    let caller = Person { visitor_id: None, phone: Some(Phone(14_155_550_123)), ..person.clone() };
+    assert_eq!(lake.erase(&[person, caller]).await?, 1);
     let text = sql(
         table,
         "select count(*) as rows, count(raw) as raw, count(reason) as reasons, count(path) as paths from rejected",
@@ -247,15 +252,7 @@ async fn a_forgotten_person_leaves_counts_only() -> Outcome {
     events.commit(&events.write(rows_to_batches(&rows)?).await?, &[]).await?;
 
     let until = DAY.plus(MICROS_PER_HOUR - 1);
-    let person = Person {
-        account: "acme".into(),
-        visitor_id: Some("v1".into()),
-        phone: None,
-        name: None,
-        calls: Vec::new(),
-        until,
-        rejected_until: until,
-    };
+    let person = visitor("v1", until);
     let wisher = Person { visitor_id: None, phone: Some(Phone(14_155_550_777)), ..person.clone() };
     let later_person = Person { until: DAY.plus(2 * MICROS_PER_HOUR), ..person.clone() };
     let person = [person];
