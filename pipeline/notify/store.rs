@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use callweave_core::time::Time;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -200,16 +200,17 @@ impl Store {
 
     async fn read<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
+        act: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
-        tokio::task::spawn_blocking(move || shared.with(act)).await.unwrap_or(Err(StoreError::Stopped))
+        // What redb 4 hands out does not keep the transaction, and with it the pages that it lies on: so it is kept here.
+        let read = move || shared.with(|database| act(&database.begin_read()?));
+        tokio::task::spawn_blocking(read).await.unwrap_or(Err(StoreError::Stopped))
     }
 
     pub async fn start(&self, of: &Arc<str>) -> Result<Start, StoreError> {
         let of = of.clone();
-        self.read(move |database| {
-            let read = database.begin_read()?;
+        self.read(move |read| {
             let all = (&*of, 0)..=(&*of, u64::MAX);
             let place = read.open_table(PLACES)?.get(&*of)?.map(|it| it.value());
             let log = read.open_table(LOGS)?.get(&*of)?.map(|it| it.value().to_owned());
@@ -230,8 +231,8 @@ impl Store {
 
     pub async fn kept(&self, of: &Arc<str>, sequence: u64) -> Result<Option<Kept>, StoreError> {
         let of = of.clone();
-        self.read(move |database| {
-            let found = database.begin_read()?.open_table(KEPT)?.get((&*of, sequence))?;
+        self.read(move |read| {
+            let found = read.open_table(KEPT)?.get((&*of, sequence))?;
             Ok(found.and_then(|value| parsed(value.value())))
         })
         .await
@@ -240,8 +241,7 @@ impl Store {
     /// How many wait, how many are dead.
     pub async fn counts(&self, of: &Arc<str>) -> Result<(u64, u64), StoreError> {
         let of = of.clone();
-        self.read(move |database| {
-            let read = database.begin_read()?;
+        self.read(move |read| {
             let all = (&*of, 0)..=(&*of, u64::MAX);
             let kept = read.open_table(KEPT)?.range(all.clone())?.count();
             Ok((kept as u64, read.open_table(DEAD)?.range(all)?.count() as u64))
@@ -252,8 +252,8 @@ impl Store {
     /// Dead letters in the order of the log, from `after` on, `most` of them.
     pub async fn dead(&self, of: &Arc<str>, after: u64, most: usize) -> Result<Vec<(u64, Dead)>, StoreError> {
         let of = of.clone();
-        self.read(move |database| {
-            let table = database.begin_read()?.open_table(DEAD)?;
+        self.read(move |read| {
+            let table = read.open_table(DEAD)?;
             let mut dead = Vec::new();
             for found in table.range((&*of, after.saturating_add(1))..=(&*of, u64::MAX))?.take(most) {
                 let (key, value) = found?;
@@ -267,8 +267,8 @@ impl Store {
     /// The latest first.
     pub async fn attempts(&self, of: &Arc<str>, most: usize) -> Result<Vec<Attempt>, StoreError> {
         let of = of.clone();
-        self.read(move |database| {
-            let table = database.begin_read()?.open_table(ATTEMPTS)?;
+        self.read(move |read| {
+            let table = read.open_table(ATTEMPTS)?;
             let mut attempts = Vec::new();
             for found in table.range((&*of, 0)..=(&*of, u64::MAX))?.rev().take(most) {
                 attempts.extend(parsed::<Attempt>(found?.1.value()));
@@ -281,8 +281,8 @@ impl Store {
     /// Why it was switched off, if it was.
     pub async fn stopped(&self, of: &Arc<str>) -> Result<Option<String>, StoreError> {
         let of = of.clone();
-        self.read(move |database| {
-            let found = database.begin_read()?.open_table(STOPPED)?.get(&*of)?;
+        self.read(move |read| {
+            let found = read.open_table(STOPPED)?.get(&*of)?;
             Ok(found.map(|why| why.value().to_owned()))
         })
         .await
@@ -387,4 +387,32 @@ fn apply(write: &WriteTransaction, of: &str, change: &Change) -> Result<(), redb
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page that is read is let go by nobody: redb asserts it where debug assertions are on.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn what_is_read_stays_while_others_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let of: Arc<str> = "hook".into();
+        let kept = |due| Kept { failed: 1, due, call: None, appended: 0, event: "x".repeat(20_000) };
+        store.commit(&of, vec![Change::Keep(1, kept(0))]).await.unwrap();
+        let readers: Vec<_> = (0..4)
+            .map(|_| {
+                let (store, of) = (store.clone(), of.clone());
+                tokio::spawn(async move { while store.kept(&of, 1).await.unwrap().is_some() {} })
+            })
+            .collect();
+        for due in 0..300 {
+            store.commit(&of, vec![Change::Keep(1, kept(due))]).await.unwrap();
+        }
+        store.commit(&of, vec![Change::Done(1)]).await.unwrap();
+        for reader in readers {
+            reader.await.unwrap();
+        }
+    }
 }
