@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How good attribution is on parameters that nothing was chosen by: sets drawn at random, on half-empty, full and overfull pools.
 
-    benches/attribution.py BINARY [CALLS] [SETS] [UTILISATIONS]       (30000 KLMNO 0.5,1,2: one to three minutes each with a release build)
+    benches/attribution.py BINARY [CALLS] [SETS] [UTILISATIONS]       (30000 PQRST 0.5,1,2: one to three minutes each with a release build)
 
 Each set is one row of the table that is printed, made by `simulate` and `evaluate`: calls to leased numbers, accuracy and how it compares with the
 Bayes-optimal answer's, expected calibration error (15 bins) of sessions, of the optimum's and of sources, and the accuracy of the plain ways to answer.
@@ -18,9 +18,9 @@ SEED = 601
 
 
 def drawn():
-    """Sets by their letters; H, I and J were looked at when the model was last changed."""
+    """Sets by their letters; H to O were looked at when the model was changed."""
     draw, sets = random.Random(20261129), {}
-    for letter in "HIJKLMNO":
+    for letter in "HIJKLMNOPQRST":
         weights = [draw.random() ** 2 for _ in range(4)]
         shares = [max(.02, weight / sum(weights)) for weight in weights]
         delays = [int(300 * 4 ** draw.random()), int(4000 * 4 ** draw.random()), int(50000 * 3 ** draw.random())]
@@ -49,7 +49,7 @@ def row(binary, folder, parameters, visits, utilisation):
 
 def main():
     binary = os.path.abspath(sys.argv[1])
-    calls, letters, pools = (sys.argv[2:] + ["30000", "KLMNO", "0.5,1,2"][len(sys.argv) - 2:])[:3]
+    calls, letters, pools = (sys.argv[2:] + ["30000", "PQRST", "0.5,1,2"][len(sys.argv) - 2:])[:3]
     sets = drawn()
     for letter in letters:
         print(f"{letter}: {' '.join(map(str, sets[letter][1]))}")

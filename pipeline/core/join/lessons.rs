@@ -3,17 +3,20 @@
 use smallvec::SmallVec;
 
 use super::account::Account;
-use super::attribution::{Chance, Evidence, NEAR_SECONDS, Seen, count_call, lesson, seconds};
-use super::choice::Decision;
+use super::attribution::{Chance, Evidence, FAR, NEAR_SECONDS, Seen, count_call, far_ends, lesson, seconds};
+use super::choice::{Decision, Spent, spent_by};
 use crate::event::Direction;
 use crate::limits::{LEASES_PER_POINT, POINTS_PER_CALL};
 use crate::row::Str;
-use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND, Time};
+use crate::time::{MICROS_PER_DAY, MICROS_PER_SECOND, Time};
 
 /// Numbers that are tried, until one is of the call's pool.
 const TRIES: u64 = 8;
-/// How often a number is shown is told by the leases of so long before.
-const SHOWN_WITHIN: i64 = 2 * MICROS_PER_HOUR;
+/// Of so many of a call's points, sessions that were shown the number long before are counted: there are many of them.
+const FAR_POINTS: usize = 2;
+/// Sessions that have called before by this probability are no chance for another call. Less likely ones count as if they had not: that
+/// they are so likely may come of what is learned here.
+const CALLED: f64 = 0.7;
 
 /// A one-to-one scrambling of 64 bits (SplitMix64's last step): chance that is the same in every replay.
 fn scramble(n: u64) -> u64 {
@@ -55,9 +58,7 @@ impl Account {
 
     /// Numbers of the pool at random times of the day before: what could have been seen there, had somebody called.
     fn points(&self, ix: u32, start: Time, pool: Option<&Str>) -> Seen {
-        let window = start.since(self.window_from(start));
-        let known = self.learner.since().map_or(0, |since| start.since(since)).clamp(0, window);
-        let mut seen = Seen { known: seconds(known), ..Seen::default() };
+        let mut seen = Seen::default();
         let seed = xxhash_rust::xxh3::xxh3_64(self.text_of(&self.calls[ix].id).as_bytes());
         let point = |n| {
             let bits = scramble(seed.wrapping_add(n));
@@ -67,10 +68,52 @@ impl Account {
             let line = lines.map(|line| line as u32).find(|&line| self.is_of_pool(line, pool))?;
             Some((line, at))
         };
+        let mut far_points = 0;
         for (line, at) in (0..POINTS_PER_CALL).filter_map(point) {
-            self.see(line, at, &mut seen);
+            let line = &self.lines[line];
+            let leases = &line.leases;
+            let granted = &leases[..leases.partition_point(|lease| self.leases[*lease].granted_at <= at)];
+            if granted.last().is_none_or(|lease| self.leases[*lease].granted_at < self.window_from(at)) {
+                // A call would have had no candidate.
+                continue;
+            }
+            seen.points += 1.0 / POINTS_PER_CALL as f64;
+            let recent = &granted[granted.len().saturating_sub(LEASES_PER_POINT)..];
+            self.see_near(recent, at, &self.spent_on(line, at, |_, _| true), &mut seen.near);
+            if far_points < FAR_POINTS && self.see_far(granted, at, start, &mut seen.far) {
+                far_points += 1;
+            }
         }
+        seen.far.iter_mut().for_each(|sessions| *sessions *= seen.points / far_points.max(1) as f64);
         seen
+    }
+
+    /// How far back sessions are known, in seconds.
+    fn known(&self, at: Time) -> f64 {
+        let since = self.learner.since().unwrap_or(at);
+        seconds(at.since(since.max(self.window_from(at))))
+    }
+
+    /// Sessions that were shown a number long before `at`, by bin, as far back as they are known at the call's `start`: what of that was not
+    /// known yet at `at` is taken to be like the rest. Whether anything is known.
+    fn see_far(&self, granted: &[u32], at: Time, start: Time, far: &mut [f64; FAR]) -> bool {
+        let (known, wanted) = (self.known(at), self.known(start));
+        let within = |seconds: f64| {
+            let from = at.minus((seconds * MICROS_PER_SECOND as f64) as i64);
+            (granted.len() - granted.partition_point(|lease| self.leases[*lease].granted_at <= from)) as f64
+        };
+        if far_ends(0, known).is_none() {
+            return false;
+        }
+        let width = |(from, to): (f64, f64)| to - from;
+        for (bin, sessions) in far.iter_mut().enumerate() {
+            let Some(wanted) = far_ends(bin, wanted).map(width) else { break };
+            *sessions += match far_ends(bin, known).filter(|known| width(*known) >= 0.5 * wanted) {
+                Some((from, to)) => (within(to) - within(from)) * wanted / (to - from),
+                None => within(known) * wanted / known,
+            };
+        }
+        true
     }
 
     fn is_of_pool(&self, line: u32, pool: Option<&Str>) -> bool {
@@ -79,23 +122,8 @@ impl Account {
         terms.is_some_and(|terms| Some(self.shared.texts.get(terms.pool)) == pool)
     }
 
-    /// A number as it was at a time; nothing if a call would have had no candidate.
-    fn see(&self, line: u32, at: Time, seen: &mut Seen) {
-        let leases = &self.lines[line].leases;
-        let granted = leases.partition_point(|lease| self.leases[*lease].granted_at <= at);
-        let recent = &leases[granted.saturating_sub(LEASES_PER_POINT)..granted];
-        if recent.last().is_none_or(|lease| self.leases[*lease].granted_at < self.window_from(at)) {
-            return;
-        }
-        let since = at.minus(SHOWN_WITHIN);
-        let within = granted - leases.partition_point(|lease| self.leases[*lease].granted_at <= since);
-        seen.points += 1.0 / POINTS_PER_CALL as f64;
-        seen.shows += within as f64 / seconds(SHOWN_WITHIN) / POINTS_PER_CALL as f64;
-        self.see_near(recent, at, &mut seen.near);
-    }
-
-    /// Sessions whose last sign of life was not long before.
-    fn see_near(&self, leases: &[u32], at: Time, near: &mut SmallVec<[Chance; 12]>) {
+    /// Sessions whose last sign of life was not long before, but for those that have called.
+    fn see_near(&self, leases: &[u32], at: Time, spent: &Spent, near: &mut SmallVec<[Chance; 12]>) {
         let mut seen: SmallVec<[(Option<u32>, u32); LEASES_PER_POINT]> = SmallVec::new();
         for &lease in leases.iter().rev() {
             let (session, visitor) = (self.leases[lease].session(), self.lease_visitor(lease));
@@ -103,6 +131,9 @@ impl Account {
                 continue;
             }
             seen.push((session, visitor));
+            if session.is_some_and(|it| spent_by(spent, it, self.sessions[it].called()) >= CALLED) {
+                continue;
+            }
             let last_sign = match session {
                 Some(session) => self.last_sign(session, at),
                 None => self.leases[lease].last_told(at),
@@ -115,5 +146,60 @@ impl Account {
                 near.push(Chance { state, delay, pages });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Mode;
+    use super::super::tests::Story;
+    use super::*;
+    use crate::time::MICROS_PER_HOUR;
+
+    const EVERY_MINUTES: i64 = 10;
+    const HOURS: i64 = 5 * 24;
+
+    /// A number that is shown to somebody each ten minutes for five days, and called at the beginning.
+    fn shown() -> Story {
+        let mut story = Story::new(Mode::Bounded);
+        for at in (0..HOURS * 60).step_by(EVERY_MINUTES as usize) {
+            let ids = format!(r#""visitor_id":"v{at}","session_id":"s{at}""#);
+            story.apply(at, "page_view", &format!(r#"{{{ids},"url":"https://example.com/"}}"#));
+            let until = story.time(at + EVERY_MINUTES);
+            let lease = format!(r#""lease_id":"l{at}","pool":"p","number":"+14155550100","expires_at":"{until}""#);
+            story.apply(at, "lease_granted", &format!("{{{lease},{ids}}}"));
+            for status in ["started", "ended"].into_iter().filter(|_| at == 0) {
+                let call = format!(r#""call_id":"c","status":"{status}","from":"+14155550199","to":"+14155550100""#);
+                story.apply(0, "call", &format!(r#"{{"direction":"inbound",{call}}}"#));
+            }
+        }
+        story
+    }
+
+    /// How often sessions are to be expected so long before a call is told by what was so long before other times: neither who was there
+    /// moments before these tells it, nor that less was known at them than at the call.
+    #[test]
+    fn what_was_shown_long_before_is_counted_by_when() {
+        let story = shown();
+        let account = &story.join.accounts[0];
+        let (_, line) = account.lines.iter().next().unwrap();
+        let window: f64 = 72.0 * 3_600.0;
+        // The hours of the call, and of the time that is looked at.
+        for (start, at) in [(100, 99), (36, 30), (36, 20), (30, 7), (HOURS + 12, HOURS + 11), (HOURS + 40, HOURS + 39)]
+        {
+            let time = |hours: i64| story.time(hours * 60);
+            let granted = &line.leases[..line.leases.partition_point(|&it| account.leases[it].granted_at <= time(at))];
+            let mut far = [0.0; FAR];
+            assert!(account.see_far(granted, time(at), time(start), &mut far));
+            let quiet = (at - HOURS).max(0) as f64 * 3_600.0;
+            for (bin, sessions) in far.iter().enumerate() {
+                let known = window.min(seconds(start * MICROS_PER_HOUR));
+                let seen = far_ends(bin, known).map_or(0.0, |(from, to)| (to - from.max(quiet)).max(0.0));
+                let expected = seen / (EVERY_MINUTES as f64 * 60.0);
+                assert!((sessions - expected).abs() <= 2.5, "{start} {at} {bin}: {sessions} {expected}");
+            }
+        }
+        let mut far = [0.0; FAR];
+        assert!(!account.see_far(&line.leases[..2], story.time(20), story.time(60), &mut far), "too little is known");
     }
 }

@@ -3,16 +3,17 @@
 //! Calls come to a number from several sources at once: each session that was shown it, each caller who calls again, and those
 //! who never saw it there. Each source has a rate at the call's instant, given all that is seen of it; a call belongs to
 //! each in proportion to its rate, and "none of them" is one of them (superposition of point processes; Bayes' rule). The rates
-//! are learned per account and pool ([`learn`], [`rates`]), by when calls come and what else could have been the case then.
+//! are learned per account and pool ([`learn`], [`fit`]), by when calls come and what else could have been the case then.
 //!
 //! Every rate and factor lies within bounds that stand beside it, so their products neither vanish nor overflow.
 
 mod bins;
 mod fit;
 mod learn;
+mod mixture;
 mod rates;
 
-pub(super) use bins::{NEAR_SECONDS, State, seconds, talk as talk_bin};
+pub(super) use bins::{FAR, NEAR_SECONDS, State, far_ends, seconds, talk as talk_bin};
 use fit::Lesson;
 pub(super) use learn::Learner;
 pub(super) use rates::{Count, Rates, Tally};
@@ -318,10 +319,8 @@ pub(super) struct Seen {
     pub points: f64,
     /// At all points, those whose last sign of life was not long before.
     pub near: SmallVec<[Chance; 12]>,
-    /// How many sessions a second were shown the number, on average over as many points as there should be.
-    pub shows: f64,
-    /// How many seconds back sessions are known.
-    pub known: f64,
+    /// Sessions that were shown the number so long before, by far bin, on average over as many points.
+    pub far: [f64; FAR],
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ fn chooses_before_anything_was_learned() {
     let known = |it: Evidence| Evidence { link: 0.9, again: 0.9, ..it };
     check(&plain, &[seen(Held, 10)], Some(0), None, 0.9..1.0);
     check(&plain, &[seen(Lapsed, 8 * 3600)], Some(0), None, 0.1..0.7);
-    check(&plain, &[seen(Released, 71 * 3600)], Some(0), None, 0.0..0.1);
+    check(&plain, &[seen(Released, 71 * 3600)], Some(0), None, 0.0..0.2);
     check(&plain, &[seen(Held, 10), seen(Held, 400)], Some(0), None, 0.6..0.99);
     check(&plain, &[seen(Lapsed, 600), seen(Lapsed, 7200)], Some(0), None, 0.6..1.0);
     check(&plain, &[seen(Held, 10), clicked(3, seen(Held, 30))], Some(1), Some(RestsOn::Click), 0.9..1.0);
@@ -144,8 +144,9 @@ fn a_pool_has_its_accounts_strays() {
     };
     let account = fitted(&lessons, &Rates::default(), true);
     let pool = fitted(&lessons[..40], &account, false);
-    // Two of five calls are strays when nobody is there, and as many come while somebody is.
-    assert!((0.5..0.85).contains(&account.stray), "{}", account.stray);
-    assert!((pool.stray / account.stray - 1.0).abs() < 0.2, "{} {}", pool.stray, account.stray);
+    // Two of five calls are strays when nobody is there, and as many come while somebody is; a tenth of all is supposed.
+    assert!((0.4..0.85).contains(&account.stray), "{}", account.stray);
+    // The pool's calls say the same, so it is no farther from them than its account is.
+    assert!((account.stray..0.85).contains(&pool.stray), "{} {}", pool.stray, account.stray);
     assert_eq!((account.calls, pool.calls), (1_000.0, 1_000.0));
 }
