@@ -1,6 +1,6 @@
 //! How a call is joined: who could be calling, what is known of each, and which of them it is.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -279,15 +279,17 @@ impl Account {
 
     /// How likely sessions have made earlier calls to this number, other callers' or this one's.
     fn spent(&self, ix: u32, line: &Line, start: Time) -> Spent {
-        self.spent_on(line, start, |at, call| call != ix && (at < start || self.is_before(call, ix)))
+        let counts = |at, call| call != ix && (at < start || self.is_before(call, ix));
+        self.spent_on(line, Time::MIN..=start, counts)
     }
 
-    /// The same of the calls to a number up to a time that count.
-    pub fn spent_on(&self, line: &Line, until: Time, counts: impl Fn(Time, u32) -> bool) -> Spent {
+    /// The same of the calls to a number within a time that count.
+    pub fn spent_on(&self, line: &Line, within: RangeInclusive<Time>, counts: impl Fn(Time, u32) -> bool) -> Spent {
         let mut spent = Spent::new();
         let calls = line.calls();
-        let upto = calls.partition_point(|(at, _)| *at <= until);
-        for &(_, call) in calls[..upto].iter().filter(|(at, call)| counts(*at, *call)) {
+        let upto = calls.partition_point(|(at, _)| at <= within.end());
+        let from = calls[..upto].partition_point(|(at, _)| at < within.start());
+        for &(_, call) in calls[from..upto].iter().filter(|(at, call)| counts(*at, *call)) {
             for &(session, likely) in &self.calls[call].likely {
                 spent.push((session, f64::from(likely) / 1_000.0));
             }

@@ -79,7 +79,9 @@ impl Account {
             }
             seen.points += 1.0 / POINTS_PER_CALL as f64;
             let recent = &granted[granted.len().saturating_sub(LEASES_PER_POINT)..];
-            self.see_near(recent, at, &self.spent_on(line, at, |_, _| true), &mut seen.near);
+            // Nobody calls a number before it is shown to them.
+            let since = recent.first().map_or(at, |lease| self.leases[*lease].granted_at);
+            self.see_near(recent, at, &self.spent_on(line, since..=at, |_, _| true), &mut seen.near);
             if far_points < FAR_POINTS && self.see_far(granted, at, start, &mut seen.far) {
                 far_points += 1;
             }
@@ -98,19 +100,23 @@ impl Account {
     /// known yet at `at` is taken to be like the rest. Whether anything is known.
     fn see_far(&self, granted: &[u32], at: Time, start: Time, far: &mut [f64; FAR]) -> bool {
         let (known, wanted) = (self.known(at), self.known(start));
-        let within = |seconds: f64| {
+        let before = |granted: &[u32], seconds: f64| {
             let from = at.minus((seconds * MICROS_PER_SECOND as f64) as i64);
-            (granted.len() - granted.partition_point(|lease| self.leases[*lease].granted_at <= from)) as f64
+            granted.partition_point(|lease| self.leases[*lease].granted_at <= from)
         };
-        if far_ends(0, known).is_none() {
-            return false;
-        }
+        let Some((nearest, _)) = far_ends(0, known) else { return false };
+        let all = (granted.len() - before(granted, known)) as f64;
         let width = |(from, to): (f64, f64)| to - from;
+        let mut rest = before(granted, nearest);
         for (bin, sessions) in far.iter_mut().enumerate() {
             let Some(wanted) = far_ends(bin, wanted).map(width) else { break };
-            *sessions += match far_ends(bin, known).filter(|known| width(*known) >= 0.5 * wanted) {
-                Some((from, to)) => (within(to) - within(from)) * wanted / (to - from),
-                None => within(known) * wanted / known,
+            let seen = far_ends(bin, known).map(|(from, to)| {
+                let older = before(&granted[..rest], to);
+                ((std::mem::replace(&mut rest, older) - older) as f64, to - from)
+            });
+            *sessions += match seen.filter(|(_, known)| *known >= 0.5 * wanted) {
+                Some((sessions, known)) => sessions * wanted / known,
+                None => all * wanted / known,
             };
         }
         true
