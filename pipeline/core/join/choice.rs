@@ -1,6 +1,6 @@
 //! How a call is joined: who could be calling, what is known of each, and which of them it is.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -44,7 +44,7 @@ pub(super) struct Candidate {
 }
 
 /// How likely sessions have called before on this number, by session.
-type Spent = SmallVec<[(u32, f64); 16]>;
+pub(super) type Spent = SmallVec<[(u32, f64); 16]>;
 
 /// Where a call finds its candidates.
 pub(super) struct Place<'a> {
@@ -55,11 +55,15 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// How likely a session has called before. `called`: by calls that are no longer held, in thousandths.
     pub fn spent_by(&self, session: u32, called: u16) -> f64 {
-        let at = self.spent.binary_search_by_key(&session, |(session, _)| *session);
-        (at.map_or(0.0, |at| self.spent[at].1) + f64::from(called) / 1_000.0).min(1.0)
+        spent_by(&self.spent, session, called)
     }
+}
+
+/// How likely a session has called before. `called`: by calls that are no longer held, in thousandths.
+pub(super) fn spent_by(spent: &Spent, session: u32, called: u16) -> f64 {
+    let at = spent.binary_search_by_key(&session, |(session, _)| *session);
+    (at.map_or(0.0, |at| spent[at].1) + f64::from(called) / 1_000.0).min(1.0)
 }
 
 impl Account {
@@ -204,7 +208,7 @@ impl Account {
         }
         let extension = call.extension.get();
         let seen_from = self.window_from(start);
-        let place = Place { ix, start, links, spent: self.spent(ix, start) };
+        let place = Place { ix, start, links, spent: self.spent(ix, line, start) };
         let mut candidates = Vec::with_capacity(looked_at.len());
         // In the leases' order.
         let mut settled = line.settled().iter().peekable();
@@ -274,15 +278,18 @@ impl Account {
     }
 
     /// How likely sessions have made earlier calls to this number, other callers' or this one's.
-    fn spent(&self, ix: u32, start: Time) -> Spent {
+    fn spent(&self, ix: u32, line: &Line, start: Time) -> Spent {
+        let counts = |at, call| call != ix && (at < start || self.is_before(call, ix));
+        self.spent_on(line, Time::MIN..=start, counts)
+    }
+
+    /// The same of the calls to a number within a time that count.
+    pub fn spent_on(&self, line: &Line, within: RangeInclusive<Time>, counts: impl Fn(Time, u32) -> bool) -> Spent {
         let mut spent = Spent::new();
-        let Some(line) = self.calls[ix].line.and_then(|(number, _)| self.find_line(number)) else { return spent };
-        let calls = self.lines[line].calls();
-        let upto = calls.partition_point(|(at, _)| *at <= start);
-        for &(at, call) in &calls[..upto] {
-            if call == ix || (at == start && !self.is_before(call, ix)) {
-                continue;
-            }
+        let calls = line.calls();
+        let upto = calls.partition_point(|(at, _)| at <= within.end());
+        let from = calls[..upto].partition_point(|(at, _)| at < within.start());
+        for &(_, call) in calls[from..upto].iter().filter(|(at, call)| counts(*at, *call)) {
             for &(session, likely) in &self.calls[call].likely {
                 spent.push((session, f64::from(likely) / 1_000.0));
             }

@@ -33,7 +33,7 @@ const MAGIC: &[u8; 7] = b"CWSTATE";
 /// 7: pages count by the age of the last sign of life, rates know how many calls they come of. 6: the session that a call's row
 /// names. 5: tags of rules. 4: what was learned, links of callers with weights. 3: what pages told of their visitors. 2: packed
 /// sessions and leases, shared values by number, timers left out.
-const VERSION: u8 = 7;
+const VERSION: u8 = 8;
 const HEADER: usize = MAGIC.len() + 1 + 16;
 
 #[derive(Debug, thiserror::Error)]

@@ -120,9 +120,10 @@ pub fn cell(pages: u32, shown: f64) -> usize {
     pages * 4 + bin(&[0.0, 15.0, 60.0, 300.0, f64::INFINITY], shown)
 }
 
-/// How much of a far bin lies before `until`, in seconds.
-pub fn far_width(at: usize, until: f64) -> f64 {
-    (until.min(FAR_EDGES[at + 1]) - FAR_EDGES[at]).max(0.0)
+/// Where a far bin begins and ends in seconds, as far as `until`; nothing where it begins later.
+pub fn far_ends(at: usize, until: f64) -> Option<(f64, f64)> {
+    let (from, to) = (FAR_EDGES[at], FAR_EDGES[at + 1].min(until));
+    (from < to).then_some((from, to))
 }
 
 /// The chance that a session calls at all, before anything is known.
@@ -137,7 +138,7 @@ pub const STRAY: f64 = 2e-7;
 /// is over within a minute, nearly always: that tells strays from those who call days later.
 pub const TALKS: [[f64; TALK]; 2] = [
     [0.03, 0.04, 0.04, 0.04, 0.08, 0.09, 0.08, 0.22, 0.24, 0.14],
-    [0.18, 0.22, 0.18, 0.14, 0.12, 0.07, 0.04, 0.03, 0.015, 0.005],
+    [0.12, 0.22, 0.2, 0.18, 0.15, 0.06, 0.04, 0.02, 0.008, 0.002],
 ];
 /// Of callers, how many call again, and after how many seconds on average.
 pub const AGAIN: (f64, f64) = (0.15, 130_000.0);
@@ -165,10 +166,8 @@ fn prior(delay: f64, open: f64) -> f64 {
 /// Mean delays of tails, in seconds.
 const TAIL_MEANS: [f64; TAILS] = [100.0, 300.0, 900.0, 2_700.0, 8_100.0, 24_300.0, 72_900.0, 218_700.0];
 pub const TAILS: usize = 8;
-/// From this one on they are long.
-pub const LONG: usize = 3;
 /// Calls a session of each, before anything is known.
-pub const TAILS_SUPPOSED: [f64; TAILS] = [3e-3, 4e-3, 5e-3, 4e-3, 4e-3, 3e-3, 2.5e-3, 1.5e-3];
+pub const TAILS_SUPPOSED: [f64; TAILS] = [2e-3, 4e-3, 4e-3, 4e-3, 5e-3, 5e-3, 6e-3, 5e-3];
 
 /// The mean density of a tail between two delays.
 fn density(tail: usize, from: f64, to: f64) -> f64 {
@@ -212,8 +211,8 @@ mod tests {
         assert_eq!((click(0.0), click(300.0)), (0, CLICK - 1));
         assert_eq!((pages(0, 0.0), pages(1, 49.9), pages(2, 50.0), pages(99, 1e9)), (0, 0, PAGE_BINS + 1, PAGES - 1));
         assert_eq!((cell(0, 0.0), cell(100, 1e12)), (0, CELLS - 1));
-        assert_eq!(far_width(0, 2000.0), 200.0);
-        assert_eq!(far_width(5, 2000.0), 0.0);
+        assert_eq!(far_ends(1, 2000.0), Some((2700.0, 2000.0)).filter(|(from, to)| from < to));
+        assert_eq!((far_ends(0, 2000.0), far_ends(0, 1e9)), (Some((1800.0, 2000.0)), Some((1800.0, 2700.0))));
     }
 
     #[test]

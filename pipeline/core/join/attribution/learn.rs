@@ -16,14 +16,24 @@ pub struct Learner {
     tally: Tally,
     /// In order of their first call; further ones go by the account's rates.
     pools: Vec<(Str, Tally)>,
+    /// Of these pools in their order, then of all others together.
+    looked: Vec<Looked>,
     /// The latest calls.
     lessons: VecDeque<Lesson>,
-    /// The earliest start of a call that was learned from: what lies before cannot be known.
-    since: Option<Time>,
     /// Calls that were learned from since the last generation, and the hour (since 1970) in which the last of them was decided.
     fresh: f64,
     hour: i64,
     generations: VecDeque<Generation>,
+}
+
+/// What was looked at beside a pool's calls.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Looked {
+    /// Up to the latest call that was learned from.
+    until: Option<Time>,
+    /// Numbers of the account that were drawn, and those of them that were the pool's: how many it has.
+    drawn: f64,
+    own: f64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -36,6 +46,8 @@ struct Generation {
 
 /// The share of calls that must be new before there is another generation.
 const NEWS: f64 = 0.1;
+/// Beyond so many, numbers that were drawn long ago count half.
+const DRAWN: f64 = 10_000.0;
 /// Of fewer calls than these nothing is learned, be it of an account or of a pool.
 const FEWEST: usize = 25;
 
@@ -52,8 +64,31 @@ impl Learner {
         Some(own.unwrap_or(&generation.account))
     }
 
-    pub fn since(&self) -> Option<Time> {
-        self.since
+    fn looked(&mut self, pool: Option<&str>) -> &mut Looked {
+        let at = self.pool(pool).unwrap_or(LEARNED_POOLS);
+        if self.looked.is_empty() {
+            self.looked = vec![Looked::default(); LEARNED_POOLS + 1];
+        }
+        &mut self.looked[at]
+    }
+
+    /// Since when nothing was looked at beside a pool's calls, by the one that starts now: its first call tells of no time.
+    pub fn look(&mut self, start: Time, pool: Option<&str>) -> Time {
+        let until = &mut self.looked(pool).until;
+        let before = until.unwrap_or(start).min(start);
+        *until = (*until).max(Some(start));
+        before
+    }
+
+    /// Of so many numbers that were drawn from all, so many were the pool's: the share that it has, as far as it was seen.
+    pub fn share(&mut self, pool: Option<&str>, drawn: u64, own: u64) -> f64 {
+        let looked = self.looked(pool);
+        if looked.drawn > DRAWN {
+            (looked.drawn, looked.own) = (looked.drawn / 2.0, looked.own / 2.0);
+        }
+        looked.drawn += drawn as f64;
+        looked.own += own as f64;
+        if looked.drawn > 0.0 { looked.own / looked.drawn } else { 0.0 }
     }
 
     /// A call of a telephone that is known: how likely it came again, and how many seconds after the one before.
@@ -67,12 +102,10 @@ impl Learner {
     /// Takes a call's lesson, decided at `due`; what else it counts for goes into the tallies that are handed back.
     pub fn hear(
         &mut self,
-        start: Time,
         pool: Option<&Str>,
         due: Time,
         lesson: impl FnOnce(u8) -> Lesson,
     ) -> impl Iterator<Item = &mut Tally> {
-        self.since = Some(self.since.map_or(start, |since| since.min(start)));
         self.fresh += 1.0;
         // A call that was told late is due before others that were decided already.
         self.hour = self.hour.max(due.0.div_euclid(MICROS_PER_HOUR));

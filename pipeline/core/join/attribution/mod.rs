@@ -3,16 +3,17 @@
 //! Calls come to a number from several sources at once: each session that was shown it, each caller who calls again, and those
 //! who never saw it there. Each source has a rate at the call's instant, given all that is seen of it; a call belongs to
 //! each in proportion to its rate, and "none of them" is one of them (superposition of point processes; Bayes' rule). The rates
-//! are learned per account and pool ([`learn`], [`rates`]), by when calls come and what else could have been the case then.
+//! are learned per account and pool ([`learn`], [`fit`]), by when calls come and what else could have been the case then.
 //!
 //! Every rate and factor lies within bounds that stand beside it, so their products neither vanish nor overflow.
 
 mod bins;
 mod fit;
 mod learn;
+mod mixture;
 mod rates;
 
-pub(super) use bins::{NEAR_SECONDS, State, seconds, talk as talk_bin};
+pub(super) use bins::{FAR, NEAR_SECONDS, State, far_ends, seconds, talk as talk_bin};
 use fit::Lesson;
 pub(super) use learn::Learner;
 pub(super) use rates::{Count, Rates, Tally};
@@ -257,32 +258,26 @@ pub(super) fn is_moments_before(at: Time, start: Time) -> bool {
     (0..=CLICK_WINDOW).contains(&start.since(at))
 }
 
-/// What a call teaches about when calls come, if it teaches anything: those after a click are certain anyway, and those of
-/// callers who called before come for another reason.
-pub(super) fn lesson(
-    evidence: &[Evidence],
-    choice: &Choice,
-    talk: Option<usize>,
-    seen: Seen,
-) -> Option<impl FnOnce(u8) -> Lesson> {
+/// Whether a call teaches about when calls come: those after a click are certain anyway, and those of callers who called before come
+/// for another reason.
+pub(super) fn teaches(evidence: &[Evidence], choice: &Choice) -> bool {
     let by_click = |(it, probability): (&Evidence, &f64)| it.clicked.is_some() && *probability >= 0.5;
-    if evidence.iter().any(Evidence::knows_caller) || evidence.iter().zip(&choice.probabilities).any(by_click) {
-        return None;
-    }
-    let of = move |pool| {
-        let mut lesson = Lesson::new(pool, talk, &seen);
-        for it in evidence.iter().filter(|it| it.clicked.is_none() && !it.moved) {
-            let delay = seconds(it.delay);
-            if delay < NEAR_SECONDS {
-                let spent = (it.spent * 100.0).round().clamp(0.0, 100.0) as u8;
-                lesson.near(bins::near(it.state, delay), bins::pages(it.pages, delay), spent);
-            } else {
-                lesson.far(bins::far(delay));
-            }
+    !evidence.iter().any(Evidence::knows_caller) && !evidence.iter().zip(&choice.probabilities).any(by_click)
+}
+
+/// What it teaches.
+pub(super) fn lesson(pool: u8, evidence: &[Evidence], talk: Option<usize>, seen: &Seen) -> Lesson {
+    let mut lesson = Lesson::new(pool, talk, seen);
+    for it in evidence.iter().filter(|it| it.clicked.is_none() && !it.moved) {
+        let delay = seconds(it.delay);
+        if delay < NEAR_SECONDS {
+            let spent = (it.spent * 100.0).round().clamp(0.0, 100.0) as u8;
+            lesson.near(bins::near(it.state, delay), bins::pages(it.pages, delay), spent);
+        } else {
+            lesson.far(bins::far(delay));
         }
-        lesson
-    };
-    Some(of)
+    }
+    lesson
 }
 
 /// Counts a call for each of its candidates, by how likely it was theirs.
@@ -314,14 +309,14 @@ pub(super) struct Chance {
 /// What was looked at beside a call: a number at points in time at which somebody might have called.
 #[derive(Default)]
 pub(super) struct Seen {
+    /// So many hours of one number do the points stand for.
+    pub hours: f64,
     /// How many of the points that there should be, from 0 to 1.
     pub points: f64,
     /// At all points, those whose last sign of life was not long before.
     pub near: SmallVec<[Chance; 12]>,
-    /// How many sessions a second were shown the number, on average over as many points as there should be.
-    pub shows: f64,
-    /// How many seconds back sessions are known.
-    pub known: f64,
+    /// Sessions that were shown the number so long before, by far bin, on average over as many points.
+    pub far: [f64; FAR],
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bins::{self, CELLS, CLOSED, COUNTRIES, FAR, NEAR, PAGES, STATES, TALK};
+use super::mixture::{PARTS, STRAYS, STRAYS_SUPPOSED};
 
 /// Calls, and chances for one, in each bin. Fractions count, since a call counts for each candidate by its probability.
 #[derive(Clone, Serialize, Deserialize)]
@@ -10,9 +11,9 @@ pub struct Tally {
     pub calls: f64,
     /// Points in time on a number at which was looked who could have called.
     pub points: f64,
-    pub strays: f64,
     pub near: Vec<Count>,
-    pub far: Vec<Count>,
+    /// Chances alone.
+    pub far: Vec<f32>,
     pub pages: Vec<Count>,
     /// Chances of candidates whose lease is active, by bin and pages: the two go together.
     pub open: Vec<f32>,
@@ -41,8 +42,6 @@ pub struct Count {
 /// Calls that each supposed rate is worth, of an account, and of a pool whose account's rates are known.
 const WORTH: f64 = 1.0;
 const WORTH_OF_ACCOUNT: f64 = 100.0;
-/// Calls that the smooth curve of delays is worth in a near bin of pages that were closed.
-const WORTH_OF_CURVE: f64 = 50.0;
 /// Calls that its neighbours' rates are worth in a near bin whose page may be open.
 const WORTH_OF_NEIGHBOURS: f64 = 20.0;
 /// Calls that a factor of 1 is worth.
@@ -56,9 +55,8 @@ impl Default for Tally {
         Tally {
             calls: 0.0,
             points: 0.0,
-            strays: 0.0,
             near: counts(STATES * NEAR),
-            far: counts(FAR),
+            far: vec![0.0; FAR],
             pages: counts(PAGES),
             open: vec![0.0; NEAR * PAGES],
             cells: counts(CELLS),
@@ -70,6 +68,14 @@ impl Default for Tally {
 }
 
 impl Tally {
+    /// Chances in a near bin, of which those that are open count by their pages.
+    pub fn near_chances(&self, at: usize, pages: &[f32]) -> f32 {
+        match self.open.chunks(PAGES).nth(at) {
+            Some(open) => open.iter().zip(pages).map(|(chances, factor)| chances * factor).sum(),
+            None => self.near[at].chances,
+        }
+    }
+
     /// What is old counts less. The rest is counted anew for each fit.
     pub fn fade(&mut self, by: f64) {
         let Again { callers, calls, seconds } = &mut self.again;
@@ -148,13 +154,14 @@ fn far(tails: &[f64]) -> Vec<f32> {
     (0..FAR).map(of).collect()
 }
 
-/// Calls that each supposed distribution of talk is worth.
-const WORTH_OF_TALKS: f64 = 50.0;
+/// Calls that each supposed distribution of talk is worth: of people who saw the number, and of strays, who could be taken for anybody
+/// if what is learned of their talk went far from what is supposed.
+const WORTH_OF_TALKS: [f64; 2] = [50.0, 500.0];
 
 fn talks(counts: &[[f32; TALK]; 2]) -> [f32; TALK] {
     let share = |of: usize, at: usize| {
         let all: f64 = counts[of].iter().map(|calls| f64::from(*calls)).sum();
-        (f64::from(counts[of][at]) + WORTH_OF_TALKS * bins::TALKS[of][at]) / (all + WORTH_OF_TALKS)
+        (f64::from(counts[of][at]) + WORTH_OF_TALKS[of] * bins::TALKS[of][at]) / (all + WORTH_OF_TALKS[of])
     };
     std::array::from_fn(|at| (share(1, at) / share(0, at)).clamp(0.02, 50.0) as f32)
 }
@@ -170,63 +177,6 @@ fn again(counts: Again) -> (f64, f64) {
     (share.clamp(1e-3, 0.9), mean.clamp(AGAIN_SECONDS.0, AGAIN_SECONDS.1))
 }
 
-/// Turns of the fit below, one for so many calls. It begins at what is supposed each time, and comes to what calls tell the nearer the more
-/// turns it takes: tails are alike, and what few calls hardly tell is not to be read out of them.
-const CALLS_PER_TURN: f64 = 100.0;
-const TURNS: (f64, f64) = (3.0, 60.0);
-/// Which of the longer tails a call is of can hardly be told by when it comes: what is supposed of them is worth this share of
-/// all calls, but for how many they are together.
-const WORTH_OF_SHAPE: f64 = 0.01;
-/// Strays too are hard to tell from long tails: so many of all calls are supposed of an account, which is worth so many.
-const STRAYS: f64 = 0.1;
-const WORTH_OF_STRAYS: f64 = 0.01;
-
-/// A bin that tails are fitted to: calls, chances, and the density of each tail in it.
-struct Bin {
-    calls: f64,
-    chances: f64,
-    of: [f64; bins::TAILS],
-}
-
-/// Fits tails to the calls of sessions whose page was closed, near and far (a mixture with gamma priors, by expectation and
-/// maximisation).
-fn tails(tally: &Tally, near: &[Count], supposed: &[f64], scale: f64, of_account: bool) -> Vec<f64> {
-    let supposed: Vec<f64> = supposed.iter().map(|calls| calls * scale).collect();
-    let worth = if of_account { WORTH } else { WORTH_OF_ACCOUNT };
-    let bin = |count: &Count, density: &dyn Fn(usize) -> f64| Bin {
-        calls: f64::from(count.calls),
-        chances: f64::from(count.chances),
-        of: std::array::from_fn(density),
-    };
-    let far = tally.far.iter().enumerate().map(|(at, count)| bin(count, &|tail| bins::tail(tail, at)));
-    let near = near.iter().enumerate().skip(CLOSED).map(|(at, count)| bin(count, &|tail| bins::tail_near(tail, at)));
-    let bins: Vec<Bin> = far.chain(near).filter(|bin| bin.calls > 0.0 || bin.chances > 0.0).collect();
-    let chances: Vec<f64> =
-        (0..bins::TAILS).map(|tail| bins.iter().map(|bin| bin.chances * bin.of[tail]).sum()).collect();
-    let mut tails = supposed.clone();
-    for _ in 0..(tally.calls / CALLS_PER_TURN).clamp(TURNS.0, TURNS.1) as usize {
-        let mut calls = [0.0; bins::TAILS];
-        for bin in bins.iter().filter(|bin| bin.calls > 0.0) {
-            let all: f64 = tails.iter().zip(&bin.of).map(|(tail, density)| tail * density).sum();
-            if all > 0.0 {
-                let parts = tails.iter().zip(&bin.of).map(|(tail, density)| bin.calls * tail * density / all);
-                calls.iter_mut().zip(parts).for_each(|(calls, part)| *calls += part);
-            }
-        }
-        let long = |of: &[f64]| of[bins::LONG..].iter().sum::<f64>();
-        let grown = long(&tails) / long(&supposed);
-        for tail in 0..bins::TAILS {
-            let (supposed, worth) = if tail < bins::LONG {
-                (supposed[tail], worth)
-            } else {
-                (supposed[tail] * grown, worth + WORTH_OF_SHAPE * tally.calls)
-            };
-            tails[tail] = rate(calls[tail], chances[tail], supposed, worth);
-        }
-    }
-    tails
-}
-
 /// The rates of near bins whose page may be open, each drawn towards the mean of its neighbours': what falls out of line is mostly
 /// chance.
 fn align(near: &mut [f32], counts: &[Count]) {
@@ -240,15 +190,6 @@ fn align(near: &mut [f32], counts: &[Count]) {
     }
 }
 
-/// The rates of near bins of pages that were closed, drawn towards the curve that the tails make: to whom the number is shown no
-/// more, it is all one whether the lease has ended.
-fn smooth(near: &mut [f32], counts: &[Count], tails: &[f64]) {
-    for (at, (near, count)) in near.iter_mut().zip(counts).enumerate().skip(CLOSED) {
-        let curve: f64 = tails.iter().enumerate().map(|(tail, calls)| calls * bins::tail_near(tail, at)).sum();
-        *near = rate(f64::from(count.calls), f64::from(count.chances), curve, WORTH_OF_CURVE) as f32;
-    }
-}
-
 /// Calls that what is supposed is worth, as a ground for being sure.
 const WORTH_OF_SUPPOSED: f64 = 50.0;
 
@@ -256,51 +197,48 @@ impl Rates {
     /// To which power a rate's share of all rates is taken. Rates are estimates, and may be off by more the fewer calls they come of:
     /// over all that they may be, shares are more alike on average than at the estimate, by an error that falls with the square root.
     pub fn sureness(&self) -> f64 {
-        1.0 - 0.5 / (self.calls + WORTH_OF_SUPPOSED).sqrt()
+        1.0 - 1.4 / (self.calls + WORTH_OF_SUPPOSED).sqrt()
     }
 
     pub fn talk(&self, bin: Option<usize>) -> f64 {
         bin.map_or(1.0, |bin| f64::from(self.talks[bin]))
     }
 
-    /// The rates that a tally comes to, where others were supposed; `pages` are the factors so far.
+    /// The rates of tails, then that of strays.
+    pub fn parts(&self) -> [f64; PARTS] {
+        std::array::from_fn(|part| if part == STRAYS { self.stray } else { self.tails[part] })
+    }
+
+    pub fn set_parts(&mut self, parts: &[f64; PARTS]) {
+        self.tails = parts[..STRAYS].to_vec();
+        self.far = far(&self.tails);
+        self.stray = parts[STRAYS];
+    }
+
+    /// The rates that a tally comes to, where others were supposed, but for those of closed pages and strays; `pages` are the factors so far.
     pub fn learn(tally: &Tally, supposed: &Rates, pages: &[f32], of_account: bool) -> Rates {
         let mut near_counts = tally.near.clone();
-        for (count, open) in near_counts.iter_mut().zip(tally.open.chunks(PAGES)) {
-            count.chances = open.iter().zip(pages).map(|(chances, factor)| chances * factor).sum();
+        for (at, count) in near_counts.iter_mut().enumerate() {
+            count.chances = tally.near_chances(at, pages);
         }
-        let chances = |counts: &[Count], rates: &[f32]| -> f64 {
-            counts.iter().zip(rates).map(|(count, rate)| f64::from(count.chances) * f64::from(*rate)).sum()
-        };
-        let expected = chances(&near_counts, &supposed.near) + chances(&tally.far, &supposed.far);
-        // How many more calls there are than was supposed: that is the scale, and nothing else. Strays are supposed to be a share of
-        // an account's calls, and of a pool's as many as the account has.
+        let near =
+            near_counts.iter().zip(&supposed.near).map(|(count, rate)| f64::from(count.chances) * f64::from(*rate));
+        let far = tally.far.iter().zip(&supposed.far).map(|(chances, rate)| f64::from(*chances) * f64::from(*rate));
+        let expected = near.sum::<f64>() + far.sum::<f64>();
+        // How many more calls there are than was supposed: that is the scale, and nothing else. Of a pool, strays are known.
         let (found, expected) = if of_account {
-            ((1.0 - STRAYS) * tally.calls, expected)
+            ((1.0 - STRAYS_SUPPOSED) * tally.calls, expected)
         } else {
             (tally.calls, expected + supposed.stray * tally.points)
         };
         let scale = if expected > 0.0 && tally.calls > 0.0 { found / expected } else { 1.0 };
-        let strays = if !of_account {
-            supposed.stray * scale
-        } else if tally.points > 0.0 && tally.calls > 0.0 {
-            STRAYS * tally.calls / tally.points
-        } else {
-            bins::STRAY
-        };
         let worth = if of_account { WORTH } else { WORTH_OF_ACCOUNT };
-        let rates = |counts: &[Count], supposed: &[f32]| -> Vec<f32> {
-            let of = |(count, supposed): (&Count, &f32)| {
-                rate(f64::from(count.calls), f64::from(count.chances), f64::from(*supposed) * scale, worth) as f32
-            };
-            counts.iter().zip(supposed).map(of).collect()
+        let of = |(count, supposed): (&Count, &f32)| {
+            rate(f64::from(count.calls), f64::from(count.chances), f64::from(*supposed) * scale, worth) as f32
         };
-        let tails = tails(tally, &near_counts, &supposed.tails, scale, of_account);
-        let far = far(&tails);
-        let mut near = rates(&near_counts, &supposed.near);
+        let mut near: Vec<f32> = near_counts.iter().zip(&supposed.near).map(of).collect();
         if of_account {
             align(&mut near, &near_counts);
-            smooth(&mut near, &near_counts, &tails);
         }
         let mut page_counts = tally.pages.clone();
         for (at, count) in page_counts.iter_mut().enumerate() {
@@ -308,10 +246,7 @@ impl Rates {
         }
         Rates {
             unit: supposed.unit * scale,
-            stray: rate(tally.strays, tally.points, strays, worth + WORTH_OF_STRAYS * tally.calls),
             near,
-            far,
-            tails,
             pages: factors(&page_counts, &supposed.pages),
             cells: factors(&tally.cells, &supposed.cells),
             countries: factors(&tally.countries, &supposed.countries),
@@ -319,6 +254,7 @@ impl Rates {
             talks: if of_account { talks(&tally.talks) } else { supposed.talks },
             again: if of_account { again(tally.again) } else { supposed.again },
             calls: if of_account { tally.calls } else { supposed.calls },
+            ..supposed.clone()
         }
     }
 }

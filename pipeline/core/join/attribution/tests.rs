@@ -57,7 +57,7 @@ fn chooses_before_anything_was_learned() {
     let known = |it: Evidence| Evidence { link: 0.9, again: 0.9, ..it };
     check(&plain, &[seen(Held, 10)], Some(0), None, 0.9..1.0);
     check(&plain, &[seen(Lapsed, 8 * 3600)], Some(0), None, 0.1..0.7);
-    check(&plain, &[seen(Released, 71 * 3600)], Some(0), None, 0.0..0.1);
+    check(&plain, &[seen(Released, 71 * 3600)], Some(0), None, 0.0..0.2);
     check(&plain, &[seen(Held, 10), seen(Held, 400)], Some(0), None, 0.6..0.99);
     check(&plain, &[seen(Lapsed, 600), seen(Lapsed, 7200)], Some(0), None, 0.6..1.0);
     check(&plain, &[seen(Held, 10), clicked(3, seen(Held, 30))], Some(1), Some(RestsOn::Click), 0.9..1.0);
@@ -79,7 +79,7 @@ fn the_fit_finds_the_rates() {
     let mut lessons = Vec::new();
     for n in 0..2_000usize {
         // Somebody is on the page for ten seconds, at one point in ten.
-        let mut seen = Seen { points: 1.0, ..Seen::default() };
+        let mut seen = Seen { hours: 1.0, points: 1.0, ..Seen::default() };
         if n % 10 == 0 {
             let chance = || Chance { state: State::Held, delay: 10 * MICROS_PER_SECOND, pages: 2 };
             seen.near.extend((0..crate::limits::POINTS_PER_CALL).map(|_| chance()));
@@ -127,7 +127,7 @@ fn a_pool_has_its_accounts_strays() {
     let lessons: Vec<Lesson> = (0..1_000usize)
         .map(|n| {
             // Somebody is on the page at one point in two; of calls when nobody is, all are strays.
-            let mut seen = Seen { points: 1.0, ..Seen::default() };
+            let mut seen = Seen { hours: 1.0, points: 1.0, ..Seen::default() };
             if n % 2 == 0 {
                 let chance = || Chance { state: State::Held, delay: 10 * MICROS_PER_SECOND, pages: 2 };
                 seen.near.extend((0..crate::limits::POINTS_PER_CALL).map(|_| chance()));
@@ -144,8 +144,9 @@ fn a_pool_has_its_accounts_strays() {
     };
     let account = fitted(&lessons, &Rates::default(), true);
     let pool = fitted(&lessons[..40], &account, false);
-    // Two of five calls are strays when nobody is there, and as many come while somebody is.
-    assert!((0.5..0.85).contains(&account.stray), "{}", account.stray);
-    assert!((pool.stray / account.stray - 1.0).abs() < 0.2, "{} {}", pool.stray, account.stray);
+    // Two of five calls are strays when nobody is there, and as many come while somebody is; a tenth of all is supposed.
+    assert!((0.4..0.85).contains(&account.stray), "{}", account.stray);
+    // The pool's calls say the same, so it is no farther from them than its account is.
+    assert!((account.stray..0.85).contains(&pool.stray), "{} {}", pool.stray, account.stray);
     assert_eq!((account.calls, pool.calls), (1_000.0, 1_000.0));
 }
