@@ -91,14 +91,16 @@ pub const ERASED_PEOPLE_KEPT: usize = 10_000;
 pub const ERASED_CALLS_KEPT: usize = 10_000;
 /// A caller who does not call is remembered for five years.
 pub const CALLER_MEMORY: i64 = 1_826 * MICROS_PER_DAY;
-/// Signs of life other than page views that a session keeps; beyond it every second one of the older half is let go.
+/// Signs of life other than page views that a session keeps, and renewals that a lease keeps; beyond it they are thinned.
 pub const SIGNS_PER_SESSION: usize = 256;
+pub const RENEWALS_PER_LEASE: usize = 256;
+/// Then one stays of each of so many equal spans of its life, and the latest before each of so many calls, the latest of those to its number.
+pub const SIGN_SPANS: usize = 128;
+pub const CALLS_PER_THINNING: usize = 64;
 /// Page views that a session keeps; beyond it those in the middle are let go, and still counted.
 pub const PAGES_PER_SESSION: usize = 2_000;
 /// How many of them go together.
 pub const PAGES_LET_GO_AT_ONCE: usize = 100;
-/// Renewals that a lease keeps; beyond it the two oldest become one.
-pub const RENEWALS_PER_LEASE: usize = 256;
 /// Clicks on numbers, and callbacks asked for, that a visitor keeps: the latest count.
 pub const CLICKS_PER_VISITOR: usize = 64;
 /// Heartbeats kept of a visitor of whom no page view is known yet.

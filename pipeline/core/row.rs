@@ -25,6 +25,14 @@ pub struct SourceRow {
     pub content: Option<Str>,
 }
 
+impl SourceRow {
+    /// Whether only keywords and contents differ.
+    pub fn is_campaign_of(&self, other: &SourceRow) -> bool {
+        (self.channel, &self.source, &self.medium, &self.campaign)
+            == (other.channel, &other.source, &other.medium, &other.campaign)
+    }
+}
+
 /// One visit of a visitor. The highest `revision` of an account's `session_id` counts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SessionRow {

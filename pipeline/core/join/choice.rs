@@ -159,24 +159,7 @@ impl Account {
         let call = &self.calls[ix];
         let threshold = self.rules(call.start()).settings().attribution_threshold;
         choice.chosen = choice.chosen.filter(|at| choice.probabilities[*at] >= threshold.unwrap_or(0.0));
-        // How likely the call came by each source, in the order in which candidates name them. One source is held once, so its
-        // number tells it.
-        let mut masses: SmallVec<[(Sym, f64); 16]> = SmallVec::new();
-        for (candidate, probability) in candidates.iter().zip(&choice.probabilities) {
-            let Some(source) = candidate.source else { continue };
-            match masses.iter_mut().find(|(held, _)| *held == source) {
-                Some((_, mass)) => *mass += probability,
-                None => masses.push((source, *probability)),
-            }
-        }
-        let source = match choice.chosen {
-            Some(at) => candidates[at].source.and_then(|of| masses.iter().find(|(source, _)| *source == of)).copied(),
-            // No session is likelier than none of them, but all that share a source may be.
-            None => masses.into_iter().fold(None, |best: Option<(Sym, f64)>, (source, mass)| {
-                let is_best = mass > best.map_or(choice.none, |(_, most)| most) && mass >= threshold.unwrap_or(0.0);
-                if is_best { Some((source, mass)) } else { best }
-            }),
-        };
+        let source = self.likeliest_source(&candidates, &choice, threshold.unwrap_or(0.0));
         let method = choice.chosen.map(|at| match choice.rests_on {
             Some(RestsOn::Click) => Method::Click,
             Some(RestsOn::Caller) => Method::Caller,
@@ -187,13 +170,54 @@ impl Account {
         Decision {
             method,
             confidence: choice.chosen.map(|at| choice.probabilities[at]),
-            source_confidence: source.map(|(_, mass)| mass.min(1.0)),
-            source: source.map(|(source, _)| self.shared.sources.get(source).clone()),
+            source_confidence: source.as_ref().map(|(_, mass)| mass.min(1.0)),
+            source: source.map(|(source, _)| source),
             chosen: choice.chosen,
             candidates,
             choice: Some(choice),
             is_static: false,
         }
+    }
+
+    /// What the call came by, and how likely: by the chosen session's source, else by one that is likelier than none of them, and of `least`.
+    /// Candidates of one campaign add up, whatever their keywords; where no session is chosen, what they differ in is not told.
+    fn likeliest_source(&self, candidates: &[Candidate], choice: &Choice, least: f64) -> Option<(Arc<SourceRow>, f64)> {
+        // In the order in which candidates name them. One source is held once, so its number tells it.
+        let mut masses: SmallVec<[(Sym, f64); 16]> = SmallVec::new();
+        for (candidate, probability) in candidates.iter().zip(&choice.probabilities) {
+            let Some(source) = candidate.source else { continue };
+            match masses.iter_mut().find(|(held, _)| *held == source) {
+                Some((_, mass)) => *mass += probability,
+                None => masses.push((source, *probability)),
+            }
+        }
+        let row = |source: Sym| self.shared.sources.get(source);
+        let is_of = |source: Sym, other: Sym| source == other || row(source).is_campaign_of(row(other));
+        // The first source of each campaign, and what all of them have.
+        let mut campaigns: SmallVec<[(Sym, f64); 16]> = SmallVec::new();
+        for &(source, mass) in &masses {
+            match campaigns.iter_mut().find(|(first, _)| is_of(*first, source)) {
+                Some((_, all)) => *all += mass,
+                None => campaigns.push((source, mass)),
+            }
+        }
+        if let Some(at) = choice.chosen {
+            let source = candidates[at].source?;
+            let (_, mass) = campaigns.into_iter().find(|(first, _)| is_of(*first, source))?;
+            return Some((row(source).clone(), mass));
+        }
+        let better = |best: Option<(Sym, f64)>, (source, mass): (Sym, f64)| {
+            let is_best = mass > best.map_or(choice.none, |(_, most)| most) && mass >= least;
+            if is_best { Some((source, mass)) } else { best }
+        };
+        let (source, mass) = campaigns.into_iter().fold(None, better)?;
+        let mut told = row(source).clone();
+        for &(other, _) in masses.iter().filter(|(other, _)| *other != source && is_of(*other, source)) {
+            let (told, other) = (Arc::make_mut(&mut told), row(other));
+            told.term.take_if(|term| Some(&*term) != other.term.as_ref());
+            told.content.take_if(|content| Some(&*content) != other.content.as_ref());
+        }
+        Some((told, mass))
     }
 
     /// The sessions that held the number (and extension) before the call, and were seen within the window.

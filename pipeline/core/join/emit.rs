@@ -79,8 +79,14 @@ impl Account {
         self.touch_of(ix).map(|touch| self.shared.sources.get(touch.source))
     }
 
-    fn seen_from(&self, touch: Option<&Touch>, landing_page: Option<&Str>) -> SeenFrom {
-        let campaign = touch.and_then(|touch| touch.campaign).map(|campaign| self.shared.campaigns.get(campaign));
+    /// What a session's first page view tells, and the first that tells an experiment.
+    fn seen_from(&self, session: Option<u32>, landing_page: Option<&Str>) -> SeenFrom {
+        let touch = session.and_then(|ix| self.touch_of(ix));
+        let campaign_of = |touch: &Touch| touch.campaign.map(|campaign| self.shared.campaigns.get(campaign));
+        let campaign = touch.and_then(campaign_of);
+        let touches =
+            session.into_iter().flat_map(|ix| self.sessions[ix].touches()).map(|touch| self.shared.touches.get(touch));
+        let experiment = touches.filter_map(campaign_of).find(|it| it.experiment_id.is_some()).or(campaign);
         let has_click = campaign.is_some_and(|it| it.click.is_some());
         let click = landing_page.filter(|_| has_click).and_then(|url| click_id(url));
         let text = |sym: Option<Sym>| sym.map(|sym| self.shared.text(sym));
@@ -89,8 +95,8 @@ impl Account {
             click_id: click.map(|(_, id)| id.into()),
             referrer: text(touch.and_then(|touch| touch.referrer)),
             language: text(touch.and_then(|touch| touch.language)),
-            experiment_id: text(campaign.and_then(|it| it.experiment_id)),
-            experiment_variant: text(campaign.and_then(|it| it.experiment_variant)),
+            experiment_id: text(experiment.and_then(|it| it.experiment_id)),
+            experiment_variant: text(experiment.and_then(|it| it.experiment_variant)),
             agent: touch.map(|touch| self.shared.agents.get(touch.agent).clone()),
             place: touch.map(|touch| self.shared.places.get(touch.place).clone()),
         }
@@ -113,9 +119,8 @@ impl Account {
 
     fn session_row(&self, ix: u32) -> SessionRow {
         let session = &self.sessions[ix];
-        let touch = self.touch_of(ix);
         let landing_page = session.first_page().map(|(_, url)| self.shared.text(url));
-        let seen = self.seen_from(touch, landing_page.as_ref());
+        let seen = self.seen_from(Some(ix), landing_page.as_ref());
         SessionRow {
             account: self.name.clone(),
             session_id: self.session_name(ix),
@@ -228,8 +233,7 @@ impl Account {
         let session = chosen.and_then(|it| it.session).map(|session| (session, &self.sessions[session]));
         let page = |url: Sym| self.shared.text(url);
         let landing_page = session.and_then(|(_, it)| it.first_page()).map(|(_, url)| page(url));
-        let touch = session.and_then(|(ix, _)| self.touch_of(ix));
-        let seen = self.seen_from(touch, landing_page.as_ref());
+        let seen = self.seen_from(session.map(|(ix, _)| ix), landing_page.as_ref());
         let called = call.tracking_number().number().and_then(|number| rules.number(number));
         let of_lease = chosen.and_then(|it| self.terms(it.lease)).map(|terms| self.shared.text(terms.pool));
         let of_number = called.filter(|_| !decision.is_static).and_then(|number| number.pool.as_deref()).map(Str::from);

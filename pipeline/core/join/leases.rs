@@ -8,11 +8,12 @@ use super::intern::{Sym, Terms, hash_of};
 use super::name::Name;
 use super::session::Written;
 use super::settled::Settled;
+use super::thin::{Spans, is_between};
 use super::timers::Due;
 use super::visits::place_after;
 use super::{Effects, Mode};
 use crate::event::{LeaseGranted, LeaseReleased, LeaseRenewed};
-use crate::limits::RENEWALS_PER_LEASE;
+use crate::limits::{RENEWALS_PER_LEASE, SIGN_SPANS};
 use crate::phone::Phone;
 use crate::time::Time;
 
@@ -43,6 +44,8 @@ struct Rest {
     /// What was told of its end: when, and the end. By time, then arrival; the grant's is the first. Where this is empty,
     /// the grant alone told of it.
     ends: Vec<(Time, Time)>,
+    /// Renewals that became one with the one before.
+    let_go: u32,
     released_at: Option<Time>,
     /// The visitor of a lease whose session is another's.
     visitor: Option<u32>,
@@ -236,8 +239,34 @@ impl Lease {
     }
 
     pub fn renewals(&self) -> u32 {
-        self.ends().count().saturating_sub(1) as u32
+        let let_go = self.rest.as_ref().map_or(0, |rest| rest.let_go);
+        self.ends().count().saturating_sub(1) as u32 + let_go
     }
+}
+
+/// Makes renewals one with the one before where the lease was held at all times between, so that none but signs of life are lost: of each
+/// span the first stays, and what was told last before each of `calls`. Where there are more still, the oldest two become one.
+fn thin(ends: &mut Vec<(Time, Time)>, calls: &[Time]) {
+    let Some((&(first, _), &(last, _))) = ends.first().zip(ends.last()) else { return };
+    let (spans, mut until) = (Spans::of(first, last), Time::MIN);
+    let mut kept: Vec<(Time, Time)> = Vec::new();
+    for (at, &(told_at, end)) in ends.iter().enumerate() {
+        let next = ends.get(at + 1).map_or(Time::MAX, |(next, _)| *next);
+        match kept.last_mut() {
+            Some(before)
+                if told_at <= until && !spans.are_apart(before.0, told_at) && !is_between(calls, told_at, next) =>
+            {
+                before.1 = before.1.max(end);
+            }
+            _ => kept.push((told_at, end)),
+        }
+        until = until.max(end);
+    }
+    while kept.len() > RENEWALS_PER_LEASE - SIGN_SPANS / 2 {
+        let oldest = kept.remove(0);
+        kept[0].1 = kept[0].1.max(oldest.1);
+    }
+    *ends = kept;
 }
 
 /// Of `hold`: `rest` has the ends, if there are any.
@@ -294,9 +323,13 @@ impl Account {
         let lease = &mut self.leases[ix];
         let mut ends: Vec<(Time, Time)> = lease.ends().collect();
         if ends.len() >= RENEWALS_PER_LEASE {
-            let oldest = ends.remove(0);
-            ends[0].1 = ends[0].1.max(oldest.1);
+            let line = lease.terms.map(|terms| self.shared.terms.get(terms).line);
+            let starts = self.starts_on(line.into_iter(), ends[0].0, ends[ends.len() - 1].0);
+            let all = ends.len();
+            thin(&mut ends, &starts);
+            self.leases[ix].rest().let_go += (all - ends.len()) as u32;
         }
+        let lease = &mut self.leases[ix];
         let place = place_after(&ends, at, |(told_at, _)| *told_at);
         ends.insert(place, (at, told.expires_at));
         lease.set_ends(ends);

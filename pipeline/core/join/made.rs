@@ -68,7 +68,7 @@ impl Account {
                 self.shared.let_go(let_go);
                 is_first
             }
-            what => self.sessions[ix].add_sign(own.at, what),
+            what => self.add_sign(ix, own.at, what),
         }
     }
 
@@ -113,7 +113,7 @@ impl Account {
         let made = self.split_into_sessions(visitor, &old, own);
         for at in heartbeats {
             match self.made_session_at(visitor, at) {
-                Some(ix) => drop(self.sessions[ix].add_sign(at, What::Heartbeat)),
+                Some(ix) => drop(self.add_sign(ix, at, What::Heartbeat)),
                 None => self.visitors[visitor].rest().heartbeats.push(at),
             }
         }

@@ -45,6 +45,9 @@ mod spam;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod thin;
+#[cfg(test)]
+mod thin_tests;
 mod timeline;
 mod timers;
 mod visitors;

@@ -5,9 +5,10 @@ use smallvec::SmallVec;
 
 use super::intern::{Named, Sym};
 use super::name::Name;
+use super::thin::{Spans, is_between};
 use super::timeline::{Entry, Timeline, What};
 use super::timers::Due;
-use crate::limits::{PAGES_LET_GO_AT_ONCE, PAGES_PER_SESSION, SIGNS_PER_SESSION};
+use crate::limits::{PAGES_LET_GO_AT_ONCE, PAGES_PER_SESSION, SIGN_SPANS, SIGNS_PER_SESSION};
 use crate::time::Time;
 
 #[derive(Serialize, Deserialize)]
@@ -154,6 +155,14 @@ impl Session {
         })?
     }
 
+    /// Of each page view that says something of the session.
+    pub fn touches(&self) -> impl Iterator<Item = Sym> {
+        self.entries().filter_map(|entry| match entry.what {
+            What::Page { touch, .. } => touch,
+            _ => None,
+        })
+    }
+
     pub fn first_page(&self) -> Option<(Time, Sym)> {
         self.entries().find_map(page)
     }
@@ -243,18 +252,7 @@ impl Session {
             self.begin(at);
         }
         let mut let_go = 0;
-        let first = self.first_page();
-        let is_first = first.is_none_or(|(first, _)| at < first);
-        if is_first && first.is_some() && self.given.is_some() {
-            let_go += 1;
-            self.edit(|entries| {
-                for entry in entries {
-                    if let What::Page { touch, .. } = &mut entry.what {
-                        *touch = None;
-                    }
-                }
-            });
-        }
+        let is_first = self.first_page().is_none_or(|(first, _)| at < first);
         if usize::from(self.pages) >= PAGES_PER_SESSION {
             let_go += PAGES_LET_GO_AT_ONCE;
             self.rest().pages_let_go += PAGES_LET_GO_AT_ONCE as u32;
@@ -271,19 +269,38 @@ impl Session {
         (is_first, let_go)
     }
 
+    /// Whether no further sign of life fits: see [`Session::thin`].
+    pub fn is_full(&self) -> bool {
+        usize::from(self.signs) >= SIGNS_PER_SESSION
+    }
+
+    /// Lets signs of life go: of each of [`SIGN_SPANS`] equal spans of its life the latest stays, and what was seen last before each of
+    /// `calls` (by time), which rest on it. Heartbeats go first, as other signs are rarer and make sessions.
+    pub fn thin(&mut self, calls: &[Time]) {
+        let spans = Spans::of(self.started_at, self.last_at);
+        for heartbeats_alone in [true, false] {
+            self.edit(|entries| {
+                let all = std::mem::take(entries);
+                let signs = |it: &&Entry| if heartbeats_alone { !it.is_own() } else { !it.is_page() };
+                let mut later = all.iter().filter(signs).skip(1);
+                for entry in &all {
+                    let next = if signs(&entry) { later.next() } else { None };
+                    if next
+                        .is_none_or(|next| spans.are_apart(entry.at, next.at) || is_between(calls, entry.at, next.at))
+                    {
+                        entries.push(*entry);
+                    }
+                }
+            });
+            if usize::from(self.signs) <= SIGNS_PER_SESSION - SIGN_SPANS / 2 {
+                break;
+            }
+        }
+    }
+
     /// Whether the session's start changed.
     pub fn add_sign(&mut self, at: Time, what: What) -> bool {
         let earlier = self.add_sign_of_lease(at);
-        if usize::from(self.signs) >= SIGNS_PER_SESSION {
-            let half = usize::from(self.signs) / 2;
-            let mut place = 0;
-            self.edit(|entries| {
-                entries.retain(|entry| {
-                    place += usize::from(!entry.is_page());
-                    entry.is_page() || place > half || place % 2 == 0
-                });
-            });
-        }
         self.insert(Entry { at, what });
         earlier
     }

@@ -13,8 +13,8 @@ pub(super) enum What {
     Heartbeat,
     Page {
         url: Sym,
-        /// What this page view says of its session, if it is the first. Given sessions keep it for the first alone; a
-        /// page view of a made session may become the first when something late splits the run.
+        /// What this page view says of its session, if it is the first. Given sessions keep it where it was the first when it came, or tells an
+        /// experiment; a page view of a made session may become the first when something late splits the run.
         touch: Option<Sym>,
     },
 }

@@ -35,7 +35,9 @@ impl Account {
             Some(id) => {
                 let ix = self.given_session(id, visitor, at);
                 let first = self.sessions[ix].first_page().is_none_or(|(first, _)| at < first);
-                let touch = if first { visit.map(|visit| self.touch(view, visit)) } else { None };
+                // The first says what the session is; a later one may tell an experiment.
+                let is_told = first || view.experiment_id.is_some();
+                let touch = if is_told { visit.map(|visit| self.touch(view, visit)) } else { None };
                 let url = self.shared.texts.intern(&view.url);
                 let session = &mut self.sessions[ix];
                 let started_at = session.started_at();
@@ -71,7 +73,7 @@ impl Account {
         let given = web.session_id.as_ref().map(|id| self.given_session(id, visitor, at));
         match given {
             Some(ix) => {
-                let moved = self.sessions[ix].add_sign(at, What::Web);
+                let moved = self.add_sign(ix, at, What::Web);
                 self.session_seen(ix, at, moved);
             }
             None => self.own_event(visitor, Entry { at, what: What::Web }),
@@ -112,7 +114,7 @@ impl Account {
         };
         match session {
             Some(ix) => {
-                let moved = self.sessions[ix].add_sign(at, What::Heartbeat);
+                let moved = self.add_sign(ix, at, What::Heartbeat);
                 self.session_seen(ix, at, moved);
             }
             None => {
@@ -216,6 +218,17 @@ impl Account {
     fn last_sign_of_leases(&self, ix: u32, at: Time) -> Option<Time> {
         let leases = self.sessions[ix].leases();
         leases.filter_map(|lease| self.leases[lease].last_told(at)).max()
+    }
+
+    /// Puts a sign of life in its place; whether the session's start changed.
+    pub fn add_sign(&mut self, ix: u32, at: Time, what: What) -> bool {
+        let session = &self.sessions[ix];
+        if session.is_full() {
+            let lines = session.leases().filter_map(|lease| self.terms(lease)).map(|terms| terms.line);
+            let starts = self.starts_on(lines, session.started_at(), session.last_at());
+            self.sessions[ix].thin(&starts);
+        }
+        self.sessions[ix].add_sign(at, what)
     }
 
     /// A sign of life of a session at `at`. `reshaped`: its start or its first page view is another than before.

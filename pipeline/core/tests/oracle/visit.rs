@@ -112,16 +112,18 @@ impl Session<'_> {
         *self.signs.iter().min().expect("a session is made from its first sign of life")
     }
 
-    /// What its first page view tells: all null where it has none.
+    /// What its first page view tells, and the first that tells an experiment: all null where it has none.
     pub fn origin(&self) -> Row {
         let told = |name: &str| self.pages.first().map_or(Value::Null, |page| page.column(name));
+        let experiment = self.pages.iter().find(|page| !page.column("experiment_id").is_null()).or(self.pages.first());
+        let of_experiment = |name: &str| experiment.map_or(Value::Null, |page| page.column(name));
         let mut row = source_columns(self.source.as_ref());
         row.extend([
             ("landing_page", told("url")),
             ("referrer", told("referrer")),
             ("language", told("language")),
-            ("experiment_id", told("experiment_id")),
-            ("experiment_variant", told("experiment_variant")),
+            ("experiment_id", of_experiment("experiment_id")),
+            ("experiment_variant", of_experiment("experiment_variant")),
         ]);
         row
     }
