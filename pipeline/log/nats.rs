@@ -294,6 +294,8 @@ async fn connect(
     let servers: Vec<_> = servers
         .collect::<Result<_, _>>()
         .map_err(|error| ConnectError::Servers { servers: options.servers.clone(), reason: error.to_string() })?;
+    // The client takes the process's own, and two are linked: whoever set one before has chosen.
+    let _ = async_nats::rustls::crypto::ring::default_provider().install_default();
     let mut connect = ConnectOptions::new()
         .name("callweave")
         .require_tls(options.require_tls)

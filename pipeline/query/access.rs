@@ -457,7 +457,7 @@ mod tests {
     use crate::lake::table::TableName;
 
     /// What is erased of a person is hidden from those who must not see people, unless it is here.
-    const SHOWN: [(&str, &str); 8] = [
+    const SHOWN: [(&str, &str); 9] = [
         ("calls", "click_id"),
         ("calls", "city"),
         ("sessions", "click_id"),
@@ -466,6 +466,7 @@ mod tests {
         ("page_views", "click_id"),
         ("page_views", "user_agent"),
         ("page_views", "title"),
+        ("page_views", "consent"),
     ];
 
     #[tokio::test]

@@ -10,6 +10,7 @@ mod rows;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
@@ -49,13 +50,16 @@ use super::format::{plain_batch, plain_schema};
 use super::logins::{Logins, NoEntry, Reader, basic};
 use super::session::Scene;
 use kept::Kept;
-use rows::{Guarded, Reply, encoded, one_batch};
+use rows::{Guarded, Reply, Running, encoded, one_batch};
 
 /// `ActionCancelQueryResult.CancelResult` of Flight SQL's definition.
 const CANCELLED: i32 = 1;
 const NOT_CANCELLABLE: i32 = 3;
 /// Values of one prepared statement.
 const PARAMETERS_BYTES_MAX: usize = 4 << 20;
+
+/// How often is looked, at a stop, whether anything runs still.
+const LOOKED_AT_EACH: Duration = Duration::from_millis(20);
 
 /// The server.
 pub struct Flight {
@@ -80,12 +84,25 @@ struct Prepared {
     values: Option<Vec<ScalarValue>>,
 }
 
+/// Returns once nothing runs any more after `stop`, or `drain` later.
+async fn drained(running: &Kept<CancellationToken>, stop: &CancellationToken, drain: Duration) {
+    stop.cancelled().await;
+    let all_ended = async {
+        while !running.is_empty() {
+            tokio::time::sleep(LOOKED_AT_EACH).await;
+        }
+    };
+    if tokio::time::timeout(drain, all_ended).await.is_err() {
+        tracing::warn!("stopped before all statements over flight sql had ended");
+    }
+}
+
 impl Flight {
     pub fn new(logins: Arc<Logins>) -> Flight {
         Flight { logins, tokens: Kept::new(), prepared: Kept::new(), running: Arc::new(Kept::new()) }
     }
 
-    /// Serves until `shutdown`. `tls`: certificates and key, as PEM.
+    /// Serves until `shutdown`; what runs then has `drain` to end. `tls`: certificates and key, as PEM.
     ///
     /// # Errors
     /// The certificate cannot be used, or the socket broke.
@@ -94,13 +111,21 @@ impl Flight {
         socket: TcpListener,
         tls: Option<(Vec<u8>, Vec<u8>)>,
         shutdown: CancellationToken,
+        drain: Duration,
     ) -> Result<(), tonic::transport::Error> {
+        let (running, stop) = (Arc::clone(&self.running), shutdown.clone());
         let mut server = Server::builder();
         if let Some((certificate, key)) = tls {
             server = server.tls_config(ServerTlsConfig::new().identity(Identity::from_pem(certificate, key)))?;
         }
         let service = FlightServiceServer::new(self);
-        server.add_service(service).serve_with_incoming_shutdown(TcpIncoming::from(socket), shutdown.cancelled()).await
+        let server = server.add_service(service);
+        let serving = server.serve_with_incoming_shutdown(TcpIncoming::from(socket), shutdown.cancelled());
+        // Tonic waits for as long as anybody has a connection open, be it idle.
+        tokio::select! {
+            ended = serving => ended,
+            () = drained(&running, &stop, drain) => Ok(()),
+        }
     }
 
     /// Who asks: by a token of the handshake, or by name and password with each call.
@@ -141,7 +166,8 @@ impl Flight {
     async fn answer(&self, reader: &Arc<Reader>, sql: &str, values: Option<Vec<ScalarValue>>, name: String) -> Reply {
         let cancel = CancellationToken::new();
         let guard = cancel.clone().drop_guard();
-        let bounds = reader.bounds(None, cancel.clone()).await.map_err(status)?;
+        let running = Running::enter(&self.running, name, cancel.clone());
+        let bounds = reader.bounds(None, cancel).await.map_err(status)?;
         let (scene, frame) = self.plan(reader, sql, Arc::clone(&bounds)).await?;
         let text = sql.to_owned();
         let begun = bounds.work(async move {
@@ -152,14 +178,13 @@ impl Flight {
             scene.run(frame.map_err(|error| QueryError::from_engine(error, &text))?, &text).await
         });
         let answer = begun.await.map_err(status)?;
-        self.running.put(name.clone(), cancel);
         let schema = plain_schema(&answer.schema);
         let (to, text) = (Arc::clone(&schema), sql.to_owned());
         let rows = answer.rows.map(move |batch| {
             let batch = batch.map_err(|error| status(QueryError::from_engine(error, &text)))?;
             plain_batch(&batch, &to).map_err(|error| Status::internal(error.to_string()))
         });
-        let rows = Guarded { rows: Box::pin(rows), _guard: guard, running: Arc::clone(&self.running), name };
+        let rows = Guarded { rows: Box::pin(rows), _guard: guard, _running: running };
         Ok(Response::new(encoded(schema, rows)))
     }
 

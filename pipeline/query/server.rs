@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use callweave_core::time::Time;
@@ -52,6 +53,8 @@ pub struct Server {
     pem: Option<(Vec<u8>, Vec<u8>)>,
     pub(super) logins: Arc<Logins>,
     crew: Option<Arc<Crew>>,
+    /// What runs at a stop has so long to end.
+    drain: Duration,
 }
 
 impl Server {
@@ -97,6 +100,7 @@ impl Server {
             pem,
             logins: Arc::new(logins),
             crew,
+            drain: config.limits.drain,
         })
     }
 
@@ -122,7 +126,7 @@ impl Server {
 
     /// Serves until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Server { postgres, flight, tls, pem, logins, crew } = self;
+        let Server { postgres, flight, tls, pem, logins, crew, drain } = self;
         // Beside everything else: nobody waits for it, but who asks meanwhile for the very table that is looked at.
         let (ahead, until) = (Arc::clone(&logins), shutdown.clone());
         tokio::spawn(async move { until.run_until_cancelled(ahead.look_ahead()).await });
@@ -134,7 +138,7 @@ impl Server {
         };
         let flight = async {
             let Some(socket) = flight else { return };
-            if let Err(error) = Flight::new(Arc::clone(&logins)).serve(socket, pem, shutdown.clone()).await {
+            if let Err(error) = Flight::new(Arc::clone(&logins)).serve(socket, pem, shutdown.clone(), drain).await {
                 tracing::error!(%error, "flight sql is served no more");
             }
         };

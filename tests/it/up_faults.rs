@@ -286,6 +286,45 @@ fn nats_that_is_away_for_a_while_loses_nothing() {
     place.ends_with(&story.expected, program);
 }
 
+/// A certificate and its key for this machine's address, in `folder`: `tls.pem` and `tls.key`.
+fn make_certificate(folder: &Path) {
+    let mut command = Command::new("openssl");
+    command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]);
+    command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    command.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "tls.key", "-out", "tls.pem"]);
+    let output = command.current_dir(folder).output().expect("openssl must be installed: apt-get install openssl");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn nats_is_spoken_to_over_tls() {
+    let place = Place::new();
+    let folder = place.folder.path();
+    make_certificate(folder);
+    let path = |name: &str| folder.join(name).display().to_string();
+    let server = NatsServer::start_with(&["-js", "--tls", "--tlscert", &path("tls.pem"), "--tlskey", &path("tls.key")]);
+    let configuration = std::fs::read_to_string(folder.join("callweave.toml")).expect("the configuration");
+    let configuration = configuration + "[nats]\nca = \"tls.pem\"\n";
+    std::fs::write(folder.join("callweave.toml"), configuration).expect("a configuration");
+    let program = Program::start(&place, &["up", "--nats", &server.url(), "--partitions", "1"]);
+    let taken = program.post(ACCOUNTS[0], view("a").to_string().as_bytes()).expect("an answer");
+    assert!(is_taken(&taken), "{taken:?}");
+    program.stop();
+}
+
+/// A tool keeps its connection open for hours: it is no statement that a stop would wait for.
+#[test]
+fn a_stop_waits_for_no_idle_connection() {
+    let place = Place::new();
+    let program = Program::start(&place, &["up", "--flight", "127.0.0.1:0"]);
+    let told = program.says("answering queries");
+    let (_, address) = told.split_once("\"flight\":\"").expect("an address");
+    let (address, _) = address.split_once('"').expect("an address");
+    let idle = std::net::TcpStream::connect(address).expect("a connection");
+    program.stop();
+    drop(idle);
+}
+
 /// Status and text of `livez` or `readyz`.
 fn health(address: &str, which: &str) -> (u16, String) {
     let mut stream = std::net::TcpStream::connect(address).expect("the admin address is served");

@@ -35,6 +35,10 @@ impl<T: Clone> Kept<T> {
         Some(thing.clone())
     }
 
+    pub fn is_empty(&self) -> bool {
+        lock(&self.0).is_empty()
+    }
+
     pub fn take(&self, name: &str) -> Option<T> {
         lock(&self.0).remove(name).map(|(_, thing)| thing)
     }

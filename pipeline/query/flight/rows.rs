@@ -20,8 +20,7 @@ pub(super) type Reply = Result<Response<Rows>, Status>;
 pub(super) struct Guarded {
     pub rows: Pin<Box<dyn Stream<Item = Result<RecordBatch, Status>> + Send>>,
     pub _guard: DropGuard,
-    pub running: Arc<Kept<CancellationToken>>,
-    pub name: String,
+    pub _running: Running,
 }
 
 impl Stream for Guarded {
@@ -35,9 +34,22 @@ impl Stream for Guarded {
     }
 }
 
-impl Drop for Guarded {
+/// A statement that runs, by name: as long as this is held.
+pub(super) struct Running {
+    all: Arc<Kept<CancellationToken>>,
+    name: String,
+}
+
+impl Running {
+    pub fn enter(all: &Arc<Kept<CancellationToken>>, name: String, cancel: CancellationToken) -> Running {
+        all.put(name.clone(), cancel);
+        Running { all: Arc::clone(all), name }
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        self.running.take(&self.name);
+        self.all.take(&self.name);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where clients trip over datafusion-postgres 0.19, mended. Each entry says who asks; what upstream learns goes from here.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -321,6 +322,7 @@ async fn answer(statement: &Statement, client: &mut dyn HookClient) -> Option<Pg
         Statement::Discard { object_type: DiscardObject::ALL } => {
             client.portal_store().clear_portals();
             prepared::forget_all(client.metadata_mut());
+            forget_settings(client.metadata_mut(), |_| true);
             done("DISCARD ALL")
         }
         Statement::Discard { .. } => done("DISCARD"),
@@ -331,7 +333,13 @@ async fn answer(statement: &Statement, client: &mut dyn HookClient) -> Option<Pg
             }
             done("DEALLOCATE")
         }
-        Statement::Reset(_) => done("RESET"),
+        Statement::Reset(reset) => {
+            forget_settings(client.metadata_mut(), |setting| match &reset.reset {
+                ast::Reset::ALL => true,
+                ast::Reset::ConfigurationParameter(name) => name.to_string().eq_ignore_ascii_case(setting),
+            });
+            done("RESET")
+        }
         // Upstream gives all rows for none.
         Statement::Fetch {
             name,
@@ -367,6 +375,14 @@ pub(super) const TIMEOUT: &str = "statement_timeout_ms";
 pub(super) const SEARCH_PATH: &str = "search_path";
 
 /// `SET search_path = marts` (Superset, before what is written in its SQL Lab); upstream takes texts alone.
+/// Settings that are kept, back to what they are where nobody set them.
+fn forget_settings(held: &mut HashMap<String, String>, which: impl Fn(&str) -> bool) {
+    for (_, key) in [("statement_timeout", TIMEOUT), (SEARCH_PATH, SEARCH_PATH)].iter().filter(|(name, _)| which(name))
+    {
+        held.remove(*key);
+    }
+}
+
 fn search_path(statement: &Statement) -> Option<String> {
     let Statement::Set(ast::Set::SingleAssignment { variable, values, .. }) = statement else { return None };
     let is_ours = variable.to_string().eq_ignore_ascii_case(SEARCH_PATH);
