@@ -208,6 +208,10 @@ def try_psycopg(server, calls):
         check("psycopg: prepared", found, (calls,))
         connection.execute("set search_path = marts")
         check("psycopg: another schema", (connection.execute("show search_path").fetchone(), len(connection.execute("select missed_step from calls").fetchall())), (("marts",), calls))
+        for reset in ("reset search_path", "discard all", "reset all"):
+            connection.execute("set search_path = marts")
+            connection.execute(reset)
+            check(f"psycopg: {reset}", connection.execute("show search_path").fetchone() != ("marts",), True)
         connection.execute("set search_path = public")
         found = connection.execute("select sum(case when talk_seconds > 0 then 1 else 0.0 end) as n, 1 from calls where started_at >= "
                                    "to_timestamp('2026-11-01 00:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US')").fetchone()

@@ -159,6 +159,7 @@ pub enum TagOrigin {
     Rule,
 }
 
+/// What somebody writes down of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallNote<'a> {
     #[serde(borrow)]

@@ -8,6 +8,7 @@ use super::ads::{bearer, json as read};
 use super::{Ask, Facts, Reply, Step, Terms, What, is_success, unwelcome};
 use crate::id::Key;
 use crate::limits::CRM_FOUND_MAX;
+use crate::phone::ANONYMOUS;
 use crate::settings::{Crm, CrmAsk, CrmStep, Hidden, Preset};
 use crate::webhook::Template;
 
@@ -43,7 +44,9 @@ impl Known {
 
     fn has(&self, name: &str) -> bool {
         let value = self.event.get("data").and_then(|data| data.get(name));
-        value.is_some_and(|value| !value.is_null() && value.as_str() != Some(""))
+        // A withheld number is none.
+        let unknown = |value: &Value| value.is_null() || value == "" || (name == "caller" && value == ANONYMOUS);
+        value.is_some_and(|value| !unknown(value))
     }
 }
 

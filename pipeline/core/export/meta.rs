@@ -55,7 +55,7 @@ fn event(meta: &Meta, facts: &Facts<'_>, terms: &Terms<'_>) -> Result<Value, Str
     if let Some(digits) = facts.text("caller").and_then(|caller| caller.strip_prefix('+')) {
         user.insert("ph".to_owned(), json!([hashed(digits)]));
     }
-    if let Some(visitor) = facts.text("visitor_id") {
+    if let Some(visitor) = facts.text("visitor_id").or_else(|| facts.beside_text("deal", "visitor_id")) {
         user.insert("external_id".to_owned(), json!([hashed(visitor)]));
     }
     if let (Some((_, click)), Some(clicked)) = (facts.click(&["fbclid"]), facts.time("session_started_at")) {

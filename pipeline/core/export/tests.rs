@@ -389,6 +389,10 @@ fn a_crm_of_another_kind_has_steps_of_its_own() {
             "Done",
         ],
     );
+    // Who withheld their number is nobody's contact.
+    let withheld = json!({"crm": {"url": "https://crm.example", "steps": [{"name": "a", "needs": ["caller"], "update": {"path": "/"}}]}});
+    let step = asked(&export(withheld), &event(json!({"data": {"caller": "anonymous"}})), Some("t"), &[]);
+    assert!(matches!(&step, Step::Skip(why) if why.contains("what is not known")), "{step:?}");
     let nothing = json!({"crm": {"url": "https://crm.example", "steps": [{"name": "a", "needs": ["no_such"], "update": {"path": "/"}}]}});
     check(&done_in_crm(&nothing, json!({}), &[]), &["Skip"]);
 }

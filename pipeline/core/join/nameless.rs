@@ -123,6 +123,7 @@ impl Nobody {
                 client_id: None,
                 client_session_id: None,
                 user_id: None,
+                consent: None,
                 ..view
             }),
             Body::WebEvent(web) => {

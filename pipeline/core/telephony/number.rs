@@ -44,8 +44,8 @@ pub struct Book<'r> {
 }
 
 /// What stands where a caller withheld their number. The digits spell words on a telephone's keys: ANONYMOUS, RESTRICTED,
-/// BLOCKED, UNKNOWN (Twilio, "Why am I getting calls from these strange numbers?").
-const WITHHELD: [&str; 18] = [
+/// BLOCKED, UNKNOWN, UNAVAILABLE, PRIVATE (Twilio, "Why am I getting calls from these strange numbers?").
+const WITHHELD: [&str; 20] = [
     "anonymous",
     "restricted",
     "unknown",
@@ -63,7 +63,9 @@ const WITHHELD: [&str; 18] = [
     "266696687",
     "7378742833",
     "2562533",
-    "8566696",
+    "8656696",
+    "86282452253",
+    "7748283",
 ];
 
 impl<'r> Book<'r> {
@@ -254,6 +256,8 @@ mod tests {
             ("sip:anonymous@anonymous.invalid", Digits::National, outside("anonymous")),
             ("<unknown>", Digits::National, outside("anonymous")),
             ("+266696687", Digits::International, outside("anonymous")),
+            ("+8656696", Digits::International, outside("anonymous")),
+            ("+86282452253", Digits::International, outside("anonymous")),
             ("private", Digits::National, outside("anonymous")),
             ("", Digits::National, outside("anonymous")),
             ("12", Digits::National, Side::Extension("12".into())),

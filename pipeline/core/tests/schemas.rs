@@ -15,6 +15,14 @@ fn folder() -> PathBuf {
 }
 
 #[test]
+fn every_schema_says_what_its_event_is() {
+    for name in TYPES {
+        let schema = schema(name).unwrap();
+        assert!(schema["description"].as_str().is_some_and(|text| !text.is_empty()), "{name}");
+    }
+}
+
+#[test]
 fn the_committed_schemas_are_those_of_the_types() {
     for kind in TYPES {
         let schema = schema(kind).expect("every type has a schema");

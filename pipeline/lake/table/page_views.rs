@@ -93,7 +93,8 @@ impl Row for PageViewRow<'_> {
                 .erase(Erase::Null),
             Column::<Self>::show("consent", "What the visitor consented to, as JSON.", |r, to| {
                 r.view.consent.as_ref().is_some_and(|consent| write!(to, "{consent}").is_ok())
-            }),
+            })
+            .erase(Erase::Null),
             Column::<Self>::time("recorded_time", "When the collector took the event in.", |r| Some(r.event.recorded)),
         ]
     }
