@@ -27,7 +27,7 @@ use super::format::{Encoder, Format};
 use super::guard;
 use super::library::{CHECKS, REPORTS, Text};
 use super::output::{Output, Shape, pump};
-use super::run::{refuse_bytes_on_terminal, tell_cut};
+use super::run::{refuse_bytes_on_terminal, refuse_inside, tell_cut};
 use super::session::{Answer, QuerySession, Scene};
 
 /// The name under which all checks are counted; `checks/NAME` shows what one of them finds.
@@ -77,6 +77,7 @@ pub fn reports() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// Writes the report, or the list of reports.
 pub async fn report(options: ReportOptions) -> Result<(), QueryError> {
     refuse_bytes_on_terminal(options.format, options.output.as_deref())?;
+    refuse_inside(&options.lake, options.output.as_deref())?;
     let shape = Shape::new(options.format, options.output.as_deref(), options.max_rows);
     match write_report(&options, shape).await {
         Err(error) if error.is_broken_pipe() => Ok(()),

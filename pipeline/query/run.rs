@@ -31,6 +31,7 @@ pub struct SqlOptions {
 pub async fn sql(options: SqlOptions) -> Result<(), QueryError> {
     let shape = Shape::new(options.format, options.output.as_deref(), options.max_rows);
     refuse_bytes_on_terminal(options.format, options.output.as_deref())?;
+    refuse_inside(&options.lake, options.output.as_deref())?;
     let input = options.query.is_none().then(|| options.file.as_deref().unwrap_or(Path::new("-")));
     outputs::apart(input, &[("--output", options.output.as_deref())])?;
     let text = match (options.query, options.file) {
@@ -80,6 +81,16 @@ pub(super) fn refuse_bytes_on_terminal(format: Format, output: Option<&Path>) ->
         });
     }
     Ok(())
+}
+
+/// What is written into the lake's folder could be one of its files.
+pub(super) fn refuse_inside(lake: &str, output: Option<&Path>) -> Result<(), QueryError> {
+    let Some((output, lake)) = output.zip(location::folder(lake).ok()) else { return Ok(()) };
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let inside = folder.canonicalize().ok().zip(lake.canonicalize().ok()).filter(|(of, lake)| of.starts_with(lake));
+    let Some((_, lake)) = inside else { return Ok(()) };
+    let problem = format!("{} lies in the lake at {}: write it elsewhere", output.display(), lake.display());
+    Err(QueryError::Parameter { flag: "--output", problem })
 }
 
 async fn answer_all(session: &QuerySession, text: &str, shape: Shape, output: Option<&Path>) -> Result<(), QueryError> {

@@ -19,6 +19,22 @@ fn ends(place: &Place, line: &str, status: i32, words: &str) {
     assert!(found == Some(status) && said.contains(words), "{line}: {found:?} {said}");
 }
 
+/// The lake's own files are not written over.
+#[test]
+fn no_answer_is_written_into_the_lake() {
+    let place = Place::new();
+    fs::write(place.folder.path().join("none"), "").expect("written");
+    ends(&place, "run --input none --lake lake", 0, "");
+    let log = place.folder.path().join("lake/calls/_delta_log/00000000000000000000.json");
+    let before = fs::read(&log).expect("a log");
+    for command in ["sql --lake lake", "report performance --lake lake"] {
+        let line = format!("{command} --output lake/calls/_delta_log/00000000000000000000.json");
+        let line = if command.starts_with("sql") { line + " SELECT" } else { line };
+        ends(&place, &line, 2, "lies in the lake at ");
+    }
+    assert_eq!(fs::read(&log).expect("a log"), before);
+}
+
 #[test]
 fn no_file_is_lost_to_what_cannot_be_done() {
     let place = Place::new();
