@@ -197,7 +197,7 @@ impl Rates {
     /// To which power a rate's share of all rates is taken. Rates are estimates, and may be off by more the fewer calls they come of:
     /// over all that they may be, shares are more alike on average than at the estimate, by an error that falls with the square root.
     pub fn sureness(&self) -> f64 {
-        1.0 - 1.4 / (self.calls + WORTH_OF_SUPPOSED).sqrt()
+        1.0 - 0.5 / (self.calls + WORTH_OF_SUPPOSED).sqrt()
     }
 
     pub fn talk(&self, bin: Option<usize>) -> f64 {
