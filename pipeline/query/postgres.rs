@@ -13,6 +13,7 @@ pub(super) mod functions;
 mod mend;
 mod moments;
 mod names;
+mod numbers;
 pub(super) mod overlay;
 mod prepared;
 mod savepoint;

@@ -208,6 +208,10 @@ def try_psycopg(server, calls):
         check("psycopg: prepared", found, (calls,))
         connection.execute("set search_path = marts")
         check("psycopg: another schema", (connection.execute("show search_path").fetchone(), len(connection.execute("select missed_step from calls").fetchall())), (("marts",), calls))
+        for value in (5, 7.25, None, 10**12, __import__("decimal").Decimal("7.49")):
+            for binary in (False, True):
+                found = connection.cursor(binary=binary).execute("select cast('7.5' as decimal(18, 6)) > %s", [value]).fetchone()
+                check(f"psycopg: a decimal against {value!r}, binary {binary}", found, (None if value is None else 7.5 > value,))
         for reset in ("reset search_path", "discard all", "reset all"):
             connection.execute("set search_path = marts")
             connection.execute(reset)

@@ -33,6 +33,7 @@ use futures::{FutureExt, Sink};
 use super::answers::{Shown, plan, rows, settled};
 use super::mend::{Mend, SEARCH_PATH, TIMEOUT, reworded, timeout_set};
 use super::names::{told_answer, told_fields};
+use super::numbers::as_numerics;
 use super::savepoint::BackToSavepoint;
 use super::{Current, Postgres, copy, errors, functions, prepared};
 use crate::query::QueryError;
@@ -381,7 +382,9 @@ impl Service {
             };
             let fresh = (sql.clone(), fresh);
             let inferred = ExtendedQueryHandler::query_parser(&*self.inner).get_parameter_types(&fresh)?;
-            let stored = StoredStatement::new(portal.statement.id.clone(), fresh, known_types(portal, &inferred));
+            let mut types = known_types(portal, &inferred);
+            let (parameters, formats) = as_numerics(portal, &inferred, &mut types);
+            let stored = StoredStatement::new(portal.statement.id.clone(), fresh, types);
             let mut now = Portal::new_cursor(portal.name.clone(), Arc::new(stored));
             // The hook that answers is not told it.
             self.context
@@ -389,8 +392,7 @@ impl Service {
                 .write()
                 .config_mut()
                 .set_extension(Arc::new(Shown(portal.result_column_format.clone())));
-            now.parameter_format = portal.parameter_format.clone();
-            now.parameters = portal.parameters.clone();
+            (now.parameter_format, now.parameters) = (formats, parameters);
             now.result_column_format = portal.result_column_format.clone();
             let answer = ExtendedQueryHandler::do_query(&*self.inner, client, &now, max_rows).await;
             self.clear();
