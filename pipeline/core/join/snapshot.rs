@@ -30,7 +30,7 @@ use crate::settings::{Rules, Settings};
 use crate::time::Time;
 
 const MAGIC: &[u8; 7] = b"CWSTATE";
-/// 8: renewals that a lease let go. 7: pages count by the age of the last sign of life, rates know how many calls they come of. 6: the session that a call's row
+/// 8: renewals that a lease let go, for what time a lesson stands. 7: pages count by the age of the last sign of life, rates know how many calls they come of. 6: the session that a call's row
 /// names. 5: tags of rules. 4: what was learned, links of callers with weights. 3: what pages told of their visitors. 2: packed
 /// sessions and leases, shared values by number, timers left out.
 const VERSION: u8 = 8;

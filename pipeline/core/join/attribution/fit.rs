@@ -154,17 +154,38 @@ fn expect(samples: &[Sample<'_>], rates: &Rates, tally: &mut Tally) {
     tally.talks = talks.map(|of| of.map(|calls| calls as f32));
 }
 
+/// The density of each tail in each bin: nothing where a page may be open.
+struct Densities {
+    near: [[f64; TAILS]; STATES * NEAR],
+    far: [[f64; TAILS]; FAR],
+}
+
+impl Densities {
+    fn new() -> Densities {
+        let near = |at, tail| if at < CLOSED { 0.0 } else { bins::tail_near(tail, at) };
+        let near = std::array::from_fn(|at| std::array::from_fn(|tail| near(at, tail)));
+        Densities { near, far: mixture::far() }
+    }
+}
+
 /// Rates of closed pages and strays, to which the others are given.
-fn close(samples: &[Sample<'_>], tally: &Tally, supposed: &Rates, from: &Rates, rates: &mut Rates, of_account: bool) {
-    let densities: [[f64; TAILS]; STATES * NEAR] =
-        std::array::from_fn(|at| std::array::from_fn(|tail| if at < CLOSED { 0.0 } else { bins::tail_near(tail, at) }));
-    let chances = |at: usize| f64::from(tally.near_chances(at, &rates.pages));
+fn close(
+    samples: &[Sample<'_>],
+    densities: &Densities,
+    tally: &Tally,
+    supposed: &Rates,
+    from: &Rates,
+    rates: &mut Rates,
+    of_account: bool,
+) {
+    let Densities { near: densities, far: far_of } = densities;
+    let chances: [f64; STATES * NEAR] = std::array::from_fn(|at| f64::from(tally.near_chances(at, &rates.pages)));
     // To whom the number is shown no more, it is nearly all one whether the lease has ended: how far bins are off the curve that tails make.
     let off: [f64; STATES * NEAR] = std::array::from_fn(|at| {
         if at < CLOSED {
             return 1.0;
         }
-        let expected = chances(at) * dot(&densities[at], &from.tails);
+        let expected = chances[at] * dot(&densities[at], &from.tails);
         (f64::from(tally.near[at].calls) + WORTH_OF_CURVE) / (expected + WORTH_OF_CURVE)
     });
     let row = |sample: &Sample<'_>| {
@@ -180,13 +201,12 @@ fn close(samples: &[Sample<'_>], tally: &Tally, supposed: &Rates, from: &Rates, 
         row
     };
     let rows: Vec<Row> = samples.iter().map(row).collect();
-    let far_of = mixture::far();
     let exposure: [f64; PARTS] = std::array::from_fn(|part| match part {
         STRAYS => tally.points,
         tail => {
-            let far = tally.far.iter().zip(&far_of).map(|(chances, of)| f64::from(*chances) * of[tail]);
+            let far = tally.far.iter().zip(far_of).map(|(chances, of)| f64::from(*chances) * of[tail]);
             far.sum::<f64>()
-                + (CLOSED..STATES * NEAR).map(|at| chances(at) * off[at] * densities[at][tail]).sum::<f64>()
+                + (CLOSED..STATES * NEAR).map(|at| chances[at] * off[at] * densities[at][tail]).sum::<f64>()
         }
     });
     let open = tally.near[..CLOSED].iter().map(|count| f64::from(count.calls)).sum();
@@ -214,14 +234,14 @@ pub fn fit<'a>(
     of_account: bool,
 ) -> Rates {
     let mut tally = gather(lessons.clone(), counts);
-    let densities = mixture::far();
-    let samples: Vec<Sample<'_>> = lessons.map(|lesson| Sample::new(lesson, &densities)).collect();
+    let densities = Densities::new();
+    let samples: Vec<Sample<'_>> = lessons.map(|lesson| Sample::new(lesson, &densities.far)).collect();
     let mut rates = from.clone();
     let turns = (TURNS_OF_LESSONS / samples.len().max(1) as f64).clamp(TURNS.0, TURNS.1) as usize;
     for _ in 0..turns {
         expect(&samples, &rates, &mut tally);
         let mut next = Rates::learn(&tally, supposed, &rates.pages, of_account);
-        close(&samples, &tally, supposed, &rates, &mut next, of_account);
+        close(&samples, &densities, &tally, supposed, &rates, &mut next, of_account);
         rates = next;
     }
     rates
