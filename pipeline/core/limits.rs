@@ -87,6 +87,9 @@ pub const VISITOR_MEMORY: i64 = 396 * MICROS_PER_DAY;
 pub const ERASED_SESSIONS_KEPT: usize = 10_000;
 /// Erased people whose names are recognised (by hash) as long as a visitor is remembered: what is told late of them names nobody.
 pub const ERASED_PEOPLE_KEPT: usize = 10_000;
+/// Calls that were forgotten and are recognised (by hash), of one account: the latest, and at most twice as many; so many sessions and
+/// leases, too.
+pub const FORGOTTEN_KEPT: usize = 250_000;
 /// Calls of erased people that are recognised (by hash) as long as the call itself would have been.
 pub const ERASED_CALLS_KEPT: usize = 10_000;
 /// A caller who does not call is remembered for five years.

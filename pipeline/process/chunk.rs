@@ -8,7 +8,7 @@ use callweave_core::source::{Surveyor, Visit};
 use callweave_core::time::Time;
 use self_cell::self_cell;
 
-use super::step::{Item, survey};
+use super::step::{Item, Origin, survey};
 
 /// Bytes that are decoded together.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -130,7 +130,7 @@ fn items(chunk: &Chunk, now: Time) -> Vec<Item<'_>> {
         // Of a line that is too long the same is kept, wherever chunks were cut.
         let bytes = &chunk.bytes[from..end.min(from + EVENT_BYTES_MAX + 1)];
         if !matches!(bytes, b"" | b"\r") {
-            items.push(Item::decode(bytes, None, now, || format!("{}:{line}", chunk.file).into()));
+            items.push(Item::decode(bytes, None, now, Origin::Line { file: &chunk.file, line }));
         }
         from = end + 1;
         line += 1;

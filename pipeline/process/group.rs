@@ -5,7 +5,7 @@ use callweave_core::source::{Surveyor, Visit};
 use callweave_core::time::Time;
 use self_cell::self_cell;
 
-use super::step::{Item, survey};
+use super::step::{Item, Origin, survey};
 use crate::log::Entry;
 use crate::log::frame::Record;
 
@@ -91,7 +91,7 @@ fn read(entries: &[Entry]) -> Read<'_> {
                     continue;
                 }
                 Ok(Record::Event { received, origin, bytes }) => {
-                    Item::decode(bytes, Some(received), received, || origin.into())
+                    Item::decode(bytes, Some(received), received, Origin::Told(origin))
                 }
                 Ok(Record::Rejected { received, origin, account, reason, path, bytes }) => Item {
                     what: Err(Box::new(Rejected {
@@ -100,8 +100,9 @@ fn read(entries: &[Entry]) -> Read<'_> {
                         path: path.to_owned(),
                         raw: bytes.to_vec(),
                     })),
+                    bytes,
                     received,
-                    origin: origin.into(),
+                    origin: Origin::Told(origin),
                 },
                 Err(error) => unreadable(entry, &error.to_string()),
             };
@@ -121,7 +122,8 @@ fn unreadable<'a>(entry: &'a Entry, error: &str) -> Item<'a> {
             path: String::new(),
             raw: entry.payload.to_vec(),
         })),
+        bytes: &entry.payload,
         received: entry.appended,
-        origin: entry.subject.as_str().into(),
+        origin: Origin::Told(&entry.subject),
     }
 }

@@ -302,10 +302,10 @@ fn step(join: &mut Join, group: Group) -> Result<Stepped, ArrowError> {
     let (items, visits) = (group.items(), group.visits());
     let mut effects = Effects::default();
     let mut counts = Counts::default();
-    let mut taken = Vec::with_capacity(items.len());
+    let mut fates = Vec::with_capacity(items.len());
     let (mut from, mut moments) = (0, Vec::new());
     for &Cut { before, sequence, tick } in group.cuts() {
-        taken.append(&mut apply(join, &items[from..before], &visits[from..before], &mut effects, &mut counts));
+        fates.append(&mut apply(join, &items[from..before], &visits[from..before], &mut effects, &mut counts));
         if let Some(time) = tick {
             join.tick(time, &mut effects);
         }
@@ -315,7 +315,7 @@ fn step(join: &mut Join, group: Group) -> Result<Stepped, ArrowError> {
         from = before;
     }
     let reasons = items.iter().filter_map(|item| item.what.as_ref().err()).map(|wrong| class(&wrong.path)).collect();
-    let batches = rows(items, visits, &taken, &mut effects)?;
+    let batches = rows(items, visits, &fates, &mut effects)?;
     let is_decided = |table: &TableName| matches!(table, TableName::Calls | TableName::Sessions | TableName::Leases);
     let decided = batches.iter().filter(|(table, _)| is_decided(table)).map(|(_, batch)| batch.rows.num_rows() as u64);
     let decided = decided.sum();

@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::chunk::{Chunk, Chunks, Ready};
 use super::history::{self, History, Past};
 use super::maintain::{compact, erase};
-use super::step::{Batches, Counts, Kept, apply, effect_rows, rows};
+use super::step::{Batches, Counts, Fate, apply, effect_rows, rows};
 use crate::config::Account;
 use crate::files;
 use crate::lake::{
@@ -188,7 +188,7 @@ struct Done {
 /// A chunk that was applied, and what it led to.
 struct Applied {
     ready: Ready,
-    taken: Vec<Option<Kept>>,
+    fates: Vec<Fate>,
     effects: Effects,
 }
 
@@ -275,19 +275,19 @@ fn join_in_turn(
     for turn in in_turn {
         let ready = turn.recv().map_err(|_| RunError::Stopped)?;
         let mut effects = Effects::default();
-        let taken = apply(&mut join, ready.items(), ready.visits(), &mut effects, &mut summary.counts);
+        let fates = apply(&mut join, ready.items(), ready.visits(), &mut effects, &mut summary.counts);
         erasures.append(&mut effects.erasures);
         summary.bytes += ready.bytes() as u64;
         summary.calls += effects.calls.len() as u64;
         summary.sessions += effects.sessions.len() as u64;
-        applied.send(Applied { ready, taken, effects }).map_err(|_| RunError::Stopped)?;
+        applied.send(Applied { ready, fates, effects }).map_err(|_| RunError::Stopped)?;
     }
     Ok((join, summary, erasures))
 }
 
 fn land(to_rows: &Receiver<Applied>, writers: &[TableWriter]) -> Result<(), RunError> {
-    for Applied { ready, taken, mut effects } in to_rows {
-        push(rows(ready.items(), ready.visits(), &taken, &mut effects)?, writers)?;
+    for Applied { ready, fates, mut effects } in to_rows {
+        push(rows(ready.items(), ready.visits(), &fates, &mut effects)?, writers)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,22 +23,32 @@ pub type Batches = Vec<(TableName, DayBatch)>;
 /// Something that arrived: an event, or what cannot be used.
 pub struct Item<'a> {
     pub what: Result<Event<'a>, Box<Rejected>>,
+    /// As they came.
+    pub bytes: &'a [u8],
     pub received: Time,
-    pub origin: Cow<'a, str>,
+    pub origin: Origin<'a>,
+}
+
+/// Where bytes came from.
+#[derive(Clone, Copy)]
+pub enum Origin<'a> {
+    Told(&'a str),
+    Line { file: &'a str, line: u64 },
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Told(origin) => f.write_str(origin),
+            Origin::Line { file, line } => write!(f, "{file}:{line}"),
+        }
+    }
 }
 
 impl<'a> Item<'a> {
     /// `received`: the clock of whoever took the bytes in, where there was one; `or` stands in for it in `rejected`.
-    /// `origin` is asked only where the bytes cannot be used.
-    pub fn decode(
-        bytes: &'a [u8],
-        received: Option<Time>,
-        or: Time,
-        origin: impl FnOnce() -> Cow<'a, str>,
-    ) -> Item<'a> {
-        let what = decode(bytes, received);
-        let origin = if what.is_err() { origin() } else { Cow::Borrowed("") };
-        Item { what, received: received.unwrap_or(or), origin }
+    pub fn decode(bytes: &'a [u8], received: Option<Time>, or: Time, origin: Origin<'a>) -> Item<'a> {
+        Item { what: decode(bytes, received), bytes, received: received.unwrap_or(or), origin }
     }
 }
 
@@ -56,6 +67,22 @@ pub struct Counts {
     pub events: u64,
     pub duplicates: u64,
     pub rejected: u64,
+}
+
+/// What becomes of an item itself.
+pub enum Fate {
+    /// It counts, and lands if it has a row of its own.
+    Lands(Kept),
+    /// What it says cannot be used any more.
+    TooLate,
+    /// It has no row; what cannot be used at all has that in `rejected`.
+    Nothing,
+}
+
+impl Fate {
+    fn kept(&self) -> Option<&Kept> {
+        if let Fate::Lands(kept) = self { Some(kept) } else { None }
+    }
 }
 
 /// What an event's own row has besides the event.
@@ -81,57 +108,77 @@ impl Kept {
     }
 }
 
-/// Applies items in order; tells which of them land as rows of their own, and how.
+/// Applies items in order; tells what becomes of each.
 pub fn apply(
     join: &mut Join,
     items: &[Item<'_>],
     visits: &[Option<Visit<'_>>],
     out: &mut Effects,
     counts: &mut Counts,
-) -> Vec<Option<Kept>> {
-    let mut taken = Vec::with_capacity(items.len());
+) -> Vec<Fate> {
+    let mut fates = Vec::with_capacity(items.len());
     for (item, visit) in items.iter().zip(visits) {
         let Ok(event) = &item.what else {
             counts.rejected += 1;
-            taken.push(None);
+            fates.push(Fate::Nothing);
             continue;
         };
-        counts.events += 1;
-        taken.push(match join.apply(event, visit.as_ref(), out) {
-            Verdict::Taken => Some(Kept::of(join, event, out.nobody.take())),
+        let verdict = join.apply(event, visit.as_ref(), out);
+        match verdict {
+            Verdict::Forgotten => counts.rejected += 1,
+            _ => counts.events += 1,
+        }
+        fates.push(match verdict {
+            Verdict::Taken => Fate::Lands(Kept::of(join, event, out.nobody.take())),
+            Verdict::Forgotten => Fate::TooLate,
             Verdict::Duplicate => {
                 counts.duplicates += 1;
-                None
+                Fate::Nothing
             }
-            Verdict::Erased => None,
+            Verdict::Erased => Fate::Nothing,
         });
     }
-    taken
+    fates
 }
+
+/// Why what tells of a call that was forgotten is rejected.
+const TOO_LATE: &str = "tells of a call that was over and silent for more than a day, and was forgotten: its row stays as it is; \
+                        tags, notes and deals of it are still taken";
 
 /// The rows of what was taken and of what it led to.
 pub fn rows(
     items: &[Item<'_>],
     visits: &[Option<Visit<'_>>],
-    taken: &[Option<Kept>],
+    fates: &[Fate],
     effects: &mut Effects,
 ) -> Result<Batches, ArrowError> {
     let mut batches = Batches::new();
-    let nameless = nameless(items, visits, taken);
-    page_views(items, visits, taken, &nameless, &mut batches)?;
+    let nameless = nameless(items, visits, fates);
+    page_views(items, visits, fates, &nameless, &mut batches)?;
     let mut rejected = Vec::new();
     let (mut webs, mut tags, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     let (mut transcripts, mut deals, mut costs) = (Vec::new(), Vec::new(), Vec::new());
-    for (at, (item, taken)) in items.iter().zip(taken).enumerate() {
-        let (event, kept) = match (&item.what, taken) {
-            (Ok(event), Some(kept)) => (nameless.get(&at).map_or(event, |it| &it.0), kept),
-            (Ok(_), None) => continue,
+    for (at, (item, fate)) in items.iter().zip(fates).enumerate() {
+        let (event, kept) = match (&item.what, fate) {
+            (Ok(event), Fate::Lands(kept)) => (nameless.get(&at).map_or(event, |it| &it.0), kept),
+            (Ok(event), Fate::TooLate) => {
+                rejected.push(RejectedRow {
+                    account: Some(&event.account),
+                    reason: TOO_LATE,
+                    path: "data.call_id",
+                    source: item.origin.to_string(),
+                    received_at: item.received,
+                    raw: item.bytes,
+                });
+                continue;
+            }
+            (Ok(_), Fate::Nothing) => continue,
             (Err(wrong), _) => {
                 rejected.push(RejectedRow {
                     account: wrong.account.as_deref(),
                     reason: &wrong.reason,
                     path: &wrong.path,
-                    source: &item.origin,
+                    source: item.origin.to_string(),
                     received_at: item.received,
                     raw: &wrong.raw,
                 });
@@ -192,26 +239,26 @@ fn add<R: Row>(rows: &[R], batches: &mut Batches) -> Result<(), ArrowError> {
 /// What lands in place of events that tell late of people who were erased, by their place.
 type Nameless<'a> = BTreeMap<usize, (Event<'a>, Option<Visit<'a>>)>;
 
-fn nameless<'a>(items: &[Item<'a>], visits: &[Option<Visit<'a>>], taken: &[Option<Kept>]) -> Nameless<'a> {
-    let instead = |(at, kept): (usize, &Option<Kept>)| {
-        let nobody = kept.as_ref()?.nobody.as_ref()?;
+fn nameless<'a>(items: &[Item<'a>], visits: &[Option<Visit<'a>>], fates: &[Fate]) -> Nameless<'a> {
+    let instead = |(at, fate): (usize, &Fate)| {
+        let nobody = fate.kept()?.nobody.as_ref()?;
         let event = nobody.instead(items[at].what.as_ref().ok()?);
         Some((at, (event, visits[at].as_ref().map(Visit::nameless))))
     };
-    taken.iter().enumerate().filter_map(instead).collect()
+    fates.iter().enumerate().filter_map(instead).collect()
 }
 
 fn page_views(
     items: &[Item<'_>],
     visits: &[Option<Visit<'_>>],
-    taken: &[Option<Kept>],
+    fates: &[Fate],
     nameless: &Nameless<'_>,
     batches: &mut Batches,
 ) -> Result<(), ArrowError> {
     let mut shown: Vec<Option<Cow<'_, str>>> = Vec::new();
     let mut views: Vec<(&Event<'_>, &PageView<'_>, &Visit<'_>)> = Vec::new();
-    for (at, ((item, visit), taken)) in items.iter().zip(visits).zip(taken).enumerate() {
-        let (Ok(event), Some(visit), Some(kept)) = (&item.what, visit, taken) else { continue };
+    for (at, ((item, visit), fate)) in items.iter().zip(visits).zip(fates).enumerate() {
+        let (Ok(event), Some(visit), Some(kept)) = (&item.what, visit, fate.kept()) else { continue };
         let instead = nameless.get(&at);
         let (event, visit) = (instead.map_or(event, |it| &it.0), instead.and_then(|it| it.1.as_ref()).unwrap_or(visit));
         if let Body::PageView(view) = &event.body {
@@ -270,15 +317,54 @@ mod tests {
             deal(4, ""),
         ];
         let items: Vec<Item<'_>> =
-            lines.iter().map(|line| Item::decode(line.as_bytes(), None, Time(0), || "x".into())).collect();
+            lines.iter().map(|line| Item::decode(line.as_bytes(), None, Time(0), Origin::Told("x"))).collect();
         let visits = survey(&mut Surveyor::default(), &items);
         let (mut join, mut effects) = (Join::new(Mode::Bounded), Effects::default());
-        let taken = apply(&mut join, &items, &visits, &mut effects, &mut Counts::default());
-        let batches = rows(&items, &visits, &taken, &mut effects)?;
+        let fates = apply(&mut join, &items, &visits, &mut effects, &mut Counts::default());
+        let batches = rows(&items, &visits, &fates, &mut effects)?;
         let deals = batches.iter().find(|(table, _)| *table == TableName::Deals).map(|(_, deals)| &deals.rows);
         let currency = cast(deals.unwrap().column_by_name("currency").unwrap(), &DataType::Utf8)?;
         let told: Vec<_> = currency.as_string::<i32>().iter().collect();
         assert_eq!(told, [None, Some("CHF"), Some("EUR"), None]);
+        Ok(())
+    }
+
+    /// With its bytes, and where it came from: nothing is dropped in silence.
+    #[test]
+    fn what_comes_too_late_for_its_call_is_rejected() -> Result<(), ArrowError> {
+        let line = |id: &str, day: u32, data: &str| {
+            format!(
+                r#"{{"specversion":"1.0","id":"{id}","source":"x","type":"call_record","time":"2026-11-{day}T12:00:00Z","account":"acme","data":{{"call_id":"c1","direction":"inbound","from":"+14155550191","to":"+14155550100","started_at":"2026-11-20T12:00:00Z"{data}}}}}"#
+            )
+        };
+        let lines = [line("1", 20, r#","ended_at":"2026-11-20T12:01:00Z""#), line("2", 28, "")];
+        let read = |at: usize| {
+            Item::decode(lines[at].as_bytes(), None, Time(0), Origin::Line { file: "late.ndjson", line: at as u64 + 1 })
+        };
+        let (mut join, mut effects, mut counts) = (Join::new(Mode::Bounded), Effects::default(), Counts::default());
+        apply(&mut join, &[read(0)], &[None], &mut effects, &mut counts);
+        join.settle(&mut effects);
+        // So many came in between.
+        let Ok(first) = read(0).what else { panic!("is not read") };
+        for _ in 0..=callweave_core::limits::EVENTS_REMEMBERED + (1 << 17) {
+            join.apply(&first, None, &mut effects);
+        }
+        for days in [5, 6] {
+            join.tick(first.time.plus(days * 24 * callweave_core::time::MICROS_PER_HOUR), &mut effects);
+        }
+        effects.clear();
+        let items = [read(1)];
+        let fates = apply(&mut join, &items, &[None], &mut effects, &mut counts);
+        let batches = rows(&items, &[None], &fates, &mut effects)?;
+        assert_eq!((counts.events, counts.rejected), (1, 1));
+        let [(TableName::Rejected, rejected)] = &batches[..] else { panic!("{} tables", batches.len()) };
+        let text = |column: &str| -> Result<String, ArrowError> {
+            let column = cast(rejected.rows.column_by_name(column).unwrap(), &DataType::Utf8)?;
+            Ok(column.as_string::<i32>().value(0).to_owned())
+        };
+        assert_eq!([text("account")?, text("source")?, text("path")?], ["acme", "late.ndjson:2", "data.call_id"]);
+        assert_eq!(text("raw")?, lines[1]);
+        assert!(text("reason")?.contains("was forgotten"));
         Ok(())
     }
 

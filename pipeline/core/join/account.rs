@@ -7,6 +7,7 @@ use super::attribution::{Learner, Rates};
 use super::callers::Caller;
 use super::calls::CallState;
 use super::erase::{ErasedCalls, ErasedSessions};
+use super::forgotten::Forgotten;
 use super::index::Index;
 use super::intern::{Named, Shared};
 use super::leases::{Lease, Line};
@@ -44,6 +45,7 @@ pub(super) struct Account {
     pub erased: ErasedSessions,
     pub erased_calls: ErasedCalls,
     pub erased_people: ErasedPeople,
+    pub forgotten: Forgotten,
     pub shared: Shared,
     pub timers: Timers,
     /// When this account's calls come, as far as it was learned; and what is supposed before that.
@@ -79,6 +81,7 @@ impl Account {
             erased: ErasedSessions::default(),
             erased_calls: ErasedCalls::default(),
             erased_people: ErasedPeople::default(),
+            forgotten: Forgotten::default(),
             shared: Shared::default(),
             timers: Timers::default(),
             learner: Learner::default(),
@@ -104,10 +107,17 @@ impl Account {
             return Verdict::Duplicate;
         }
         let (at, told) = (event.time, out.moments.len());
-        if self.erased_calls.are_told_of(&event.body) || self.erased_people.keep_quiet(&event.body) {
+        let verdict = if self.erased_calls.are_told_of(&event.body) || self.erased_people.keep_quiet(&event.body) {
+            Verdict::Erased
+        } else if self.is_of_forgotten_call(&event.body) {
+            Verdict::Forgotten
+        } else {
+            Verdict::Taken
+        };
+        if verdict != Verdict::Taken {
             self.advance(event.time.min(event.recorded), mode, out);
             self.add_visits(&mut out.moments[told..]);
-            return Verdict::Erased;
+            return verdict;
         }
         let nobody = self.nobody(event);
         let nameless = nobody.as_ref().map(|nobody| nobody.instead(event));

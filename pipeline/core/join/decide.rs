@@ -15,6 +15,7 @@
 
 use super::account::Account;
 use super::calls::CallState;
+use super::leases::Lease;
 use super::timers::{Due, Thing};
 use super::{Effects, Mode};
 use crate::limits::LATE_GRACE;
@@ -198,7 +199,11 @@ impl Account {
             holder.forgotten_visits += 1;
         }
         for lease in self.sessions[ix].held_leases() {
+            self.note_lease_forgotten(lease);
             self.forget_lease(lease);
+        }
+        if self.sessions[ix].given.is_some() && !self.sessions[ix].written.is_nothing() {
+            self.forgotten.sessions.note(&self.session_name(ix));
         }
         self.remove_session(ix);
         self.remember_visitor(visitor, self.watermark);
@@ -221,7 +226,15 @@ impl Account {
         let window = micros(self.rules(lease.granted_at).settings().attribution_window_hours, MICROS_PER_HOUR);
         let at = lease.over_at().max(lease.due.changed()).plus(window + LATE_GRACE);
         if !self.is_kept(Thing::Lease(ix), at) {
+            self.note_lease_forgotten(ix);
             self.forget_lease(ix);
+        }
+    }
+
+    fn note_lease_forgotten(&mut self, ix: u32) {
+        let Lease { id, written, .. } = &self.leases[ix];
+        if !written.is_nothing() {
+            self.forgotten.leases.note(&self.text_of(id));
         }
     }
 
@@ -238,6 +251,7 @@ impl Account {
         let call = &self.calls[ix];
         let at = call.ended_at().unwrap_or(call.last_event).max(call.due.changed()).plus(LATE_GRACE);
         if !call.due.is_open() && !self.is_kept(Thing::Call(ix), at) {
+            self.forgotten.calls.note(&self.text_of(&self.calls[ix].id));
             self.forget_call(ix);
         }
     }

@@ -48,6 +48,9 @@ pub(super) fn row_hash<R: Serialize + ?Sized>(row: &R, written: u64) -> u64 {
 
 /// Whether the row is another than what was written; if so, it is its turn.
 fn is_news<R: Serialize>(row: &R, written: &mut Written) -> bool {
+    if written.is_closed() {
+        return false;
+    }
     let hash = row_hash(row, written.hash());
     if written.revision > 0 && written.hash() == hash {
         return false;

@@ -67,6 +67,48 @@ fn nothing_goes_before_its_time_or_as_long_as_few_events_came() {
     }
 }
 
+/// One name has one row that counts, however late something more is told of it: the row that was right stays.
+#[test]
+fn what_was_forgotten_has_no_second_row() {
+    for restarts in [false, true] {
+        let mut story = called();
+        story.settle();
+        story.pass(2 * EVENTS_REMEMBERED);
+        story.tick_at(30 * DAY);
+        story.tick_at(30 * DAY + 1);
+        assert_eq!(held(&story), (0, 0, 0), "all is forgotten");
+        if restarts {
+            story.restart();
+        }
+        let told = story.told.len();
+        let again = 31 * DAY;
+        assert_eq!(story.apply(again, "call", &call("c1", "ended", 1, 0)), Verdict::Forgotten);
+        let record = format!(
+            r#"{{"call_id":"c1","direction":"inbound","from":"+14155550191","to":"+14155550100","started_at":"{}","ended_at":"{}"}}"#,
+            story.time(DAY),
+            story.time(DAY + 1)
+        );
+        assert_eq!(story.apply(again, "call_record", &record), Verdict::Forgotten);
+        assert_eq!(story.apply(again, "page_view", &page(1, 1)), Verdict::Taken);
+        for (visitor, session, number, name) in [(1, Some(1), 0, "l1"), (2, None, 1, "l2"), (1, Some(1), 0, "l3")] {
+            let held = lease(&story, visitor, session, number, name, again + 30);
+            assert_eq!(story.apply(again, "lease_granted", &held), Verdict::Taken);
+        }
+        // The session goes on, and is joined to, though its row stays.
+        assert_eq!(story.apply(again + 1, "call", &call("c2", "started", 2, 0)), Verdict::Taken);
+        story.apply(again + 2, "call", &call("c2", "ended", 2, 0));
+        story.settle();
+        let told = &story.told[told..];
+        assert!(!told.contains("SessionRow"), "{told}");
+        assert!(!told.contains(r#"call_id: "c1""#), "{told}");
+        assert!(!told.contains(r#"LeaseRow { account: "acme", lease_id: "l1""#), "{told}");
+        assert!(!told.contains(r#"LeaseRow { account: "acme", lease_id: "l2""#), "{told}");
+        assert!(told.contains(r#"LeaseRow { account: "acme", lease_id: "l3", revision: 1"#), "{told}");
+        assert!(told.contains(r#"call_id: "c2", revision: 1"#), "{told}");
+        assert!(told.contains(r#"session_id: Some("v1s1")"#), "{told}");
+    }
+}
+
 /// What is changed while it waits begins to wait anew.
 #[test]
 fn what_changed_since_is_remembered_from_then_on() {

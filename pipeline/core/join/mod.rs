@@ -29,6 +29,7 @@ mod explain;
 mod few;
 #[cfg(test)]
 mod forget_tests;
+mod forgotten;
 mod index;
 mod intern;
 mod leases;
@@ -153,6 +154,8 @@ pub enum Verdict {
     Duplicate,
     /// It tells of a call of somebody who was erased: nothing of it lands.
     Erased,
+    /// It tells of a call that was forgotten, whose row stands as it is: it is rejected.
+    Forgotten,
 }
 
 pub struct Join {

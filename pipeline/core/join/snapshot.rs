@@ -1,8 +1,8 @@
 //! The state as bytes: versioned, and checked by a hash. What is shared or derived is left out and made again.
 //!
 //! Layout: the magic `CWSTATE`, one byte of version, 16 bytes of XXH3-128 over the rest (big-endian), then the postcard
-//! encodings of [`Stored`], of each account's [`ErasedSessions`], [`ErasedCalls`] and [`ErasedPeople`]; states that were written before there were those end
-//! earlier.
+//! encodings of [`Stored`], of each account's [`ErasedSessions`], [`ErasedCalls`], [`ErasedPeople`] and [`Forgotten`]; states that were
+//! written before there were those end earlier.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use super::attribution::Learner;
 use super::callers::Caller;
 use super::calls::CallState;
 use super::erase::{ErasedCalls, ErasedSessions};
+use super::forgotten::Forgotten;
 use super::index::Index;
 use super::intern::{Shared, hash_of};
 use super::leases::{Lease, Line};
@@ -110,6 +111,8 @@ impl Join {
         bytes = postcard::to_extend(&erased, bytes)?;
         let erased: Vec<&ErasedPeople> = self.accounts.iter().map(|account| &account.erased_people).collect();
         bytes = postcard::to_extend(&erased, bytes)?;
+        let forgotten: Vec<&Forgotten> = self.accounts.iter().map(|account| &account.forgotten).collect();
+        bytes = postcard::to_extend(&forgotten, bytes)?;
         let hash = xxh3_128(&bytes[HEADER..]);
         bytes[..MAGIC.len()].copy_from_slice(MAGIC);
         bytes[MAGIC.len()] = VERSION;
@@ -131,7 +134,8 @@ impl Join {
         let (stored, rest) = postcard::take_from_bytes::<Stored>(body)?;
         let (sessions, rest) = behind::<Vec<ErasedSessions>>(rest)?;
         let (calls, rest) = behind::<Vec<ErasedCalls>>(rest)?;
-        let (people, _) = behind::<Vec<ErasedPeople>>(rest)?;
+        let (people, rest) = behind::<Vec<ErasedPeople>>(rest)?;
+        let (forgotten, _) = behind::<Vec<Forgotten>>(rest)?;
         let mut join = Join::new(stored.mode);
         join.taken = stored.taken;
         for (at, account) in stored.accounts.into_iter().enumerate() {
@@ -148,6 +152,9 @@ impl Join {
         }
         for (account, erased) in join.accounts.iter_mut().zip(people) {
             account.erased_people = erased;
+        }
+        for (account, forgotten) in join.accounts.iter_mut().zip(forgotten) {
+            account.forgotten = forgotten;
         }
         Ok(join)
     }

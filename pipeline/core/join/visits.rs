@@ -172,7 +172,8 @@ impl Account {
             Some(ix) => ix,
             None => {
                 let ix = self.sessions.insert(Session::new(Some(id), visitor, at));
-                self.sessions[ix].written = self.erased.written(name);
+                let forgotten = self.forgotten.sessions.written(name);
+                self.sessions[ix].written = forgotten.unwrap_or_else(|| self.erased.written(name));
                 ix
             }
         };

@@ -4,7 +4,7 @@ use super::{Row, TableName};
 use crate::lake::column::{Column, Erase};
 
 /// Something that arrived and could not be used.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RejectedRow<'a> {
     /// Where the bytes still tell.
     pub account: Option<&'a str>,
@@ -12,7 +12,7 @@ pub struct RejectedRow<'a> {
     /// The offending member; empty for the whole.
     pub path: &'a str,
     /// Where it came from: a file and line, or a collector's origin.
-    pub source: &'a str,
+    pub source: String,
     pub received_at: Time,
     pub raw: &'a [u8],
 }
@@ -32,7 +32,7 @@ impl Row for RejectedRow<'_> {
             Column::<Self>::text("reason", "What is wrong, and how to mend it.", |r| Some(r.reason)).erase(Erase::Null),
             Column::<Self>::text("path", "The offending member; empty for the whole.", |r| Some(r.path)),
             Column::<Self>::text("source", "Where it came from: a file and line, or a collector's origin.", |r| {
-                Some(r.source)
+                Some(&*r.source)
             }),
             Column::<Self>::binary(
                 "raw",

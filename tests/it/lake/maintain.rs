@@ -185,7 +185,7 @@ async fn what_was_rejected_does_not_name_who_is_forgotten() -> Outcome {
         account: Some(account),
         reason: raw,
         path: "data",
-        source: "file:1",
+        source: "file:1".into(),
         received_at: DAY.plus(hour * MICROS_PER_HOUR),
         raw: raw.as_bytes(),
     };

@@ -43,7 +43,7 @@ pub fn rows(account: &'static str, first: usize, count: usize) -> Result<Vec<Day
             account: Some(account),
             reason: "is not JSON",
             path: "",
-            source: "test",
+            source: "test".into(),
             received_at: DAY.plus(n as i64 * MICROS_PER_SECOND),
             raw: b"{",
         })

@@ -248,7 +248,7 @@ pub fn fit<'a>(
 }
 
 /// Turns of the fit: it goes on from the last one's rates, and is near its end after few. At first, when they are cheap, more.
-const TURNS: (f64, f64) = (6.0, 40.0);
+const TURNS: (f64, f64) = (3.0, 12.0);
 const TURNS_OF_LESSONS: f64 = 12_000.0;
 /// Calls that the smooth curve of delays is worth in a near bin of pages that were closed.
 const WORTH_OF_CURVE: f64 = 50.0;
