@@ -42,6 +42,9 @@ pub struct Import {
     /// What a column means: COLUMN=MEMBER (may be repeated)
     #[arg(long = "map", value_name = "COLUMN=MEMBER")]
     columns: Vec<String>,
+    /// What holds for lines of a CSV that do not tell it: MEMBER=VALUE, such as source=google (may be repeated)
+    #[arg(long = "set", value_name = "MEMBER=VALUE")]
+    values: Vec<String>,
     /// Columns of call records (asterisk, asterisk-cel, 3cx) that are not the usual ones, with commas between
     #[arg(long = "columns", value_name = "COLUMNS")]
     record_columns: Option<String>,
@@ -71,6 +74,7 @@ impl Import {
             ("--timezone", self.timezone.is_some() && !(matches!(format, Csv | CallsCsv) || has_columns)),
             ("--currency", self.currency.is_some() && !matches!(format, Csv | AdCostsCsv)),
             ("--map", !self.columns.is_empty() && !is_csv),
+            ("--set", !self.values.is_empty() && !is_csv),
             ("--columns", self.record_columns.is_some() && !has_columns),
         ]
         .into_iter()
@@ -119,9 +123,15 @@ impl Import {
             }
         }
         options.rejects = self.rejects;
+        let split = |pair: String, flag: &str| match pair.split_once('=').map(|(name, of)| (name.trim(), of.trim())) {
+            Some((name, of)) if !name.is_empty() && !of.is_empty() => Ok((name.to_owned(), of.to_owned())),
+            _ => Err(usage(format!("{flag}; {pair:?} is not that"))),
+        };
         for pair in self.columns {
-            let split = pair.split_once('=').map(|(column, member)| (column.to_owned(), member.to_owned()));
-            options.columns.push(split.ok_or_else(|| usage(format!("--map {pair}: write COLUMN=MEMBER")))?);
+            options.columns.push(split(pair, "--map: write COLUMN=MEMBER")?);
+        }
+        for pair in self.values {
+            options.values.push(split(pair, "--set: write MEMBER=VALUE")?);
         }
         let mut written = vec![("--output", self.output.as_deref())];
         written.extend(options.rejects.as_deref().map(|path| ("--rejects", Some(path))));

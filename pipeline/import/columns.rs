@@ -1,5 +1,7 @@
 //! Which column of a CSV is which member, by its header.
 
+use std::collections::BTreeSet;
+
 use super::{Format, ImportError, ImportOptions, Run};
 
 type Member = (&'static str, &'static [&'static str]);
@@ -124,46 +126,70 @@ pub(super) const AD_COST: Members = &[
     ("impressions", &["impressions", "impr", "views"]),
 ];
 
-/// Looks whether the members of `--map` are there: those of calls and of costs where the header has to tell which they are.
+/// Looks whether the members of `--map` and `--set` are there, and stand there once: those of calls and of costs where the header has to tell
+/// which they are.
 pub(super) fn check(options: &ImportOptions) -> Result<(), ImportError> {
     let tables: &[Members] = match options.format {
         Format::CallsCsv => &[CALL],
         Format::AdCostsCsv => &[AD_COST],
         _ => &[CALL, AD_COST],
     };
-    let unknown = |(_, member): &&(String, String)| !tables.iter().any(|table| place_of(table, member).is_some());
-    match options.columns.iter().find(unknown) {
-        Some((column, member)) => Err(no_member(column, member, tables)),
-        None => Ok(()),
+    let unknown = |member: &str| !tables.iter().any(|table| place_of(table, member).is_some());
+    if let Some((member, flag)) = members(options).find(|(member, _)| unknown(member)) {
+        return Err(no_member(flag, member, tables));
     }
+    let mapped = options.columns.iter();
+    once("--map", mapped.clone().map(|(column, _)| plain(column)))?;
+    once("--map", mapped.map(|(_, member)| member.clone()))?;
+    once("--set", options.values.iter().map(|(member, _)| member.clone()))
+}
+
+/// Members that flags name, and the flags.
+fn members(options: &ImportOptions) -> impl Iterator<Item = (&str, String)> {
+    let mapped = options.columns.iter().map(|(column, member)| (&**member, format!("--map {column}={member}")));
+    mapped.chain(options.values.iter().map(|(member, value)| (&**member, format!("--set {member}={value}"))))
+}
+
+fn once(flag: &'static str, names: impl Iterator<Item = String>) -> Result<(), ImportError> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name.clone()) {
+            return Err(ImportError::Twice { flag, name });
+        }
+    }
+    Ok(())
 }
 
 fn place_of(members: Members, member: &str) -> Option<usize> {
     members.iter().position(|(name, _)| *name == member)
 }
 
-fn no_member(column: &str, member: &str, tables: &[Members]) -> ImportError {
+fn no_member(flag: String, member: &str, tables: &[Members]) -> ImportError {
     let known = |table: &&[Member]| table.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let known = tables.iter().map(known).collect::<Vec<_>>().join("; and of costs ");
-    ImportError::Member { column: column.to_owned(), member: member.to_owned(), known }
+    ImportError::Member { flag, member: member.to_owned(), known }
 }
 
 /// Column of each member, in the order of the table that it was made with.
 pub(super) struct Columns {
     members: Members,
     places: Vec<Option<usize>>,
+    /// What holds where a line tells nothing.
+    values: Vec<Option<String>>,
 }
 
 impl Columns {
     /// Finds the members' columns; `--map` comes before the usual names.
     pub(super) fn find(members: Members, header: &[String], run: &Run<'_>) -> Result<Columns, ImportError> {
+        let unknown = |member: &str| place_of(members, member).is_none();
+        if let Some((member, flag)) = self::members(run.options).find(|(member, _)| unknown(member)) {
+            return Err(no_member(flag, member, &[members]));
+        }
         let mut places = vec![None; members.len()];
         let plain: Vec<String> = header.iter().map(|name| plain(name)).collect();
         let mut taken = vec![false; header.len()];
         for (column, member) in &run.options.columns {
-            let Some(place) = place_of(members, member) else {
-                return Err(no_member(column, member, &[members]));
-            };
+            let Some(place) = place_of(members, member) else { continue };
             let at = header.iter().position(|name| name.trim() == column);
             let at = at.or_else(|| plain.iter().position(|name| *name == self::plain(column)));
             let Some(at) = at else {
@@ -179,21 +205,21 @@ impl Columns {
                 taken[at] = true;
             }
         }
-        Ok(Columns { members, places })
+        let told = |(name, _): &Member| run.options.values.iter().find(|(member, _)| member == name);
+        let values = members.iter().map(|member| told(member).map(|(_, value)| value.clone())).collect();
+        Ok(Columns { members, places, values })
     }
 
+    /// Whether a column or a flag tells the member.
     pub(super) fn has(&self, member: &str) -> bool {
-        self.place(member).is_some()
+        place_of(self.members, member).is_some_and(|at| self.places[at].is_some() || self.values[at].is_some())
     }
 
-    /// Where a member's value stands in a record, and the value; empty ones are absent.
-    pub(super) fn get<'r>(&self, record: &'r [String], member: &str) -> Option<&'r str> {
-        let value = record.get(self.place(member)?)?.trim();
-        (!value.is_empty()).then_some(value)
-    }
-
-    fn place(&self, member: &str) -> Option<usize> {
-        self.places[place_of(self.members, member)?]
+    /// A member's value in a record, else what holds for all; empty ones are absent.
+    pub(super) fn get<'r>(&'r self, record: &'r [String], member: &str) -> Option<&'r str> {
+        let at = place_of(self.members, member)?;
+        let own = self.places[at].and_then(|place| record.get(place)).map(|value| value.trim());
+        own.filter(|value| !value.is_empty()).or(self.values[at].as_deref())
     }
 }
 

@@ -16,6 +16,8 @@ const RECORD_BYTES_MOST: u64 = 4 * 1024 * 1024;
 /// What the delimiter is found out from.
 const HEADER_BYTES_MOST: u64 = 64 * 1024;
 const COLUMNS_MOST: usize = 1000;
+/// Lines that are looked through for the header: exports of advertising systems have titles above it.
+const HEAD_LINES_MOST: usize = 20;
 
 /// Looks over what can be told before any file is read.
 pub(super) fn check(options: &ImportOptions) -> Result<(), ImportError> {
@@ -74,11 +76,19 @@ impl<R: Read> Read for Bounded<R> {
 }
 
 fn file(run: &mut Run<'_>, mut reader: Box<dyn BufRead + '_>, home: Option<country::Id>) -> Result<(), ImportError> {
-    let mut header = Vec::new();
-    let read = reader.by_ref().take(HEADER_BYTES_MOST).read_until(b'\n', &mut header);
-    read.map_err(|source| ImportError::Read { file: run.file.clone(), line: 0, source })?;
-    let delimiter = delimiter(&header);
-    let reader = io::Cursor::new(header).chain(reader);
+    let mut head = Vec::new();
+    for _ in 0..HEAD_LINES_MOST {
+        let room = HEADER_BYTES_MOST - head.len() as u64;
+        let read = reader.by_ref().take(room).read_until(b'\n', &mut head);
+        if read.map_err(|source| ImportError::Read { file: run.file.clone(), line: 0, source })? == 0 {
+            break;
+        }
+    }
+    let (titles, delimiter) = header_of(run, &head);
+    if titles > 0 {
+        run.progress.say(&format!("{}: the header is line {}; what stands above it is left out", run.file, titles + 1));
+    }
+    let reader = io::Cursor::new(head).chain(reader);
     let bounded = Bounded { inner: reader, left: RECORD_BYTES_MOST };
     let mut reader =
         ::csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(bounded);
@@ -95,6 +105,7 @@ fn file(run: &mut Run<'_>, mut reader: Box<dyn BufRead + '_>, home: Option<count
         let record = texts(&raw);
         let line = raw.position().map_or(line, |position| position.line());
         match &table {
+            None if line <= titles => {}
             None => {
                 let wrong = |reason| ImportError::Header { file: run.file.clone(), reason };
                 let header = record.map_err(wrong)?;
@@ -113,6 +124,26 @@ fn file(run: &mut Run<'_>, mut reader: Box<dyn BufRead + '_>, home: Option<count
             }
         }
     }
+}
+
+/// How many lines stand above the header, and what separates columns: the first of the lines that tells of calls or costs is the header;
+/// where none does, the first of those that have most columns is what messages are about.
+fn header_of(run: &Run<'_>, head: &[u8]) -> (u64, u8) {
+    let lines = head.split(|byte| *byte == b'\n').take(HEAD_LINES_MOST);
+    let mut widest = (0, 0, delimiter(head.split(|byte| *byte == b'\n').next().unwrap_or_default()));
+    for (at, line) in lines.enumerate() {
+        let delimiter = delimiter(line);
+        let reader = ::csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).from_reader(line);
+        let Some(Ok(record)) = reader.into_byte_records().next() else { continue };
+        let Ok(header) = texts(&record) else { continue };
+        if Table::of(run, &header).is_ok() {
+            return (at as u64, delimiter);
+        }
+        if header.len() > widest.0 {
+            widest = (header.len(), at as u64, delimiter);
+        }
+    }
+    (widest.1, widest.2)
 }
 
 /// Whichever of comma, semicolon, tab and bar stands most often in the first line.
@@ -201,15 +232,18 @@ impl Table {
     }
 }
 
-/// Costs have a cost, a source and a date, and no called number.
+/// Costs have a cost and a date, no called number, and a source or nobody who calls.
 fn is_ad_costs(run: &Run<'_>, header: &[String]) -> Result<bool, ImportError> {
-    // A mapping to a member of calls settles it, as its columns may bear any name.
-    if let Some((_, member)) = run.options.columns.first() {
+    // A member that a flag names settles it, as columns may bear any name.
+    let flags = &run.options;
+    let named = flags.columns.first().map(|(_, member)| member).or(flags.values.first().map(|(member, _)| member));
+    if let Some(member) = named {
         let of_calls = CALL.iter().any(|(name, _)| name == member);
         return Ok(!of_calls);
     }
     let (costs, calls) = (Columns::find(AD_COST, header, run)?, Columns::find(CALL, header, run)?);
-    Ok(["cost", "source", "date"].iter().all(|member| costs.has(member)) && !calls.has("to"))
+    let names_somebody = calls.has("to") || calls.has("from") && !costs.has("source");
+    Ok(costs.has("cost") && costs.has("date") && !names_somebody)
 }
 
 /// The value of a member, read by `read`; where that fails the reason names the member and the value.
@@ -227,6 +261,15 @@ fn member<T>(
             read(text).map(Some).ok_or_else(|| format!("{name}: {short:?} is not {what}"))
         }
     }
+}
+
+/// From what the line says, and what holds for all lines.
+fn id(run: &mut Run<'_>, record: &[String]) -> String {
+    let mut said = record.join("\u{1f}");
+    for (member, value) in &run.options.values {
+        said.extend(["\u{1e}", member, "\u{1f}", value]);
+    }
+    run.repeats.id(said.as_bytes())
 }
 
 /// A finished call.
@@ -249,7 +292,7 @@ const A_DURATION: &str = "a number of seconds, or such as 0:01:03";
 
 impl<'r> CallLine<'r> {
     fn read(
-        columns: &Columns,
+        columns: &'r Columns,
         record: &'r [String],
         run: &Run<'_>,
         home: Option<country::Id>,
@@ -309,7 +352,7 @@ impl<'r> CallLine<'r> {
     }
 
     fn write(&self, run: &mut Run<'_>, record: &[String]) -> Option<String> {
-        let id = run.repeats.id(record.join("\u{1f}").as_bytes());
+        let id = id(run, record);
         run.begin("call_record", self.ended_at, &id);
         let lines = &mut run.lines;
         // Without an id of its own a call is known by what the line says.
@@ -383,7 +426,7 @@ struct CostLine<'r> {
 const MEDIUM_DEFAULT: &str = "cpc";
 
 impl<'r> CostLine<'r> {
-    fn read(columns: &Columns, record: &'r [String], run: &Run<'_>) -> Result<CostLine<'r>, String> {
+    fn read(columns: &'r Columns, record: &'r [String], run: &Run<'_>) -> Result<CostLine<'r>, String> {
         let count = |name| member(columns, record, name, "a whole number", |text| text.replace(',', "").parse().ok());
         let written = columns.get(record, "cost").map(values::currencies).unwrap_or_default();
         let currency = match (columns.get(record, "currency"), &written[..]) {
@@ -423,7 +466,7 @@ impl<'r> CostLine<'r> {
     }
 
     fn write(&self, run: &mut Run<'_>, record: &[String]) -> Option<String> {
-        let id = run.repeats.id(record.join("\u{1f}").as_bytes());
+        let id = id(run, record);
         run.begin("ad_cost", self.date.start(), &id);
         let lines = &mut run.lines;
         lines.date("date", self.date);

@@ -76,6 +76,8 @@ pub struct ImportOptions {
     pub currency: Option<String>,
     /// Columns of a CSV under other names: (column, member).
     pub columns: Vec<(String, String)>,
+    /// Members of a CSV that a line does not tell: (member, value).
+    pub values: Vec<(String, String)>,
     /// Columns of call records, where they are not the usual ones.
     pub record_columns: Option<String>,
     /// Whose numbers are whose in call records.
@@ -96,6 +98,7 @@ impl ImportOptions {
             timezone: Tz::UTC,
             currency: None,
             columns: Vec::new(),
+            values: Vec::new(),
             record_columns: None,
             settings: None,
             rejects: None,
@@ -119,12 +122,15 @@ pub enum ImportError {
     Country(String),
     #[error("--currency {0} is not a currency's three letters (ISO 4217), such as USD")]
     Currency(String),
-    #[error("--map {column}={member}: there is no member {member}; there are {known}")]
-    Member { column: String, member: String, known: String },
+    #[error("{flag}: there is no member {member}; there are {known}")]
+    Member { flag: String, member: String, known: String },
+    #[error("{flag} {name} stands twice: once is enough, and only one can be meant")]
+    Twice { flag: &'static str, name: String },
     #[error("{file}: the header has no column {column}, which --map names; it has {header}")]
     MappedColumn { file: String, column: String, header: String },
     #[error(
-        "{file}: the header has no column for {missing}; it has {header}. Name the column with --map COLUMN=MEMBER"
+        "{file}: the header has no column for {missing}; it has {header}. Name the column with --map COLUMN=MEMBER, or \
+         say what holds for all lines with --set MEMBER=VALUE"
     )]
     Columns { file: String, missing: String, header: String },
     #[error("{file}: the header: {reason}")]
@@ -170,6 +176,7 @@ impl ImportError {
                 | ImportError::Country(_)
                 | ImportError::Currency(_)
                 | ImportError::Member { .. }
+                | ImportError::Twice { .. }
                 | ImportError::RecordColumns(_)
         )
     }

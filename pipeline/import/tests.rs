@@ -9,6 +9,8 @@ use tempfile::TempDir;
 use super::combined::parse;
 use super::{Counts, Format, ImportError, ImportOptions, Progress, import};
 
+mod costs;
+
 struct Desk {
     folder: TempDir,
     options: ImportOptions,
@@ -276,34 +278,6 @@ fn calls_in_an_hour_that_comes_twice() {
         day(["2026-11-01T05:50:00.000Z", "", "2026-11-01T06:05:00.000Z"]),
     ];
     (0..4).for_each(|at| assert_eq!(times(at), expected[at], "{}", calls[at]));
-}
-
-#[test]
-fn a_cost_is_in_the_currency_that_stands_there() {
-    for (cost, column, given, expected) in [
-        ("USD 12", "", None, "USD"),
-        ("€5", "", None, "EUR"),
-        ("5 EUR", "", Some("USD"), "EUR"),
-        ("$12", "", Some("CAD"), "CAD"),
-        ("12", "", Some("EUR"), "EUR"),
-        ("12", "CHF", Some("EUR"), "CHF"),
-        ("$12", "", None, "has no currency"),
-        ("$12", "", Some("EUR"), "which of them is meant"),
-        ("£7", "EUR", None, "which of them is meant"),
-        ("USD 12", "EUR", None, "which of them is meant"),
-    ] {
-        let mut desk = Desk::new(Format::AdCostsCsv);
-        desk.options.currency = given.map(str::to_owned);
-        let csv = format!("date,source,cost,currency\n2026-11-01,google,{cost},{column}\n");
-        let (counts, costs) = desk.file("costs.csv", csv.as_bytes()).run().expect("imports");
-        let is_refused = expected.len() > 3;
-        assert_eq!(
-            (counts.ad_costs == 0, counts.unreadable == 1),
-            (is_refused, is_refused),
-            "{cost} {column} {given:?}"
-        );
-        assert!(is_refused || costs[0]["data"]["currency"] == expected, "{cost} {column} {given:?}: {costs:?}");
-    }
 }
 
 #[test]
