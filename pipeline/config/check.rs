@@ -234,6 +234,7 @@ fn read(flags: &Flags, variables: &[(String, String)]) -> Read {
     let file = entries::read_file(flags, variables, &mut entries, &mut mistakes);
     entries::read_variables(variables, &mut entries);
     entries::read_flags(flags, &mut entries);
+    drop_replaced_secrets(&mut entries);
 
     let mut config = Config::default();
     let mut strange = Vec::new();
@@ -263,6 +264,25 @@ fn read(flags: &Flags, variables: &[(String, String)]) -> Read {
         Origin::Flag(_) | Origin::Default => (2, 0),
     });
     Read { config, wrong: mistakes, strange, entries, file }
+}
+
+/// A secret and the file that holds it are one thing: a variable that gives one of them replaces the other of the file.
+fn drop_replaced_secrets(entries: &mut Entries) {
+    let twin = |name: &str| {
+        let plain = name.strip_suffix("_file").unwrap_or(name);
+        let of_account = || plain.strip_prefix("accounts.").and_then(|rest| rest.rsplit_once('.'));
+        let is_secret = matches!(plain, "nats.password" | "nats.token")
+            || of_account().is_some_and(|(_, member)| telephony::is_secret(member));
+        let twin = if plain == name { format!("{name}_file") } else { plain.to_owned() };
+        is_secret.then_some(twin)
+    };
+    let of_variables = entries.iter().filter(|(_, entry)| matches!(entry.origin, Origin::Variable(_)));
+    let replaced: Vec<String> = of_variables.filter_map(|(name, _)| twin(name)).collect();
+    for name in replaced {
+        if entries.get(&name).is_some_and(|entry| matches!(entry.origin, Origin::File { .. })) {
+            entries.remove(&name);
+        }
+    }
 }
 
 fn is_account_member(name: &str) -> bool {

@@ -108,7 +108,12 @@ pub fn read(entries: &Entries, mistakes: &mut Vec<Mistake>) -> BTreeMap<String, 
 }
 
 fn is_secret_file(member: &str) -> bool {
-    member.strip_suffix("_file").is_some_and(|plain| SECRETS.contains(&plain))
+    member.strip_suffix("_file").is_some_and(is_secret)
+}
+
+/// Whether the member of an account holds a secret.
+pub fn is_secret(member: &str) -> bool {
+    SECRETS.contains(&member)
 }
 
 fn put(telephony: &mut Telephony, member: &str, entry: &Entry) -> Result<(), Vec<String>> {

@@ -270,6 +270,21 @@ fn mistakes_of_shape_in_settings_are_told_at_once() {
 }
 
 #[test]
+fn a_secret_of_the_file_gives_way_to_a_variable_that_names_its_file_and_the_other_way_round() {
+    let text = "[nats]\nurl = \"x\"\nuser = \"u\"\npassword = \"of the file\"\n[accounts.acme]\nfreeswitch_credentials_file = \"secret\"\n";
+    let pairs =
+        [("CALLWEAVE_NATS__PASSWORD_FILE", "secret"), ("CALLWEAVE_ACCOUNTS__ACME__FREESWITCH_CREDENTIALS", "a:b")];
+    let told = load_text(text, &pairs, Flags::default());
+    // A variable's path is relative to the working folder, where there is no such file: it was read all the same.
+    let told = told.err().unwrap_or_default();
+    assert!(!told.iter().any(|told| told.contains("stands beside")), "{told:#?}");
+    assert!(told.iter().any(|told| told.starts_with("variable CALLWEAVE_NATS__PASSWORD_FILE: ")), "{told:#?}");
+    let pairs = [pairs[0], ("CALLWEAVE_NATS__PASSWORD", "hush")];
+    let told = load_text(text, &pairs, Flags::default()).err().unwrap_or_default();
+    assert!(told.iter().any(|told| told.contains("stands beside nats.password_file")), "{told:#?}");
+}
+
+#[test]
 fn a_later_layer_wins_and_the_rest_stays() {
     let text = "lake = \"lake-of-file\"\npartitions = 8\nnats = \"nats://file:4222\"\n[accounts.acme]\nkeys_file = \
                 \"acme.keys\"\nsettings = \"acme.json\"\n[limits]\nbody_bytes = \"1MiB\"\nhead_seconds = 5\n";
