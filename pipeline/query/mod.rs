@@ -50,6 +50,7 @@ mod tables;
 mod traffic;
 mod tries;
 mod twins;
+mod using;
 mod workers;
 mod yields;
 

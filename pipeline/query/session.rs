@@ -39,6 +39,7 @@ use super::setter::{Setter, Source};
 use super::sums;
 use super::tables::Tables;
 use super::twins;
+use super::using;
 use super::workers::{Crew, LAKE, Stores, of_lake};
 use super::yields::{self, YieldInJoins};
 
@@ -314,6 +315,13 @@ impl Scene {
 
     /// Plans one statement, and checks that its plan only reads.
     pub async fn plan(&self, mut statement: Statement, sql: &str) -> Result<DataFrame, QueryError> {
+        let mut inner = &mut statement;
+        while let Statement::Explain(explain) = inner {
+            inner = &mut explain.statement;
+        }
+        if let Statement::Statement(statement) = inner {
+            using::write_out(&mut **statement);
+        }
         twins::mark(&mut statement);
         let state = self.context.state();
         let named = state.resolve_table_references(&statement).unwrap_or_default();

@@ -155,6 +155,34 @@ async fn only_what_counts_is_seen() -> Result<(), Failure> {
 }
 
 #[tokio::test]
+async fn a_column_that_using_names_is_one() -> Result<(), Failure> {
+    let dir = small().await?;
+    let session = open(&dir)?;
+    let (a, b) = ("(VALUES ('x', 1), ('y', 2)) AS a(k, n)", "(VALUES ('y', 3), ('z', 4)) AS b(k, m)");
+    let joined = |kind: &str| format!("{a} {kind} JOIN {b} USING (k)");
+    let (right, full) = (joined("RIGHT"), joined("FULL"));
+    for (sql, expected) in [
+        (format!("SELECT k, n, m FROM {right} ORDER BY k"), "y,2,3\nz,,4\n"),
+        (format!("SELECT * FROM {full} ORDER BY k"), "x,1,\ny,2,3\nz,,4\n"),
+        (
+            format!("SELECT k, count(*) FROM {full} WHERE k <> 'x' GROUP BY k HAVING k IS NOT NULL ORDER BY k"),
+            "y,1\nz,1\n",
+        ),
+        (format!("SELECT n FROM {} WHERE k = 'y'", joined("LEFT")), "2\n"),
+        (format!("EXPLAIN SELECT n FROM {} WHERE k = 'q' AND false", joined("INNER")), ""),
+        (format!("SELECT upper(k) AS k FROM {full} ORDER BY k DESC LIMIT 1"), "Z\n"),
+    ] {
+        let told = ask(&session, &sql).await?;
+        assert!(told == expected || sql.starts_with("EXPLAIN") && !told.is_empty(), "{sql}: {told}");
+    }
+    let joined = "calls c JOIN sessions s USING (account, session_id)";
+    let sql =
+        format!("SELECT account, count(*) FROM {joined} WHERE account = 'acme' AND session_id > '' GROUP BY account");
+    assert_eq!(ask(&session, &sql).await?, "acme,2\n");
+    Ok(())
+}
+
+#[tokio::test]
 async fn views_have_the_columns_of_their_tables_in_order() -> Result<(), Failure> {
     let (dir, empty) = (TempDir::new()?, TempDir::new()?);
     Lake::open(&dir.path().to_string_lossy()).await?;

@@ -77,7 +77,7 @@ impl ScalarUDFImpl for Zoned {
             let name = zones.value(row);
             let zone = match known {
                 Some((of, zone)) if of == name => zone,
-                _ => name.parse::<Tz>().map_err(|_| {
+                _ => zone(name).ok_or_else(|| {
                     exec_datafusion_err!("{name:?} is no time zone; write one such as UTC or Europe/Berlin")
                 })?,
             };
@@ -87,6 +87,15 @@ impl ScalarUDFImpl for Zoned {
         let told = told.finish().with_timezone_opt((!is_moment).then_some(UTC));
         Ok(ColumnarValue::Array(Arc::new(told)))
     }
+}
+
+/// In whatever case it is written, as in PostgreSQL.
+fn zone(name: &str) -> Option<Tz> {
+    let of_another_case = || {
+        let known = chrono_tz::TZ_VARIANTS.iter().find(|known| known.name().eq_ignore_ascii_case(name))?;
+        known.name().parse().ok()
+    };
+    name.parse().ok().or_else(of_another_case)
 }
 
 /// By the offset that the zone has then; nothing where no time is that far away. Of an hour that comes twice it is the first.
@@ -176,6 +185,7 @@ mod tests {
             ("timezone('Europe/Berlin', timestamp '2026-10-25 02:30:00')".to_owned(), "2026-10-25 00:30:00"),
             ("timezone('+02:00', date '2026-07-02')".to_owned(), "2026-07-01 22:00:00"),
             ("timezone('UTC', timezone('Asia/Tokyo', '2026-07-02 00:00:00'))".to_owned(), "2026-07-02 09:00:00"),
+            ("timezone('utc', timezone('asia/TOKYO', '2026-07-02 00:00:00'))".to_owned(), "2026-07-02 09:00:00"),
             ("timestamp '2026-01-01' + interval_times(interval '1 day', 3)".to_owned(), "2026-01-04 00:00:00"),
             ("timestamp '2026-01-01' + interval_times(interval '1 month', 1.5)".to_owned(), "2026-02-16 00:00:00"),
             ("timestamp '2026-01-01' + interval_times(interval '1 day', 1.0 / 24)".to_owned(), "2026-01-01 01:00:00"),
