@@ -121,6 +121,19 @@ fn runtime() -> Result<Runtime, Failure> {
     Ok(threads.thread_stack_size(STACK_BYTES).enable_all().build().context("no worker threads can be started")?)
 }
 
+/// Works on threads of its own. Where that fails, whatever they are at is left to the end of the process: what finds its runtime gone panics.
+fn block_on<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
+    let runtime = runtime()?;
+    let result = runtime.block_on(work);
+    if result.is_err() {
+        std::mem::forget(runtime);
+    }
+    Ok(result?)
+}
+
 fn start_logs(config: &Config) -> Result<(), Failure> {
     logs::start(&config.log.level, config.log.format).map_err(|error| Failure::Usage(error.to_string()))
 }
@@ -169,11 +182,11 @@ pub fn schema(name: Option<&str>) -> Result<(), Failure> {
 }
 
 pub fn sql(options: query::SqlOptions) -> Result<(), Failure> {
-    Ok(runtime()?.block_on(query::sql(options))?)
+    block_on(query::sql(options))
 }
 
 pub fn report(options: query::ReportOptions) -> Result<(), Failure> {
-    Ok(runtime()?.block_on(query::report(options))?)
+    block_on(query::report(options))
 }
 
 /// Prints a login, for the settings, to standard output.
@@ -218,7 +231,7 @@ pub fn run(config: &Config, inputs: &[PathBuf]) -> Result<(), Failure> {
             .await
             .map_err(Failure::failed)
     };
-    let summary = runtime()?.block_on(work)?;
+    let summary = block_on(work)?;
     tell(&summary, began.elapsed(), &config.lake());
     Ok(())
 }
@@ -248,7 +261,7 @@ pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
         true => FirstRun::prepare(&mut config).map_err(Failure::failed)?,
         false => None,
     };
-    runtime()?.block_on(async {
+    block_on(async {
         let shutdown = CancellationToken::new();
         tokio::spawn(stop_on_signal(shutdown.clone()));
         let up = Up::start(&config, roles, shutdown).await?;

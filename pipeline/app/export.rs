@@ -10,7 +10,7 @@ use callweave_core::time::Date;
 use serde_json::{Map, Value, json};
 
 use super::webhook::{Asker, Question, account_of};
-use super::{Failure, clock, runtime};
+use super::{Failure, block_on, clock};
 use crate::config::Config;
 use crate::files::outputs;
 use crate::query;
@@ -53,7 +53,7 @@ pub fn csv(
             Ok(())
         }
     });
-    runtime()?.block_on(rows)?;
+    block_on(rows)?;
     out.flush().map_err(Failure::failed)?;
     eprintln!("callweave: {written} conversions");
     left.iter().for_each(|(why, count)| eprintln!("callweave: {count} left out: {why}"));

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use callweave_core::plan::{Load, plan as plan_of};
 
-use super::{Failure, runtime};
+use super::{Failure, block_on};
 use crate::plan::{self, Asked, Format, Source};
 use crate::query::{self, TrafficOptions};
 use crate::telemetry::progress::Progress;
@@ -21,7 +21,7 @@ pub fn plan(traffic: Traffic, asked: Asked, format: Format) -> Result<(), Failur
     let nothing = Load { visits_per_hour: 0.0, taken_seconds: 0.0 };
     let (load, visits) = match traffic {
         Traffic::Rate(load) => (load, None),
-        Traffic::Lake(options) => (nothing, Some(runtime()?.block_on(query::traffic(&options))?)),
+        Traffic::Lake(options) => (nothing, Some(block_on(query::traffic(&options))?)),
         Traffic::Files(source) => {
             let read = plan::visits(&source, asked.terms.hold, &Progress::on_stderr());
             let (visits, unusable) = read.map_err(Failure::failed)?;

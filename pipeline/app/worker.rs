@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, runtime, start_logs, stop_on_signal};
+use super::{Failure, block_on, start_logs, stop_on_signal};
 use crate::collect::Admin;
 use crate::config::Config;
 use crate::query::WorkerServer;
@@ -14,7 +14,7 @@ use crate::telemetry::metrics::Metrics;
 /// Works until it is told to stop (SIGINT, SIGTERM).
 pub fn worker(config: &Config) -> Result<(), Failure> {
     start_logs(config)?;
-    runtime()?.block_on(async {
+    block_on(async {
         let metrics = Metrics::new();
         let shutdown = CancellationToken::new();
         tokio::spawn(stop_on_signal(shutdown.clone()));

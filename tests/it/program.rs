@@ -291,16 +291,17 @@ impl Program {
         self.ended_well()
     }
 
-    /// How it ended; it does so by itself.
+    /// How it ended, when all is read that it said; it does so by itself.
     pub fn status(&mut self) -> std::process::ExitStatus {
-        until("its end", || self.child.try_wait().expect("its status"))
+        let status = until("its end", || self.child.try_wait().expect("its status"));
+        let said = self.said.0.lock().expect("messages");
+        drop(self.said.1.wait_while(said, |said| !said.ended).expect("messages"));
+        status
     }
 
     /// Waits for the end after SIGTERM.
     pub fn ended_well(&mut self) -> Vec<String> {
-        let status = until("the end after SIGTERM", || self.child.try_wait().expect("its status"));
-        let said = self.said.0.lock().expect("messages");
-        let said = self.said.1.wait_while(said, |said| !said.ended).expect("messages").lines.clone();
+        let (status, said) = (self.status(), self.said());
         assert!(status.success(), "it ended with {status}:\n{}", said.join("\n"));
         said
     }

@@ -31,6 +31,21 @@ fn view(id: &str) -> Value {
     event(id, "page_view", &time, json!({ "visitor_id": format!("v-{id}"), "url": "https://www.acme.example/" }))
 }
 
+/// What was begun beside it finds the process ended, and says nothing.
+#[test]
+fn a_port_in_use_is_told_and_nothing_else() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = other.local_addr().expect("an address").to_string();
+    let place = Place::new();
+    for _ in 0..8 {
+        let mut program = Program::spawn_at(&place, &["up", "--postgres", "off", "--flight", "off"], &address);
+        assert_eq!(program.status().code(), Some(1));
+        let said = program.said().join("\n");
+        assert!(said.contains(&format!("listen.collect: {address} cannot be listened on")), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
 /// A line that cannot be used, each kind for another reason.
 fn bad(draw: &mut StdRng, number: usize) -> Vec<u8> {
     let id = format!("bad-{number}");
