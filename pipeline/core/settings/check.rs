@@ -319,6 +319,10 @@ impl<'s> Check<'s> {
             );
             self.say(format!("numbers[{at}].forward_to"), message);
         }
+        if number.forward_to.as_deref() == Some(&*number.number.to_string()) {
+            let message = "is the number itself: its calls would go round; name where they are to ring".to_owned();
+            self.say(format!("numbers[{at}].forward_to"), message);
+        }
     }
 
     fn route(&mut self, at: usize, route: &Route) {

@@ -187,7 +187,7 @@ fn what_is_hardly_meant_is_warned_of() {
     check(settings.warnings(), &expected, json);
 
     let json = r#"{"numbers":[{"number":"+14155550101","kind":"pool","pool":"b","forward_to":"Ada"},
-        {"number":"+14155550102","kind":"overflow","pool":"b"}],
+        {"number":"+14155550102","kind":"overflow","pool":"b","forward_to":"+14155550102"}],
         "pools":[{"name":"b","extensions":2},{"name":"c","overflow_number":"+14155550199"},
         {"name":"d","overflow_number":"+14155550101"},{"name":"e","overflow_number":"+14155550102"}]}"#;
     let settings = super::tests::settings(json);
@@ -200,6 +200,7 @@ fn what_is_hardly_meant_is_warned_of() {
         "pools[1].overflow_number: +14155550199 is not among the numbers; list it with kind overflow",
         "pools[2].overflow_number: +14155550101 is of kind pool, not overflow",
         "numbers[0].forward_to: \"Ada\" is neither a number",
+        "numbers[1].forward_to: is the number itself",
     ];
     check(settings.warnings(), &expected, json);
 }

@@ -69,7 +69,8 @@ fn event(draft: &mut Draft<'_>, body: &Map<String, Value>, terms: &Terms<'_>) {
             call_id: tag.and_then(|tag| tag.call_id).or(parent).unwrap_or_else(|| leg.clone()),
             at,
             dialled_at: time("startTime"),
-            answered_at: if ends { time("answerTime") } else { None },
+            // The end of a transfer is told by the call's own leg, which the menu answered.
+            answered_at: if ends && kind != "transferComplete" { time("answerTime") } else { None },
             step,
             role,
             picked_up_by_person: false,

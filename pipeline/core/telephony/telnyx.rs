@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::body::{Members, members};
 use super::draft::Draft;
 use super::leg::{Callee, End, Message, Step, Who, tell, who};
-use super::number::{Book, Digits};
+use super::number::{Book, Digits, Side};
 use super::outcome::{Why, cause, code_of, status};
 use super::tag::{Role, Tag};
 use super::{Hook, Pass, Refused, Taken, Terms, sign, when};
@@ -69,6 +69,8 @@ fn control(draft: &mut Draft<'_>, event: &Value, terms: &Terms<'_>) {
     };
     let from = payload.text("from").unwrap_or_default();
     let sides = (book.side(&from, Digits::International), book.side(&to, Digits::International));
+    // Only the first message of a leg tells its direction: who calls one of the account's numbers from a SIP address calls in to the end.
+    let told = told.or_else(|| matches!(sides.1, Side::Own(_)).then_some(Direction::Inbound));
     let (role, parties) = match who(&book, tag.as_ref(), sides, told) {
         Who::Leg(role, parties) => (role, parties),
         Who::Pass(pass) => return draft.pass(pass),

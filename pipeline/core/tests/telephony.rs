@@ -187,6 +187,37 @@ fn leg_says(second: u32, leg: &str, role: &str, kind: &str, cause: &str, dialled
 }
 
 #[test]
+fn a_transfer_is_answered_by_whom_it_goes_to() {
+    let at = |second: u32| format!("2026-11-20T12:00:{second:02}Z");
+    let says = |kind: &str, second: u32, cause: &str| {
+        let body = serde_json::json!({ "eventType": kind, "callId": "c", "from": "+447700900123", "to": "+442079460100",
+            "direction": "inbound", "eventTime": at(second), "startTime": at(0), "answerTime": at(2), "endTime": at(second),
+            "transferTo": "+442079460999", "cause": cause });
+        play(System::Bandwidth, body.to_string().as_bytes(), &rules(), noon()).events
+    };
+    let said = [says("initiate", 0, ""), says("transferAnswer", 20, ""), says("transferComplete", 50, "hangup")];
+    let rows = join(&said.concat(), Mode::Live);
+    let row = rows.get("c").expect("the call");
+    assert_eq!(row.answered_at.map(|at| at.to_string()).as_deref(), Some("2026-11-20T12:00:20.000000Z"));
+}
+
+#[test]
+fn a_caller_with_a_sip_address_calls_in_to_the_end() {
+    for from in ["sip:alice@example.com", "12345", "anonymous"] {
+        let says = |second: u32, kind: &str, direction: Option<&str>| {
+            let body = serde_json::json!({ "data": { "event_type": kind, "id": kind, "occurred_at": format!("2026-11-20T12:00:{second:02}Z"),
+                "payload": { "call_leg_id": "l", "call_session_id": "s", "from": from, "to": "+442079460100", "direction": direction,
+                    "hangup_cause": "normal_clearing" } } });
+            play(System::Telnyx, body.to_string().as_bytes(), &rules(), noon()).events
+        };
+        let events = [says(1, "call.initiated", Some("incoming")), says(31, "call.hangup", None)].concat();
+        let rows = join(&events, Mode::Live);
+        let row = rows.get("s").expect("the call");
+        assert_eq!(row.ended_at.map(|at| at.to_string()).as_deref(), Some("2026-11-20T12:00:31.000000Z"), "{from}");
+    }
+}
+
+#[test]
 fn the_legs_of_a_call_make_one_outcome() {
     let (hangup, bridged) = ("call.hangup", "call.bridged");
     type Said = (u32, &'static str, &'static str, &'static str, &'static str, u32);
