@@ -340,7 +340,7 @@ impl ErrorHandler for Errors {
         if let (PgWireError::InvalidPassword(name), Some(user)) = (&mut *error, client.metadata().get(METADATA_USER)) {
             name.clone_from(user);
         }
-        if let PgWireError::ApiError(_) = error {
+        if let PgWireError::ApiError(_) | PgWireError::UserError(_) = error {
             let told = std::mem::replace(error, PgWireError::QueryCanceled);
             *error = errors::told(told);
         }

@@ -20,6 +20,7 @@ pub(super) const TOO_MANY: &str = "54000";
 const TOO_COMPLEX: &str = "54001";
 const BUSY: &str = "53300";
 const NOT_ALLOWED: &str = "28000";
+const FAILED_TRANSACTION: &str = "25P02";
 pub(super) const DUPLICATE_STATEMENT: &str = "42P05";
 pub(super) const UNDEFINED_STATEMENT: &str = "26000";
 const LOST: &str = "57P02";
@@ -27,7 +28,15 @@ pub(super) const INTERNAL: &str = "XX000";
 
 /// An error as the client is told it.
 pub(super) fn told(error: PgWireError) -> PgWireError {
-    let PgWireError::ApiError(inner) = error else { return error };
+    let inner = match error {
+        PgWireError::ApiError(inner) => inner,
+        // The library says 25P01, which is of statements outside of a transaction.
+        PgWireError::UserError(mut info) if info.message.starts_with("current transaction is aborted") => {
+            FAILED_TRANSACTION.clone_into(&mut info.code);
+            return PgWireError::UserError(info);
+        }
+        other => return other,
+    };
     match inner.downcast::<QueryError>() {
         Ok(error) => of_query(*error),
         Err(inner) => match inner.downcast::<DataFusionError>() {
