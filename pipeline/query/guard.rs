@@ -329,6 +329,16 @@ impl Visitor for Inspector {
             None => ControlFlow::Continue(()),
         }
     }
+
+    /// The engine reads the word and takes all rows.
+    fn pre_visit_table_factor(&mut self, table: &ast::TableFactor) -> ControlFlow<String> {
+        match table {
+            ast::TableFactor::Table { sample: Some(_), .. } | ast::TableFactor::Derived { sample: Some(_), .. } => {
+                ControlFlow::Break("TABLESAMPLE (write WHERE random() < 0.1)".to_owned())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -362,6 +372,7 @@ mod tests {
             "CREATE DATABASE d",
             "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
             "CREATE FUNCTION f() RETURNS INT RETURN 1",
+            "SELECT count(*) FROM calls TABLESAMPLE BERNOULLI (10)",
             "DROP TABLE calls",
             "DROP VIEW calls",
             "ALTER TABLE calls ADD COLUMN x INT",

@@ -48,9 +48,15 @@ pub async fn sql(options: SqlOptions) -> Result<(), QueryError> {
         (None, None) => return prompt::run(open(&options.lake)?, shape).await,
     };
     let session = open(&options.lake)?;
-    match answer_all(&session, &text, shape, options.output.as_deref()).await {
-        Err(error) if error.is_broken_pipe() => Ok(()),
-        result => result,
+    tokio::select! {
+        result = answer_all(&session, &text, shape, options.output.as_deref()) => match result {
+            Err(error) if error.is_broken_pipe() => Ok(()),
+            result => result,
+        },
+        _ = tokio::signal::ctrl_c() => {
+            session.cleared().await;
+            Err(QueryError::Cancelled)
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! - `marts.calls`, `marts.sessions`: what reports are made of (`queries/marts/`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
@@ -47,6 +48,8 @@ use super::yields::{self, YieldInJoins};
 pub const MEMORY_BYTES_MAX: usize = 512 << 20;
 /// Disk that they may use, in the system's folder for temporary files.
 pub const SPILL_BYTES_MAX: u64 = 16 << 30;
+/// How long a statement that was given up may take to leave that disk.
+const CLEARED_WITHIN: Duration = Duration::from_secs(5);
 /// Parts in which a query works, for each core. With one, joins of millions of rows go through tables of keys that no cache holds, and
 /// took twice as long.
 const PARTS_PER_CORE: usize = 4;
@@ -117,6 +120,19 @@ impl QuerySession {
         let base = SessionStateBuilder::new_from_existing(self.base.clone()).with_runtime_env(runtime).build();
         let (tables, directory) = (Arc::clone(&self.tables), Arc::clone(&self.directory));
         Ok(QuerySession { base, tables, directory, access: Some(Arc::new(access)), crew: self.crew.clone() })
+    }
+
+    /// Waits until statements that were given up have taken away what they had on disk, for some seconds at most.
+    pub(super) async fn cleared(&self) {
+        let disk = &self.base.runtime_env().disk_manager;
+        let gone = async {
+            while disk.used_disk_space() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(CLEARED_WITHIN, gone).await.is_err() {
+            tracing::warn!("files of a statement that was given up stay among the system's temporary files");
+        }
     }
 
     /// Joins as it is done where memory has run out.
