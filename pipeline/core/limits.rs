@@ -90,7 +90,7 @@ pub const ERASED_PEOPLE_KEPT: usize = 10_000;
 /// Calls that were forgotten and are recognised (by hash), of one account: the latest, and at most twice as many; so many sessions and
 /// leases, too.
 pub const FORGOTTEN_KEPT: usize = 250_000;
-/// Calls of erased people that are recognised (by hash) as long as the call itself would have been.
+/// Calls of erased people that are recognised (by hash), as long as the people are.
 pub const ERASED_CALLS_KEPT: usize = 10_000;
 /// A caller who does not call is remembered for five years.
 pub const CALLER_MEMORY: i64 = 1_826 * MICROS_PER_DAY;

@@ -109,8 +109,8 @@ impl Account {
         let (at, told) = (event.time, out.moments.len());
         let verdict = if self.erased_calls.are_told_of(&event.body) || self.erased_people.keep_quiet(&event.body) {
             Verdict::Erased
-        } else if self.is_of_forgotten_call(&event.body) {
-            Verdict::Forgotten
+        } else if let Some(call) = self.forgotten_call(&event.body) {
+            self.of_forgotten(event, call, out)
         } else {
             Verdict::Taken
         };
@@ -183,7 +183,9 @@ impl Account {
             self.watermark = to;
             if self.seen.advance(to, self.taken) {
                 self.forget_silent_callers();
-                self.erased.advance(to);
+                for hash in self.erased.advance(to) {
+                    self.forgotten.sessions.note_hash(hash);
+                }
                 self.erased_calls.advance(to);
                 self.erased_people.advance(to);
             }

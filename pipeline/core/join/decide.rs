@@ -193,7 +193,7 @@ impl Account {
         let was_first = self.visitors[visitor].visits.first() == Some(&ix);
         let holder = &mut self.visitors[visitor];
         if was_first && holder.forgotten_visits == 0 {
-            holder.first_source = source;
+            holder.first_source = holder.first_source.or(source);
         }
         if !self.sessions[ix].taken_back {
             holder.forgotten_visits += 1;
@@ -202,8 +202,9 @@ impl Account {
             self.note_lease_forgotten(lease);
             self.forget_lease(lease);
         }
-        if self.sessions[ix].given.is_some() && !self.sessions[ix].written.is_nothing() {
-            self.forgotten.sessions.note(&self.session_name(ix));
+        let name = self.session_name(ix);
+        if !self.sessions[ix].written.is_nothing() || self.forgotten.sessions.knows(&name) {
+            self.forgotten.sessions.note(&name);
         }
         self.remove_session(ix);
         self.remember_visitor(visitor, self.watermark);
@@ -231,10 +232,11 @@ impl Account {
         }
     }
 
-    fn note_lease_forgotten(&mut self, ix: u32) {
-        let Lease { id, written, .. } = &self.leases[ix];
-        if !written.is_nothing() {
-            self.forgotten.leases.note(&self.text_of(id));
+    pub fn note_lease_forgotten(&mut self, ix: u32) {
+        let Some(Lease { id, written, .. }) = self.leases.get(ix) else { return };
+        let name = self.text_of(id);
+        if !written.is_nothing() || self.forgotten.leases.knows(&name) {
+            self.forgotten.leases.note(&name);
         }
     }
 

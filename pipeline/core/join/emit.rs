@@ -48,9 +48,6 @@ pub(super) fn row_hash<R: Serialize + ?Sized>(row: &R, written: u64) -> u64 {
 
 /// Whether the row is another than what was written; if so, it is its turn.
 fn is_news<R: Serialize>(row: &R, written: &mut Written) -> bool {
-    if written.is_closed() {
-        return false;
-    }
     let hash = row_hash(row, written.hash());
     if written.revision > 0 && written.hash() == hash {
         return false;
@@ -114,7 +111,7 @@ impl Account {
     /// The source of the visitor's visit 1.
     fn first_source(&self, visitor: u32) -> Option<Arc<SourceRow>> {
         let visitor = &self.visitors[visitor];
-        if visitor.forgotten_visits > 0 {
+        if visitor.forgotten_visits > 0 || visitor.first_source.is_some() {
             return visitor.first_source.map(|source| self.shared.sources.get(source).clone());
         }
         self.source_of(*visitor.visits.first()?).cloned()
@@ -151,6 +148,9 @@ impl Account {
     pub fn emit_session(&mut self, ix: u32, out: &mut Effects) {
         let mut row = self.session_row(ix);
         let written = &mut self.sessions[ix].written;
+        if written.is_nothing() && self.forgotten.sessions.knows(&row.session_id) {
+            return;
+        }
         if is_news(&row, written) {
             row.revision = written.revision;
             out.sessions.push(row);
@@ -175,6 +175,9 @@ impl Account {
             renewals: lease.renewals(),
         };
         let written = &mut self.leases[ix].written;
+        if written.is_nothing() && self.forgotten.leases.knows(&row.lease_id) {
+            return;
+        }
         if is_news(&row, written) {
             row.revision = written.revision;
             out.leases.push(row);

@@ -12,10 +12,10 @@ use super::visitors::VisitorRest;
 use super::{Effects, Erasure, Mode};
 use crate::event::{Body, Erase, Event};
 use crate::id::Key;
-use crate::limits::{ERASED_CALLS_KEPT, ERASED_SESSIONS_KEPT, LATE_GRACE};
+use crate::limits::{ERASED_CALLS_KEPT, ERASED_SESSIONS_KEPT, VISITOR_MEMORY};
 use crate::phone::Phone;
 use crate::row::Str;
-use crate::time::{MICROS_PER_MINUTE, Time};
+use crate::time::Time;
 
 /// Keeps something under a hash; where that makes more than `most`, what is due first goes. Whether there was nothing under it.
 pub(super) fn keep<T>(
@@ -64,8 +64,12 @@ impl ErasedSessions {
         self.0.get(&xxh3_64(name.as_bytes())).map_or_else(Written::default, |last| Written::behind(last.revision))
     }
 
-    pub fn advance(&mut self, watermark: Time) {
-        self.0.retain(|_, last| last.until > watermark);
+    /// Those that would have been forgotten by now; their hashes.
+    pub fn advance(&mut self, watermark: Time) -> Vec<u64> {
+        let due = |last: &Last| last.until <= watermark;
+        let hashes = self.0.iter().filter(|(_, last)| due(last)).map(|(hash, _)| *hash).collect();
+        self.0.retain(|_, last| !due(last));
+        hashes
     }
 }
 
@@ -145,15 +149,9 @@ impl Account {
         });
     }
 
-    /// How long a call of somebody erased is recognised.
-    pub fn erased_call_until(&self, until: Time) -> Time {
-        let timeout = self.rules(until).settings().call_timeout_minutes * MICROS_PER_MINUTE as f64;
-        until.plus(timeout as i64).plus(LATE_GRACE)
-    }
-
     /// Calls that are not over go on as nobody's. Returns their names.
     fn let_go_on(&mut self, calls: Vec<u32>, until: Time) -> Vec<Str> {
-        let kept = self.erased_call_until(until);
+        let kept = until.plus(VISITOR_MEMORY);
         let hide = |ix| {
             let name = self.text_of(&self.calls[ix].id);
             self.hide_caller(ix);
@@ -165,7 +163,7 @@ impl Account {
 
     /// Calls of which there are rows leave the state, and stay forgotten. Returns their names.
     fn forget_calls(&mut self, calls: Vec<u32>, until: Time) -> Vec<Str> {
-        let kept = self.erased_call_until(until);
+        let kept = until.plus(VISITOR_MEMORY);
         let forget = |ix| {
             let name = self.text_of(&self.calls[ix].id);
             self.forget_call(ix);

@@ -106,6 +106,58 @@ fn what_was_forgotten_has_no_second_row() {
         assert!(told.contains(r#"LeaseRow { account: "acme", lease_id: "l3", revision: 1"#), "{told}");
         assert!(told.contains(r#"call_id: "c2", revision: 1"#), "{told}");
         assert!(told.contains(r#"session_id: Some("v1s1")"#), "{told}");
+        // It was visit 1, and is.
+        assert!(told.contains("visit_number: Some(1)"), "{told}");
+    }
+}
+
+/// A session that no browser named is called by its first page view: told again, that makes no second row.
+#[test]
+fn a_made_session_that_was_forgotten_has_no_second_row() {
+    let mut story = Story::new(Mode::Live);
+    let view = r#"{"visitor_id":"v1","url":"https://example.com/"}"#;
+    for again in [false, true] {
+        let told = story.told.len();
+        story.apply(0, "page_view", view);
+        story.pass(2 * EVENTS_REMEMBERED);
+        for minute in 0..2 {
+            story.tick_at((30 + 30 * i64::from(again)) * DAY + minute);
+        }
+        assert_eq!(held(&story), (0, 0, 0), "it is forgotten");
+        assert_eq!(story.told[told..].matches("SessionRow").count(), usize::from(!again), "{}", &story.told[told..]);
+    }
+}
+
+/// What was erased stays erased for as long as the person is known, and nothing names them: neither a second row nor `rejected`.
+#[test]
+fn nothing_of_somebody_erased_comes_back() {
+    let phone = "+14155550191";
+    let erase = format!(r#"{{"phone":"{phone}","visitor_id":"v1"}}"#);
+    for forgotten in [false, true] {
+        let mut story = called();
+        story.settle();
+        let forget = |story: &mut Story, day: i64| {
+            story.pass(2 * EVENTS_REMEMBERED);
+            story.tick_at(day * DAY);
+            story.tick_at(day * DAY + 1);
+        };
+        if forgotten {
+            forget(&mut story, 30);
+        }
+        story.apply(31 * DAY, "erase", &erase);
+        forget(&mut story, 60);
+        let told = story.told.len();
+        assert_eq!(story.apply(DAY, "call", &call("c1", "started", 1, 0)), Verdict::Erased, "forgotten: {forgotten}");
+        assert_eq!(story.apply(DAY + 1, "call", &call("c1", "ended", 1, 0)), Verdict::Erased);
+        let held = lease(&story, 1, Some(1), 0, "l1", 61 * DAY);
+        story.apply(60 * DAY + 2, "page_view", &page(1, 1));
+        story.apply(60 * DAY + 2, "lease_granted", &held);
+        story.settle();
+        let told = &story.told[told..];
+        for row in ["CallRow", "SessionRow", "LeaseRow"] {
+            assert!(!told.contains(row), "forgotten: {forgotten}: {told}");
+        }
+        assert!(!told.contains("4155550191"), "{told}");
     }
 }
 

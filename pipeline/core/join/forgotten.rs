@@ -7,8 +7,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::account::Account;
 use super::seen::AsItIs;
-use super::session::Written;
-use crate::event::{Body, Call, CallRecord};
+use super::{Effects, Verdict};
+use crate::event::{Body, Call, CallRecord, Event};
 use crate::limits::FORGOTTEN_KEPT;
 
 type Hashes = HashSet<u64, std::hash::BuildHasherDefault<AsItIs>>;
@@ -22,7 +22,12 @@ pub(super) struct Names {
 
 impl Names {
     pub fn note(&mut self, name: &str) {
-        self.now.insert(xxh3_64(name.as_bytes()));
+        self.note_hash(xxh3_64(name.as_bytes()));
+    }
+
+    /// As [`note`](Names::note), by the name's XXH3.
+    pub fn note_hash(&mut self, hash: u64) {
+        self.now.insert(hash);
         if self.now.len() >= FORGOTTEN_KEPT {
             self.before = std::mem::take(&mut self.now);
         }
@@ -35,27 +40,31 @@ impl Names {
         let hash = xxh3_64(name.as_bytes());
         self.now.contains(&hash) || self.before.contains(&hash)
     }
-
-    /// What a thing that begins under this name has written.
-    pub fn written(&self, name: &str) -> Option<Written> {
-        self.knows(name).then(Written::closed)
-    }
 }
 
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Forgotten {
     pub calls: Names,
-    /// Those that a browser named.
     pub sessions: Names,
     pub leases: Names,
 }
 
 impl Account {
-    /// Whether this tells of a call that was forgotten.
-    pub fn is_of_forgotten_call(&self, body: &Body<'_>) -> bool {
+    /// What tells of a forgotten call is rejected, and kept as it came; unless it names somebody erased: that is kept nowhere.
+    pub fn of_forgotten(&mut self, event: &Event<'_>, call: &str, out: &mut Effects) -> Verdict {
+        if self.nobody(event).is_none() {
+            return Verdict::Forgotten;
+        }
+        self.note_nameless_call(call, event.time, out);
+        Verdict::Erased
+    }
+
+    /// The call that this tells of, if it was forgotten.
+    pub fn forgotten_call<'e>(&self, body: &'e Body<'_>) -> Option<&'e str> {
         let (Body::Call(Call { call_id, .. }) | Body::CallRecord(CallRecord { call_id, .. })) = body else {
-            return false;
+            return None;
         };
-        self.forgotten.calls.knows(call_id) && self.find_call(call_id).is_none()
+        let is_forgotten = self.forgotten.calls.knows(call_id) && self.find_call(call_id).is_none();
+        is_forgotten.then_some(call_id)
     }
 }

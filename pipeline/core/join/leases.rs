@@ -358,10 +358,8 @@ impl Account {
         if let Some(ix) = self.find_lease(id) {
             return ix;
         }
-        let forgotten = self.forgotten.leases.written(id);
         let id = self.shared.name(id);
         let ix = self.leases.insert(Lease::new(id, at));
-        self.leases[ix].written = forgotten.unwrap_or_default();
         let leases = &self.leases;
         self.lease_ids.list(id.hash(), ix, |ix| leases[ix].id.hash());
         ix

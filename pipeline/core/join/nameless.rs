@@ -207,7 +207,7 @@ impl Account {
 
     /// A call of somebody erased that is told late, or goes on: what was noted of it before goes, too.
     pub fn note_nameless_call(&mut self, id: &str, at: Time, out: &mut Effects) {
-        let kept = self.erased_call_until(at);
+        let kept = at.plus(VISITOR_MEMORY);
         if self.erased_people.note_call(id, kept) {
             let (account, calls) = (self.name.clone(), vec![id.into()]);
             out.erasures.push(Erasure { account, visitor_id: None, phone: None, name: Key(0), calls, until: at });

@@ -97,15 +97,6 @@ impl Written {
         Written { revision, hash: [0; 2] }
     }
 
-    /// The row of an earlier thing by the same name stands, and is followed by none.
-    pub fn closed() -> Written {
-        Written { revision: u32::MAX, hash: [1; 2] }
-    }
-
-    pub fn is_closed(self) -> bool {
-        self.revision == u32::MAX
-    }
-
     /// Nothing was written of this thing itself.
     pub fn is_nothing(self) -> bool {
         self.hash() == 0

@@ -120,6 +120,19 @@ impl Join {
         Ok(bytes)
     }
 
+    /// How many of a snapshot's first bytes tell its version.
+    pub const VERSION_BYTES: usize = MAGIC.len() + 1;
+
+    /// The version of the snapshot that begins so, unless it begins as none does.
+    pub fn version_of(beginning: &[u8]) -> Option<u8> {
+        beginning.strip_prefix(MAGIC)?.first().copied()
+    }
+
+    /// Whether [`Join::restore`] reads snapshots that begin so, as far as their version goes.
+    pub fn is_of_this_version(beginning: &[u8]) -> bool {
+        Join::version_of(beginning) == Some(VERSION)
+    }
+
     pub fn restore(bytes: &[u8]) -> Result<Join, SnapshotError> {
         if bytes.len() < HEADER || &bytes[..MAGIC.len()] != MAGIC {
             return Err(SnapshotError::NotASnapshot);

@@ -203,6 +203,7 @@ impl Account {
     pub fn forget_visitor(&mut self, ix: u32) {
         for session in self.visits(ix) {
             for lease in self.sessions[session].held_leases() {
+                self.note_lease_forgotten(lease);
                 self.forget_lease(lease);
             }
             // For those they were a mere candidate.
@@ -213,6 +214,7 @@ impl Account {
         }
         for lease in self.visitors[ix].loose_leases().to_vec() {
             if self.leases.get(lease).is_some() {
+                self.note_lease_forgotten(lease);
                 self.forget_lease(lease);
             }
         }

@@ -172,8 +172,12 @@ impl Account {
             Some(ix) => ix,
             None => {
                 let ix = self.sessions.insert(Session::new(Some(id), visitor, at));
-                let forgotten = self.forgotten.sessions.written(name);
-                self.sessions[ix].written = forgotten.unwrap_or_else(|| self.erased.written(name));
+                self.sessions[ix].written = self.erased.written(name);
+                if self.forgotten.sessions.knows(name) {
+                    // It goes on, and is counted already.
+                    let visits = &mut self.visitors[visitor].forgotten_visits;
+                    *visits = visits.saturating_sub(1);
+                }
                 ix
             }
         };
