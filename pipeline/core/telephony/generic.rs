@@ -26,17 +26,22 @@ pub fn mapping(rules: &Rules, name: &str) -> Option<Mapping> {
     })
 }
 
-/// Takes a message: one JSON object, an array of them, or a form. The hook's step names the mapping.
+/// Takes a message: one JSON object, an array of them, or a form; where the body is empty, the form that the URL's query is. The
+/// hook's step names the mapping.
 ///
 /// # Errors
 /// Where there is no such mapping.
 pub fn take(hook: &Hook<'_>, terms: &Terms<'_>) -> Result<Taken, Refused> {
     let mapping = mapping(terms.rules, hook.step).ok_or_else(|| Refused::NoSuchStep(hook.step.to_owned()))?;
     let source = source_is("generic", &mapping.name);
-    let mut draft = Draft::of(hook, terms, &source);
+    let asked = hook.url.split_once('?').map_or("", |(_, query)| query);
+    let asked = asked.split('#').next().unwrap_or(asked);
+    let raw = if hook.body.is_empty() { asked.as_bytes() } else { hook.body };
+    let mut draft = Draft::line(raw, Some(hook.received), terms, &source);
     let messages = match hook.body.trim_ascii_start().first() {
         Some(b'[') => json(hook.body),
-        Some(b'{') | None => members(hook.body).map(Value::Object),
+        Some(b'{') => members(hook.body).map(Value::Object),
+        None => members(asked.as_bytes()).map(Value::Object),
         // Any bytes can be read as a form, of one name and no value.
         Some(_) if hook.body.contains(&b'=') && std::str::from_utf8(hook.body).is_ok() => {
             members(hook.body).map(Value::Object)
@@ -211,16 +216,17 @@ fn finished(draft: &mut Draft<'_>, read: &Reader<'_>, id: String, call_id: &str,
     let Some(ended_at) = read.time(&mapping.ended_at).or(lasted) else {
         return draft.reject("ended_at", "neither the end nor the duration can be read".to_owned());
     };
-    let outcome = outcome(read);
+    let (outcome, talk) = (outcome(read), read.seconds(&mapping.talk_seconds));
     // An answer that nothing dates was at the start: talk is told too long rather than not at all.
     let answered = || {
         let rang = read.seconds(&mapping.ring_seconds).map(|micros| started_at.plus(micros));
-        let talked = read.seconds(&mapping.talk_seconds).map(|micros| ended_at.minus(micros));
+        let talked = talk.map(|micros| ended_at.minus(micros));
         rang.or(talked).unwrap_or(started_at).clamp(started_at, ended_at.max(started_at))
     };
+    // Where no outcome is told, talk tells that it was answered.
+    let is_answered = outcome.map_or(talk.is_some_and(|micros| micros > 0), |outcome| outcome == Outcome::Answered);
     let mut record = record(call_id, parties, started_at, ended_at);
-    record.answered_at =
-        read.time(&mapping.answered_at).or_else(|| (outcome == Some(Outcome::Answered)).then(answered));
+    record.answered_at = read.time(&mapping.answered_at).or_else(|| is_answered.then(answered));
     record.extension = read.text(&mapping.extension).map(Text::from);
     record.destination = read.text(&mapping.destination).and_then(label);
     record.agent = read.text(&mapping.agent).and_then(label);
@@ -285,6 +291,64 @@ mod tests {
         assert_eq!((login.passed, login.rejected.len()), (vec![Pass::Other], 0));
         assert_eq!(taken(call("ring").as_bytes()).events.len(), 1);
         assert_eq!(taken(b"id=1&from=%2B14155550123&to=%2B14155550100&event=ring").events.len(), 1);
+    }
+
+    /// A mapping whose messages are finished calls, of an inbound call to one number.
+    fn finished_calls() -> Rules {
+        let settings =
+            serde_json::from_value(serde_json::json!({ "mappings": [{ "name": "m", "call_id": { "path": "id" },
+            "from": { "path": "f" }, "to": { "value": "+14155550100" }, "direction": { "value": "inbound" },
+            "started_at": { "path": "start", "format": "epoch" }, "ended_at": { "path": "end", "format": "epoch" },
+            "ring_seconds": { "path": "ring" }, "talk_seconds": { "path": "talk" },
+            "outcome": { "path": "result", "values": { "ok": "answered", "no": "missed" } } }] }));
+        let settings: crate::settings::Settings = settings.unwrap();
+        assert_eq!(settings.check(), Ok(()));
+        Rules::new(settings)
+    }
+
+    /// What becomes of a request to that mapping.
+    fn asked(method: &str, url: &str, body: &[u8]) -> Taken {
+        let rules = finished_calls();
+        let terms = Terms { account: "acme", rules: &rules, secret: None, base: "" };
+        let received = Time(1_795_176_000 * MICROS_PER_SECOND);
+        take(&Hook { method, url, step: "m", headers: &[], body, received }, &terms).unwrap()
+    }
+
+    #[test]
+    fn talk_tells_an_answer_where_no_outcome_does() {
+        let start = 1_795_175_000;
+        for (told, answered_after) in [
+            ("&ring=10&talk=40", Some(10)),
+            ("&talk=40", Some(10)),
+            ("&ring=10&talk=0", None),
+            ("&ring=10", None),
+            ("", None),
+            ("&ring=10&talk=40&result=no", None),
+            ("&talk=40&result=what", Some(10)),
+            ("&ring=10&talk=0&result=ok", Some(10)),
+        ] {
+            let body = format!("id=1&f=%2B14155550123&start={start}&end={}{told}", start + 50);
+            let taken = asked("POST", "https://t.example/v1/hooks/generic/acme/m", body.as_bytes());
+            let Some(crate::event::Body::CallRecord(record)) = taken.events.first().map(|event| &event.body) else {
+                panic!("{taken:?}")
+            };
+            let expected = answered_after.map(|seconds| record.started_at.plus(seconds * MICROS_PER_SECOND));
+            assert_eq!(record.answered_at, expected, "{told}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_read_where_there_is_no_body() {
+        let url = "https://t.example/v1/hooks/generic/acme/m?id=g1&f=%2B14155550123&start=1795175000&end=1795175050";
+        let taken = asked("GET", url, b"");
+        assert_eq!((taken.events.len(), taken.rejected.len()), (1, 0), "{taken:?}");
+        // A body comes first, and what cannot be used is kept.
+        let taken = asked("POST", url, b"id=2&f=%2B14155550123");
+        assert_eq!((taken.events.len(), taken.rejected[0].raw.as_slice()), (0, &b"id=2&f=%2B14155550123"[..]));
+        let taken = asked("GET", "https://t.example/?id=g1&f=%2B14155550123", b"");
+        assert_eq!((taken.events.len(), taken.rejected[0].raw.as_slice()), (0, &b"id=g1&f=%2B14155550123"[..]));
+        let taken = asked("GET", "https://t.example/", b"");
+        assert!(taken.rejected[0].reason.contains("is empty"), "{taken:?}");
     }
 
     #[test]

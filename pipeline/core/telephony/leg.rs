@@ -169,9 +169,9 @@ fn answered(draft: &mut Draft<'_>, message: &Message, at: Time) {
 fn answered_as(draft: &mut Draft<'_>, message: &Message, id: String, at: Time) {
     let mut call = call(message, CallStatus::Answered);
     call.outcome = Some(Outcome::Answered);
+    // The join finds the agent's name by the destination: a name told here would stay when a leg without one is joined later.
     if message.role != Role::Main {
         call.destination = message.callee.at.clone().and_then(label);
-        call.agent = message.callee.agent.clone().and_then(label);
     }
     draft.call(id, at, call);
 }

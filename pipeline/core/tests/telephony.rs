@@ -201,6 +201,27 @@ fn a_transfer_is_answered_by_whom_it_goes_to() {
     assert_eq!(row.answered_at.map(|at| at.to_string()).as_deref(), Some("2026-11-20T12:00:20.000000Z"));
 }
 
+/// What Bandwidth would say at this second of a call that began with the minute.
+fn bandwidth_says(second: u32, kind: &str, to: &str, cause: &str) -> Vec<Event<'static>> {
+    let at = |second: u32| format!("2026-11-20T12:00:{second:02}Z");
+    let body = serde_json::json!({ "eventType": kind, "callId": "c", "from": "+447700900123", "to": "+442079460100",
+        "direction": "inbound", "eventTime": at(second), "startTime": at(0), "endTime": at(second), "transferTo": to,
+        "cause": cause });
+    play(System::Bandwidth, body.to_string().as_bytes(), &rules(), noon()).events
+}
+
+#[test]
+fn the_agent_is_whose_leg_was_joined_last() {
+    let (ada, nameless) = ("+442079460998", "+442079460999");
+    let said = [bandwidth_says(0, "initiate", ada, ""), bandwidth_says(10, "transferAnswer", ada, "")].concat();
+    let then = [said.clone(), bandwidth_says(40, "bridgeTargetAnswer", nameless, "")].concat();
+    for (said, expected) in [(said, (Some(ada), Some("Ada"))), (then, (Some(nameless), None))] {
+        let rows = join(&said, Mode::Live);
+        let row = rows.get("c").expect("the call");
+        assert_eq!((row.destination.as_deref(), row.agent.as_deref()), expected);
+    }
+}
+
 #[test]
 fn a_caller_with_a_sip_address_calls_in_to_the_end() {
     for from in ["sip:alice@example.com", "12345", "anonymous"] {

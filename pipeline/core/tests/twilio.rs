@@ -119,6 +119,27 @@ fn a_lost_callback_changes_no_outcome() {
 }
 
 #[test]
+fn the_agent_is_who_took_the_call() {
+    let settings = |agents: &str| {
+        let settings = r#"{"agents":{AGENTS},"numbers":[{"number":"+442079460000","kind":"overflow",
+            "forward_to":"+442079460999"}],"voice":{"unanswered":{"forward_to":"sip:second@example.com"}}}"#;
+        settings.replace("{AGENTS}", agents)
+    };
+    let (ada, ben) = (r#"{"+442079460999":"Ada"}"#, r#"{"+442079460999":"Ada","sip:second@example.com":"Ben"}"#);
+    for (name, agents, expected) in [
+        ("answered, caller hangs up", ada, Some("Ada")),
+        ("busy, then somebody else answers", ada, None),
+        ("busy, then somebody else answers", ben, Some("Ben")),
+    ] {
+        let scene = SCENES.iter().find(|scene| scene.name == name).unwrap();
+        let mut provider = Provider::new(&settings(agents), 0);
+        (scene.play)(&mut provider);
+        let row = row(scene, &provider, &in_order(&provider));
+        assert_eq!((row.agent.as_deref(), row.outcome), (expected, Some(Outcome::Answered)), "{name}: {agents}");
+    }
+}
+
+#[test]
 fn tags_and_transcripts_come_with_the_call() {
     let scene = SCENES.iter().find(|scene| scene.name == "answered, agent hangs up").unwrap();
     let mut provider = played(scene, 0);

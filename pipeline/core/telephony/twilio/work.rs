@@ -122,11 +122,10 @@ impl<'h> Work<'h> {
         }
     }
 
-    /// The same, and who was reached or tried.
+    /// The same, and who was reached or tried. The join finds the agent's name by it: a name told here would stay the call's when
+    /// somebody without one takes it after all.
     pub fn call_to(&self, status: CallStatus) -> Call<'static> {
-        let target = self.tags.target.clone();
-        let agent = target.as_deref().and_then(|target| self.agent(target)).map(|name| name.to_owned().into());
-        Call { destination: target.map(Text::from), agent, ..self.call(status) }
+        Call { destination: self.tags.target.clone().map(Text::from), ..self.call(status) }
     }
 
     pub fn tell_call(&mut self, name: &str, at: Time, call: Call<'static>) {
