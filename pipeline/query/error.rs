@@ -22,6 +22,8 @@ pub enum QueryError {
         "{what} is refused: the lake is read-only here. Ask with SELECT, WITH, VALUES, EXPLAIN, DESCRIBE or SHOW TABLES"
     )]
     Refused { what: String },
+    #[error("{what} is refused: the engine would answer that wrongly, without a word")]
+    Wrong { what: String },
     #[error("the query is longer than {max} bytes")]
     TooLong { max: usize },
     #[error("the query has {what}: {mend}")]

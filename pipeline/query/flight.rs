@@ -231,9 +231,11 @@ fn one(mut statements: Vec<Statement>) -> Result<Statement, QueryError> {
 fn status(error: QueryError) -> Status {
     let told = error.to_string();
     match error.bound().unwrap_or(&error) {
-        QueryError::Sql(_) | QueryError::NoQuery | QueryError::OneStatement { .. } | QueryError::TooDeep { .. } => {
-            Status::invalid_argument(told)
-        }
+        QueryError::Sql(_)
+        | QueryError::NoQuery
+        | QueryError::OneStatement { .. }
+        | QueryError::TooDeep { .. }
+        | QueryError::Wrong { .. } => Status::invalid_argument(told),
         QueryError::Refused { .. } => Status::permission_denied(told),
         QueryError::TimeUp { .. } => Status::deadline_exceeded(told),
         QueryError::Cancelled => Status::cancelled(told),

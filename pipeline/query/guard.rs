@@ -2,6 +2,8 @@
 //! that a later engine learns is refused too. The plan is looked over as well before it runs (`SQLOptions`): two
 //! locks, since the words and the plan can each hide what the other shows.
 
+mod silent;
+
 use std::ops::ControlFlow;
 
 use datafusion::execution::context::SQLOptions;
@@ -12,7 +14,9 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
+use self::silent::Silent;
 use super::error::QueryError;
+use super::reword::reword;
 
 /// Bytes of one text of SQL.
 pub const QUERY_BYTES_MAX: usize = 1 << 20;
@@ -210,7 +214,7 @@ pub fn admit(sql: &str) -> Result<Vec<Statement>, QueryError> {
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|error| QueryError::from_engine(error, sql))?;
     for statement in &statements {
-        look_over(statement).map_err(|what| QueryError::Refused { what })?;
+        look_over(statement)?;
     }
     Ok(statements.into())
 }
@@ -225,29 +229,38 @@ pub fn admit_plan(plan: &LogicalPlan) -> Result<(), QueryError> {
         .map_err(|error| QueryError::Refused { what: error.strip_backtrace() })
 }
 
-fn look_over(statement: &Statement) -> Result<(), String> {
+fn look_over(statement: &Statement) -> Result<(), QueryError> {
     match statement {
         Statement::Explain(explain) => look_over(&explain.statement),
         Statement::Statement(statement) => look_over_sql(statement),
-        Statement::CreateExternalTable(_) => Err("CREATE EXTERNAL TABLE".to_owned()),
-        Statement::CopyTo(_) => Err("COPY".to_owned()),
-        Statement::Reset(_) => Err("RESET".to_owned()),
+        Statement::CreateExternalTable(_) => Err(writes("CREATE EXTERNAL TABLE")),
+        Statement::CopyTo(_) => Err(writes("COPY")),
+        Statement::Reset(_) => Err(writes("RESET")),
     }
 }
 
-fn look_over_sql(statement: &ast::Statement) -> Result<(), String> {
+fn look_over_sql(statement: &ast::Statement) -> Result<(), QueryError> {
     match statement {
-        ast::Statement::Query(query) => match query.visit(&mut Inspector) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(what) => Err(what),
-        },
+        ast::Statement::Query(query) => {
+            // What the words mean is seen once they are put right.
+            let mut query = query.clone();
+            reword(&mut query);
+            match query.visit(&mut Inspector::default()) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(refused) => Err(refused),
+            }
+        }
         ast::Statement::Explain { statement, .. } => look_over_sql(statement),
         ast::Statement::ExplainTable { .. }
         | ast::Statement::ShowTables { .. }
         | ast::Statement::ShowColumns { .. }
         | ast::Statement::ShowFunctions { .. } => Ok(()),
-        other => Err(name_of(other)),
+        other => Err(writes(&name_of(other))),
     }
+}
+
+fn writes(what: &str) -> QueryError {
+    QueryError::Refused { what: what.to_owned() }
 }
 
 /// Whether a client of a database server may say this: a question, or what clients say around questions, none of which
@@ -275,21 +288,19 @@ pub fn admit_of_client(statement: &ast::Statement) -> Result<(), QueryError> {
         // To the client alone: never to a file or a program of the server's.
         Copy { source, to: true, target: ast::CopyTarget::Stdout, .. } => match source {
             ast::CopySource::Table { .. } => Ok(()),
-            ast::CopySource::Query(query) => {
-                look_over_sql(&Query(query.clone())).map_err(|what| QueryError::Refused { what })
-            }
+            ast::CopySource::Query(query) => look_over_sql(&Query(query.clone())),
         },
         Prepare { statement, .. } => match &**statement {
-            Query(_) => look_over_sql(statement).map_err(|what| QueryError::Refused { what }),
-            other => Err(QueryError::Refused { what: name_of(other) }),
+            Query(_) => look_over_sql(statement),
+            other => Err(writes(&name_of(other))),
         },
         // What it stands for is looked over in its place.
         Execute { name: Some(_), immediate: false, .. } => Ok(()),
         Declare { stmts } => stmts.iter().try_for_each(|declared| match &declared.for_query {
-            Some(query) => look_over_sql(&Query(query.clone())).map_err(|what| QueryError::Refused { what }),
-            None => Err(QueryError::Refused { what: "DECLARE without a query".to_owned() }),
+            Some(query) => look_over_sql(&Query(query.clone())),
+            None => Err(writes("DECLARE without a query")),
         }),
-        other => look_over_sql(other).map_err(|what| QueryError::Refused { what }),
+        other => look_over_sql(other),
     }
 }
 
@@ -303,38 +314,55 @@ fn name_of(statement: &ast::Statement) -> String {
         .join(" ")
 }
 
-/// Looks for what writes inside a query: `WITH … INSERT`, `SELECT … INTO`.
-struct Inspector;
+fn wrong(found: ControlFlow<String>) -> ControlFlow<QueryError> {
+    found.map_break(|what| QueryError::Wrong { what })
+}
+
+/// Looks for what writes inside a query: `WITH … INSERT`, `SELECT … INTO`; and for what the engine would answer wrongly.
+#[derive(Default)]
+struct Inspector {
+    silent: Silent,
+}
 
 impl Visitor for Inspector {
-    type Break = String;
+    type Break = QueryError;
 
-    fn pre_visit_statement(&mut self, statement: &ast::Statement) -> ControlFlow<String> {
-        ControlFlow::Break(name_of(statement))
+    fn pre_visit_statement(&mut self, statement: &ast::Statement) -> ControlFlow<QueryError> {
+        ControlFlow::Break(writes(&name_of(statement)))
     }
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
         match &*query.body {
-            SetExpr::Insert(_) => ControlFlow::Break("INSERT".to_owned()),
-            SetExpr::Update(_) => ControlFlow::Break("UPDATE".to_owned()),
-            SetExpr::Delete(_) => ControlFlow::Break("DELETE".to_owned()),
-            SetExpr::Merge(_) => ControlFlow::Break("MERGE".to_owned()),
-            _ => ControlFlow::Continue(()),
+            SetExpr::Insert(_) => ControlFlow::Break(writes("INSERT")),
+            SetExpr::Update(_) => ControlFlow::Break(writes("UPDATE")),
+            SetExpr::Delete(_) => ControlFlow::Break(writes("DELETE")),
+            SetExpr::Merge(_) => ControlFlow::Break(writes("MERGE")),
+            _ => wrong(self.silent.enter(query)),
         }
     }
 
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<String> {
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<QueryError> {
+        self.silent.leave();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<QueryError> {
+        self.silent.enter_select(select);
         match select.into {
-            Some(_) => ControlFlow::Break("SELECT INTO".to_owned()),
+            Some(_) => ControlFlow::Break(writes("SELECT INTO")),
             None => ControlFlow::Continue(()),
         }
     }
 
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<QueryError> {
+        wrong(self.silent.look_at(expr))
+    }
+
     /// The engine reads the word and takes all rows.
-    fn pre_visit_table_factor(&mut self, table: &ast::TableFactor) -> ControlFlow<String> {
+    fn pre_visit_table_factor(&mut self, table: &ast::TableFactor) -> ControlFlow<QueryError> {
         match table {
             ast::TableFactor::Table { sample: Some(_), .. } | ast::TableFactor::Derived { sample: Some(_), .. } => {
-                ControlFlow::Break("TABLESAMPLE (write WHERE random() < 0.1)".to_owned())
+                ControlFlow::Break(QueryError::Wrong { what: "TABLESAMPLE (write WHERE random() < 0.1)".to_owned() })
             }
             _ => ControlFlow::Continue(()),
         }
@@ -358,6 +386,8 @@ mod tests {
             "SHOW COLUMNS FROM calls",
             "SELECT 'DROP TABLE calls; COPY calls TO ''/tmp/x'''",
             "SELECT 1; SELECT 2",
+            "SELECT a FROM calls WHERE a SIMILAR TO '+49%' AND b IS DISTINCT FROM c AND d NOT IN (SELECT d FROM leases)",
+            "SELECT a FROM calls WHERE a >= ALL (SELECT a FROM calls AS c) INTERSECT SELECT b FROM calls",
         ] {
             assert!(admit(sql).is_ok(), "{sql}: {:?}", admit(sql).err());
         }
@@ -373,6 +403,10 @@ mod tests {
             "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
             "CREATE FUNCTION f() RETURNS INT RETURN 1",
             "SELECT count(*) FROM calls TABLESAMPLE BERNOULLI (10)",
+            "SELECT a FROM calls INTERSECT ALL SELECT b FROM calls",
+            "SELECT a FROM calls WHERE a SIMILAR TO b",
+            "SELECT a FROM calls WHERE a >= ALL (SELECT a FROM calls)",
+            "SELECT a FROM calls WHERE b OR a NOT IN (SELECT a FROM leases)",
             "DROP TABLE calls",
             "DROP VIEW calls",
             "ALTER TABLE calls ADD COLUMN x INT",
@@ -404,7 +438,7 @@ mod tests {
             "VACUUM calls",
         ] {
             match admit(sql) {
-                Err(QueryError::Refused { what }) => assert!(!what.is_empty(), "{sql}"),
+                Err(QueryError::Refused { what } | QueryError::Wrong { what }) => assert!(!what.is_empty(), "{sql}"),
                 // What the parser does not even know gets no further either.
                 Err(QueryError::Sql(_)) => {}
                 other => panic!("{sql}: {other:?}"),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -126,6 +126,7 @@ async fn openapi() -> Response {
         (status = 401, description = "No login, or a wrong one.", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The statement does more than read.", body = Problem, content_type = "application/problem+json"),
         (status = 406, description = "There is no such format.", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time.", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The text is too long.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is of another kind.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be computed, or the login's bounds are met.", body = Problem, content_type = "application/problem+json"),
@@ -139,11 +140,12 @@ async fn sql(
     State(logins): State<Arc<Logins>>,
     wish: Result<Query<Wish>, QueryRejection>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, Refused> {
+    // Nothing is read of a stranger's body.
     let reader = login(&logins, &headers).await?;
     let Query(wish) = wish?;
-    let body = body.map_err(|error| Refused::Body(error.status(), error.body_text()))?;
+    let body = Bytes::from_request(request, &()).await?;
     let question = question(&headers, &body)?;
     let format = format(wish.format.as_deref(), &headers)?;
     let max_rows = question.max_rows.or(wish.max_rows).unwrap_or(ROWS);
@@ -201,8 +203,15 @@ fn question(headers: &HeaderMap, body: &[u8]) -> Result<Question, Refused> {
     }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/json");
     match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-        "application/json" => serde_json::from_slice(body)
-            .map_err(|error| Refused::Member(format!("the body is not {{\"sql\": \"…\", \"max_rows\": …}}: {error}"))),
+        "application/json" => {
+            let wrong =
+                |why: String| Refused::Member(format!("the body is not {{\"sql\": \"…\", \"max_rows\": …}}: {why}"));
+            // Serde takes an array for an object whose members have no names.
+            if body.trim_ascii_start().first() != Some(&b'{') {
+                return Err(wrong("it is no JSON object".to_owned()));
+            }
+            serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))
+        }
         "text/plain" | "application/sql" => match std::str::from_utf8(body) {
             Ok(text) => Ok(Question { sql: text.to_owned(), max_rows: None }),
             Err(error) => Err(Refused::Member(format!("the body is not UTF-8: {error}"))),
@@ -236,6 +245,12 @@ pub(super) enum Refused {
 impl From<QueryRejection> for Refused {
     fn from(error: QueryRejection) -> Refused {
         Refused::Member(error.body_text())
+    }
+}
+
+impl From<BytesRejection> for Refused {
+    fn from(error: BytesRejection) -> Refused {
+        Refused::Body(error.status(), error.body_text())
     }
 }
 
@@ -292,7 +307,7 @@ impl Refused {
 fn of_query(error: &QueryError) -> (StatusCode, &'static str) {
     use StatusCode as Is;
     match error.bound().unwrap_or(error) {
-        QueryError::Sql(_) | QueryError::NoQuery => (Is::BAD_REQUEST, "sql"),
+        QueryError::Sql(_) | QueryError::NoQuery | QueryError::Wrong { .. } => (Is::BAD_REQUEST, "sql"),
         QueryError::SameName { .. } => (Is::BAD_REQUEST, "same-name"),
         QueryError::Refused { .. } => (Is::FORBIDDEN, "read-only"),
         QueryError::TooLong { .. } => (Is::PAYLOAD_TOO_LARGE, "too-long"),
@@ -330,5 +345,28 @@ impl IntoResponse for Refused {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_an_object_or_a_text() {
+        let of = |kind: &'static str, body: &str| {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            question(&headers, body.as_bytes()).map(|it| (it.sql, it.max_rows)).map_err(|refused| refused.told())
+        };
+        let read = ("SELECT 1".to_owned(), Some(2));
+        assert_eq!(of("application/json", r#" {"sql": "SELECT 1", "max_rows": 2}"#), Ok(read));
+        assert_eq!(of("application/sql", "[1]"), Ok(("[1]".to_owned(), None)));
+        for body in [r#"["SELECT 1", 2]"#, r#"["SELECT 1"]"#, r#""SELECT 1""#, "", "7"] {
+            let (status, name, detail) = of("application/json; charset=utf-8", body).expect_err(body);
+            assert_eq!((status, name), (StatusCode::BAD_REQUEST, "bad-request"), "{body}");
+            assert!(detail.ends_with("it is no JSON object"), "{body}: {detail}");
+        }
+        let (_, _, detail) = of("application/json", "{}").expect_err("no sql");
+        assert!(detail.contains("missing field `sql`"), "{detail}");
     }
 }

@@ -11,6 +11,7 @@ use super::prompt;
 use super::session::QuerySession;
 use crate::files::outputs;
 use crate::lake::{TableName, location};
+use crate::telemetry::say;
 
 #[derive(Debug, Clone, Default)]
 pub struct SqlOptions {
@@ -64,7 +65,7 @@ pub async fn sql(options: SqlOptions) -> Result<(), QueryError> {
 pub(super) fn open(lake: &str) -> Result<QuerySession, QueryError> {
     let session = QuerySession::open(lake)?;
     if let Some(told) = no_tables(lake) {
-        eprintln!("callweave: {told}");
+        say!("callweave: {told}");
     }
     Ok(session)
 }

@@ -22,9 +22,11 @@ use tokio::sync::OnceCell;
 use super::access::Access;
 use super::bounded;
 use super::bounds::Bounds;
+use super::careful::careful;
 use super::changes::{CALLS, Changes, ChangesError, changes};
 use super::compact::{self, CompactBeforeSorts};
 use super::corrections;
+use super::correlated;
 use super::dialect;
 use super::directory::Directory;
 use super::distinct;
@@ -35,7 +37,9 @@ use super::library::STAGING;
 use super::memory::SharedPool;
 use super::newest::{self, OrderBehindBarrier};
 use super::partitions::{self, WholePartitions};
+use super::reckon;
 use super::removal;
+use super::reword;
 use super::setter::{Setter, Source};
 use super::sums;
 use super::tables::Tables;
@@ -287,12 +291,16 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
         .with_runtime_env(bounded_runtime(memory_bytes, None)?);
     *builder.table_factories() = None;
     *builder.file_formats() = None;
-    let context = SessionContext::new_with_state(builder.build());
+    let state = builder.build();
+    let rules = careful(state.physical_optimizers());
+    let state = SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build();
+    let context = SessionContext::new_with_state(state);
     for function in FUNCTIONS_OUT {
         context.deregister_udf(function);
     }
     removal::register(&context);
     dialect::register(&context)?;
+    reckon::register(&context)?;
     bounded::register(&context)?;
     sums::register(&context);
     distinct::register(&context);
@@ -336,6 +344,7 @@ impl Scene {
             inner = &mut explain.statement;
         }
         if let Statement::Statement(statement) = inner {
+            reword::reword(&mut **statement);
             using::write_out(&mut **statement);
         }
         twins::mark(&mut statement);
@@ -343,6 +352,7 @@ impl Scene {
         let named = state.resolve_table_references(&statement).unwrap_or_default();
         let plan = state.statement_to_plan(statement).await.map_err(|error| with_near_table(error, sql, &named))?;
         guard::admit_plan(&plan)?;
+        correlated::admit(&plan).map_err(|error| QueryError::from_engine(error, sql))?;
         Ok(DataFrame::new(state, plan))
     }
 

@@ -182,6 +182,41 @@ async fn a_column_that_using_names_is_one() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Each is another answer in the engine as it is (the first is of sides that were swapped).
+#[tokio::test]
+async fn answers_are_those_of_postgresql() -> Result<(), Failure> {
+    let dir = small().await?;
+    let session = open(&dir)?;
+    let deals = "(VALUES (CAST('526.42' AS DECIMAL(18,6))), (CAST('17.1' AS DECIMAL(18,6)))) AS d(revenue)";
+    let times = "(VALUES (TIMESTAMP '2026-11-02 10:40:00')) AS t(at)";
+    let rows = "(SELECT value, row_number() OVER (ORDER BY value) AS n FROM generate_series(1, 12))";
+    for (sql, expected) in [
+        ("SELECT count(*) FROM calls a RIGHT JOIN sessions b ON a.session_id = b.session_id AND a.account = b.account \
+          WHERE a.session_id IS NULL".to_owned(), "1"),
+        (format!("SELECT count(*) FROM {deals} WHERE revenue = 526.42"), "1"),
+        (format!("SELECT count(*) FROM {deals} WHERE revenue >= 17.1 AND revenue < 17.2"), "1"),
+        (format!("SELECT count(*) FROM {deals} WHERE revenue BETWEEN 17.1 AND 17.1"), "1"),
+        (format!("SELECT count(*) FROM {deals} WHERE revenue IN (1.5, 17.1, 526.42)"), "2"),
+        (format!("SELECT count(*) FROM {deals} WHERE revenue <> 526.4200001"), "2"),
+        (format!("SELECT at - TIMESTAMP '2026-10-30 10:00:00' > INTERVAL '1 day' FROM {times}"), "true"),
+        (format!("SELECT at - TIMESTAMP '2026-10-30 10:00:00' < INTERVAL '20 days' FROM {times}"), "true"),
+        (format!("SELECT at - TIMESTAMP '2026-11-02 10:39:00' BETWEEN '30 seconds' AND '1 minute' FROM {times}"), "true"),
+        ("SELECT INTERVAL '1 day' = INTERVAL '24 hours', INTERVAL '25 hours' > INTERVAL '1 day'".to_owned(), "true,true"),
+        (format!("SELECT at < DATE '2026-11-02' + INTERVAL '11 hours' FROM {times}"), "true"),
+        ("SELECT DATE '2026-11-01' + INTERVAL '1 month'".to_owned(), "2026-12-01"),
+        ("SELECT CAST(2.7 AS INT), CAST(CAST('524.58' AS DECIMAL(9,2)) AS BIGINT), CAST(-0.6 AS INT)".to_owned(), "3,525,-1"),
+        (format!("SELECT extract(hour FROM at) + extract(minute FROM at) / 40 FROM {times}"), "11.0"),
+        (format!("SELECT count(DISTINCT (n - 1) / 5) FROM {rows}"), "3"),
+        (format!("SELECT at + (-INTERVAL '1 day 5 hours') FROM {times}"), "2026-11-01T05:40:00.000000"),
+    ] {
+        assert_eq!(ask(&session, &sql).await?, format!("{expected}\n"), "{sql}");
+    }
+    let twice = "SELECT count(*) FROM calls c WHERE EXISTS (SELECT 1 FROM deals d, tags t WHERE d.call_id = c.call_id AND t.call_id = c.call_id)";
+    let refused = ask(&session, twice).await.expect_err("a wrong answer").to_string();
+    assert!(refused.contains("two tables by columns of one name"), "{refused}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn views_have_the_columns_of_their_tables_in_order() -> Result<(), Failure> {
     let (dir, empty) = (TempDir::new()?, TempDir::new()?);

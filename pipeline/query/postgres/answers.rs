@@ -18,7 +18,7 @@ use super::adapt::adapt;
 use super::names::name_columns;
 use super::prepared::Settings;
 use crate::query::bounds::Bounds;
-use crate::query::{guard, using};
+use crate::query::{correlated, guard, reword, using};
 
 /// In a scene's configuration: the format in which the client wants the columns of the statement that is run.
 pub(super) struct Shown(pub Format);
@@ -85,11 +85,13 @@ async fn planned(state: &SessionState, mut statement: Statement) -> PgWireResult
     if let Statement::Query(query) = &mut statement {
         name_columns(query);
         adapt(query);
+        reword::reword(&mut **query);
         using::write_out(&mut **query);
     }
     let statement = DfStatement::Statement(Box::new(statement));
     let plan = state.statement_to_plan(statement).await.map_err(|error| PgWireError::ApiError(Box::new(error)))?;
     guard::admit_plan(&plan)?;
+    correlated::admit(&plan).map_err(|error| PgWireError::ApiError(Box::new(error)))?;
     Ok(plan)
 }
 

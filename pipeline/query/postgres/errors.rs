@@ -52,6 +52,7 @@ pub(super) fn told(error: PgWireError) -> PgWireError {
 pub(super) fn of_query(error: QueryError) -> PgWireError {
     let code = match &error {
         QueryError::Refused { .. } => READ_ONLY,
+        QueryError::Wrong { .. } => NOT_SUPPORTED,
         QueryError::TooLong { .. } | QueryError::TooManyRows { .. } => TOO_MANY,
         QueryError::TooDeep { .. } => TOO_COMPLEX,
         QueryError::TimeUp { .. } | QueryError::Cancelled => CANCELED,

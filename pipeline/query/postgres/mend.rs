@@ -30,8 +30,7 @@ use super::names::name_columns;
 use super::prepared;
 use super::service::begun;
 use super::{catalog, errors};
-use crate::query::QueryError;
-use crate::query::guard;
+use crate::query::{QueryError, guard, reword, using};
 
 /// What clients ask about the server that datafusion-postgres does not know (SQLAlchemy and JDBC at each connection, Npgsql,
 /// Power BI, pgAdmin). Values are PostgreSQL's defaults, but for those of a server that only reads.
@@ -264,6 +263,8 @@ fn declared(statement: &Statement) -> Statement {
         for query in stmts.iter_mut().filter_map(|declared| declared.for_query.as_mut()) {
             name_columns(query);
             adapt(query);
+            reword::reword(&mut **query);
+            using::write_out(&mut **query);
         }
     }
     statement
