@@ -1,10 +1,17 @@
 //! A request's body, read within its bounds of size, time and memory, and unpacked within the same.
 
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::body::{Body, BodyDataStream};
+use axum::BoxError;
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
-use futures::StreamExt;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt};
+use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use super::admission::Hold;
@@ -105,6 +112,57 @@ async fn drain(mut stream: BodyDataStream) {
     .await;
 }
 
+/// What is left of a request's body; nothing once it has ended in any way.
+type Rest = Arc<Mutex<Option<BodyDataStream>>>;
+
+/// Answers a request whose handler reads the body as it likes: what has not arrived after `most` is waited for no more, and the
+/// sender is told so. Of a request that was refused the rest is read as of any other ([`discard`]).
+pub async fn in_time(request: Request, most: Duration, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let deadline = Instant::now() + most;
+    let waits = request.headers().contains_key(header::EXPECT);
+    let (parts, body) = request.into_parts();
+    let (rest, late) = (Rest::new(Mutex::new(Some(body.into_data_stream()))), Arc::new(AtomicBool::new(false)));
+    let body = Body::from_stream(until(deadline, rest.clone(), late.clone()));
+    let response = next.run(Request::from_parts(parts, body)).await;
+    if late.load(Ordering::Relaxed) {
+        return Refusal::Slow(most).into_response();
+    }
+    let refused = response.status().is_client_error() || response.status().is_server_error();
+    let rest = rest.try_lock().ok().and_then(|mut rest| rest.take());
+    if let Some(rest) = rest.filter(|_| refused && !waits) {
+        drain(rest).await;
+    }
+    response
+}
+
+/// A body that ends in an error at the deadline, and notes that it was late.
+fn until(
+    deadline: Instant,
+    rest: Rest,
+    late: Arc<AtomicBool>,
+) -> impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static {
+    futures::stream::unfold((rest, late), move |(rest, late)| async move {
+        let chunk = {
+            let mut stream = rest.lock().await;
+            let chunk: Option<Result<Bytes, BoxError>> = match timeout_at(deadline, stream.as_mut()?.next()).await {
+                Ok(chunk) => chunk.map(|chunk| chunk.map_err(BoxError::from)),
+                Err(_) => {
+                    late.store(true, Ordering::Relaxed);
+                    Some(Err("the body did not arrive in time".into()))
+                }
+            };
+            if !matches!(chunk, Some(Ok(_))) {
+                *stream = None;
+            }
+            chunk
+        };
+        Some((chunk?, (rest, late)))
+    })
+}
+
 /// Unpacks a body; it never has more than `limit` bytes and one [`STEP`] in memory.
 ///
 /// # Errors
@@ -145,5 +203,64 @@ fn read_bounded(
         }
         hold.grow(read)?;
         bytes.extend_from_slice(&step[..read]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::middleware::from_fn;
+    use axum::routing::post;
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+
+    const MOST: Duration = Duration::from_millis(50);
+
+    async fn layer(request: Request, next: Next) -> Response {
+        in_time(request, MOST, next).await
+    }
+
+    async fn read(body: Bytes) -> StatusCode {
+        if body.is_empty() { StatusCode::BAD_REQUEST } else { StatusCode::OK }
+    }
+
+    async fn refuse() -> StatusCode {
+        StatusCode::UNAUTHORIZED
+    }
+
+    /// What is answered to a body in these parts; where it does not end, nothing more comes of it.
+    async fn answered(path: &str, parts: &[&'static str], ends: bool) -> Response {
+        let routes = Router::new().route("/read", post(read)).route("/refuse", post(refuse)).layer(from_fn(layer));
+        let came: Vec<Result<Bytes, BoxError>> =
+            parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect();
+        let came = futures::stream::iter(came);
+        let body = match ends {
+            true => Body::from_stream(came),
+            false => Body::from_stream(came.chain(futures::stream::pending())),
+        };
+        let request = Request::post(path).body(body).expect("a request");
+        TowerToHyperService::new(routes).call(request).await.expect("an answer")
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_arrive_is_given_up() {
+        assert_eq!(answered("/read", &["a", "b"], true).await.status(), StatusCode::OK);
+        assert_eq!(answered("/read", &[], true).await.status(), StatusCode::BAD_REQUEST);
+        for parts in [&[][..], &["a", "b"]] {
+            let late = answered("/read", parts, false).await;
+            assert_eq!(late.status(), StatusCode::REQUEST_TIMEOUT, "{parts:?}");
+            assert_eq!(late.headers()[header::CONNECTION], "close");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_is_told_so_whatever_the_body_does() {
+        assert_eq!(answered("/refuse", &["a", "b"], true).await.status(), StatusCode::UNAUTHORIZED);
+        // It is no use to wait for the rest.
+        let began = Instant::now();
+        assert_eq!(answered("/refuse", &["a"], false).await.status(), StatusCode::UNAUTHORIZED);
+        assert!(began.elapsed() < DISCARD_TIME * 5, "{:?}", began.elapsed());
     }
 }

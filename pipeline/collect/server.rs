@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::body;
 use super::io::Impatient;
 use super::replies::Refusal;
 use crate::config::Limits;
@@ -83,7 +84,7 @@ impl Listener {
             routes: routes
                 .fallback(async || Refusal::NotFound)
                 .method_not_allowed_fallback(async || Refusal::Method)
-                .layer(middleware::from_fn_with_state(metrics.clone(), count)),
+                .layer(middleware::from_fn_with_state((metrics.clone(), limits.body), bound_and_count)),
             limits: limits.clone(),
             metrics: metrics.clone(),
             shutdown,
@@ -188,8 +189,13 @@ impl hyper::service::Service<Request<Incoming>> for From {
     }
 }
 
-/// Counts requests by route and status. Paths that nobody serves share one name, so that nobody can make up more.
-async fn count(State(metrics): State<Metrics>, request: Request<Body>, next: Next) -> Response {
+/// Sees to it that bodies arrive in time, and counts requests by route and status. Paths that nobody serves share one name, so that
+/// nobody can make up more.
+async fn bound_and_count(
+    State((metrics, most)): State<(Metrics, Duration)>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let route = match request.uri().path() {
         "/v1/events" => "/v1/events",
@@ -203,7 +209,11 @@ async fn count(State(metrics): State<Metrics>, request: Request<Body>, next: Nex
         path if path.starts_with("/callweave") && path.ends_with(".js") => "/callweave.js",
         _ => "other",
     };
-    let response = next.run(request).await.into_response();
+    let response = match route {
+        // These do it themselves, within their bounds of memory.
+        "/v1/events" | "/v1/web" | "/v1/number" | "/v1/hooks" => next.run(request).await,
+        _ => body::in_time(request, most, next).await,
+    };
     metrics.collect_requests.get_or_create(&Reply { route, status: response.status().as_u16() }).inc();
     metrics.collect_request_duration.get_or_create(&Route { route }).observe(started.elapsed().as_secs_f64());
     response

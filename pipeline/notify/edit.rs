@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use callweave_core::event::{Body, Event};
 use callweave_core::settings::Settings;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::service::Shared;
@@ -16,7 +17,9 @@ const ORIGIN: &str = "/v1/webhooks";
 /// How long the answer waits for the notifier to have looked.
 const LOOK_TIME: Duration = Duration::from_secs(5);
 /// Others who change the settings at the same time may be faster so often.
-const TRIES: usize = 5;
+const TRIES: usize = 10;
+/// Who changes something here does so one after the other: only other processes may be faster.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
@@ -48,13 +51,19 @@ pub async fn look(shared: &Shared) {
 /// # Errors
 /// They cannot be as they would be, or the log did not take them.
 pub async fn change(shared: &Shared, account: &str, change: impl Fn(&mut Settings)) -> Result<(), EditError> {
-    let mut tries = 0;
-    loop {
-        match once(shared, account, &change).await {
-            Err(EditError::Append(AppendError::Conflict { .. })) if tries < TRIES => tries += 1,
-            result => return result,
+    {
+        let _turn = TURN.lock().await;
+        let mut tries = 0;
+        loop {
+            match once(shared, account, &change).await {
+                Err(EditError::Append(AppendError::Conflict { .. })) if tries < TRIES => tries += 1,
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
         }
     }
+    look(shared).await;
+    Ok(())
 }
 
 async fn once(shared: &Shared, account: &str, change: &impl Fn(&mut Settings)) -> Result<(), EditError> {
@@ -83,6 +92,66 @@ async fn once(shared: &Shared, account: &str, change: &impl Fn(&mut Settings)) -
     let payload = frame.finish();
     let append = Append { subject, message_id: MessageId::of(&payload), expect, payload };
     shared.log.append(append).await?;
-    look(shared).await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use callweave_core::settings::Webhook;
+    use callweave_core::time::Time;
+    use futures::future::join_all;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::config::{self, Account};
+    use crate::log::SharedLog;
+    use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
+    use crate::notify::Notify;
+    use crate::telemetry::metrics::Metrics;
+
+    fn clock() -> Time {
+        Time(chrono::Utc::now().timestamp_micros())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn many_may_change_the_settings_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = async |name: &str| {
+            let options = EmbeddedOptions { partitions: Some(1), ..EmbeddedOptions::default() };
+            let log = EmbeddedLog::open(folder.path().join(name), options).await.expect("a log");
+            Arc::new(log) as SharedLog
+        };
+        let log = open("events").await;
+        let notify = Notify {
+            log: log.clone(),
+            moments: open("moments").await,
+            accounts: vec![Account { name: "acme".to_owned(), keys: Vec::new(), settings: None, logins: Vec::new() }],
+            data: folder.path().to_owned(),
+            terms: config::Notify::default(),
+            metrics: Metrics::new(),
+            clock,
+            chance: || 0.5,
+        };
+        let notifier = notify.prepare().await.expect("a notifier");
+        let (shared, stop) = (notifier.shared.clone(), CancellationToken::new());
+        let running = tokio::spawn(notifier.run(stop.clone()));
+        let changes = (0..24).map(|at| {
+            let shared = shared.clone();
+            let url = "https://example.com/".to_owned();
+            let webhook = Webhook { name: format!("w{at}"), url, enabled: false, ..Webhook::default() };
+            tokio::spawn(
+                async move { change(&shared, "acme", |settings| settings.webhooks.push(webhook.clone())).await },
+            )
+        });
+        for changed in join_all(changes).await {
+            changed.expect("no panic").expect("changed");
+        }
+        let entry = log.last_of_subject(&subject_of("acme", &log)).await.expect("an answer").expect("settings");
+        let (_, settings) = settings_in(&entry, "acme").expect("settings");
+        assert_eq!(settings.webhooks.len(), 24);
+        stop.cancel();
+        running.await.expect("it ends");
+    }
 }

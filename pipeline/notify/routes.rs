@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, PoisonError};
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -37,6 +38,8 @@ pub enum Refused {
     Unknown(&'static str, String),
     #[error("the body is not what is asked for here: {0}")]
     Body(String),
+    #[error("{1}")]
+    Unread(StatusCode, String),
     #[error("{0}")]
     Parameter(String),
     #[error("{0}")]
@@ -50,6 +53,12 @@ pub enum Refused {
 impl From<QueryRejection> for Refused {
     fn from(error: QueryRejection) -> Refused {
         Refused::Parameter(error.body_text())
+    }
+}
+
+impl From<BytesRejection> for Refused {
+    fn from(error: BytesRejection) -> Refused {
+        Refused::Unread(error.status(), error.body_text())
     }
 }
 
@@ -74,6 +83,7 @@ impl IntoResponse for Refused {
             Refused::Key => (StatusCode::UNAUTHORIZED, "wrong-key"),
             Refused::Unknown(..) => (StatusCode::NOT_FOUND, "not-found"),
             Refused::Body(_) => (StatusCode::BAD_REQUEST, "bad-body"),
+            Refused::Unread(status, _) => (*status, "bad-body"),
             Refused::Parameter(_) => (StatusCode::BAD_REQUEST, "bad-request"),
             Refused::Wrong(_) => (StatusCode::UNPROCESSABLE_ENTITY, "wrong"),
             Refused::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
@@ -128,19 +138,50 @@ fn find(place: &Place, headers: &HeaderMap, name: &str) -> Result<(Arc<str>, Kno
     known.ok_or_else(|| Refused::Unknown(place.kind.name(), name.chars().take(64).collect()))
 }
 
+/// Of an object: serde takes an array for one whose members have no names.
 fn parsed<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refused> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refused::Body("it is no JSON object".to_owned()));
+    }
     serde_json::from_slice(body).map_err(|error| Refused::Body(error.to_string()))
 }
 
-/// The same, with no member that nothing reads: without its misspelt filter a subscription is told of everything.
-fn understood<T: for<'de> Deserialize<'de> + Serialize>(body: &[u8]) -> Result<T, Refused> {
+/// The same, with all members that it needs and none that nothing reads: without its misspelt filter a subscription is told of
+/// everything.
+fn understood<T: for<'de> Deserialize<'de> + Serialize>(body: &[u8], needed: &[&str]) -> Result<T, Refused> {
     let known: T = parsed(body)?;
     let again = serde_json::to_value(&known).map_err(|error| Refused::Body(error.to_string()))?;
-    match strange_in(&parsed(body)?, &again).into_iter().next() {
+    let given: Value = parsed(body)?;
+    if let Some(nameless) = nameless_in(&given, &again, "") {
+        return Err(Refused::Body(format!("{nameless} is no JSON object")));
+    }
+    let strange = strange_in(&given, &again).into_iter().next();
+    let missing: Vec<&str> = needed.iter().copied().filter(|name| given.get(name).is_none()).collect();
+    if strange.is_none() && !missing.is_empty() {
+        let are = if missing.len() == 1 { "is" } else { "are" };
+        return Err(Refused::Body(format!("{} {are} missing", missing.join(" and "))));
+    }
+    match strange {
         Some((name, members)) => {
             Err(Refused::Body(format!("there is no member {name}; there are {}", members.join(", "))))
         }
         None => Ok(known),
+    }
+}
+
+/// The first array that stands where an object was read.
+fn nameless_in(given: &Value, known: &Value, path: &str) -> Option<String> {
+    match (given, known) {
+        (Value::Array(_), Value::Object(_)) => Some(path.to_owned()),
+        (Value::Object(given), Value::Object(known)) => given.iter().find_map(|(name, value)| {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            nameless_in(value, known.get(name)?, &path)
+        }),
+        (Value::Array(given), Value::Array(known)) => {
+            let mut pairs = given.iter().zip(known).enumerate();
+            pairs.find_map(|(at, (given, known))| nameless_in(given, known, &format!("{path}[{at}]")))
+        }
+        _ => None,
     }
 }
 
@@ -211,11 +252,12 @@ async fn one(State(place): Here, headers: HeaderMap, Path(name): Path<String>) -
 }
 
 /// Makes one, or changes the one of its name.
-async fn put(State(Place { shared, kind }): Here, headers: HeaderMap, body: axum::body::Bytes) -> Answered {
+async fn put(State(Place { shared, kind }): Here, headers: HeaderMap, request: Request) -> Answered {
     let account = account_of(&shared, &headers)?;
+    let body = Bytes::from_request(request, &()).await?;
     let entry = match kind {
-        Kind::Webhook => Entry::Webhook(understood::<Webhook>(&body)?),
-        Kind::Export => Entry::Export(Box::new(understood::<Export>(&body)?), String::new()),
+        Kind::Webhook => Entry::Webhook(understood::<Webhook>(&body, &["name", "url"])?),
+        Kind::Export => Entry::Export(Box::new(understood::<Export>(&body, &["name"])?), String::new()),
     };
     Subscription::new(&account, &entry, &shared.secrets).map_err(|error| Refused::Wrong(error.to_string()))?;
     edit::change(&shared, &account, |settings| match entry.clone() {
@@ -344,8 +386,9 @@ struct Wanted {
     to: Option<u64>,
 }
 
-async fn resend(State(place): Here, headers: HeaderMap, Path(name): Path<String>, body: axum::body::Bytes) -> Answered {
+async fn resend(State(place): Here, headers: HeaderMap, Path(name): Path<String>, request: Request) -> Answered {
     let (of, known) = find(&place, &headers, &name)?;
+    let body = Bytes::from_request(request, &()).await?;
     let shared = place.shared;
     let wanted: Wanted = if body.is_empty() { parsed(b"{}")? } else { parsed(&body)? };
     let span = wanted.from.unwrap_or(0)..=wanted.to.unwrap_or(u64::MAX);
@@ -380,4 +423,32 @@ async fn enable(State(place): Here, headers: HeaderMap, Path(name): Path<String>
     shared.tools.store.commit(&of, vec![Change::Go]).await?;
     edit::look(&shared).await;
     Ok(Json(json!({ "enabled": name })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_an_object_with_all_that_is_needed() {
+        let needed = ["name", "url"];
+        let webhook = |body: &str| understood::<Webhook>(body.as_bytes(), &needed).map_err(|wrong| wrong.to_string());
+        let read = webhook(r#" {"name": "q", "url": "https://example.com/"}"#).expect("a subscription");
+        assert_eq!((read.name.as_str(), read.url.as_str()), ("q", "https://example.com/"));
+        for (body, says) in [
+            ("", "it is no JSON object"),
+            (r#"["q", "https://example.com/"]"#, "it is no JSON object"),
+            ("{}", "name and url are missing"),
+            (r#"{"name": "q"}"#, "url is missing"),
+            (r#"{"name": "q", "link": "https://example.com/"}"#, "there is no member link"),
+            (r#"{"name": "q", "url": 7}"#, "invalid type"),
+        ] {
+            let wrong = webhook(body).expect_err(body);
+            assert!(wrong.contains(says), "{body}: {wrong}");
+        }
+        let (given, known) = (json!({"a": [{"b": [1]}], "d": []}), json!({"a": [{"b": {"c": 1}}], "d": []}));
+        assert_eq!(nameless_in(&given, &known, "").as_deref(), Some("a[0].b"));
+        assert_eq!(nameless_in(&known, &known, ""), None);
+        assert!(parsed::<Wanted>(b"[[1], 2, 3]").is_err() && parsed::<Wanted>(b"{}").is_ok());
+    }
 }
