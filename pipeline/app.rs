@@ -4,6 +4,7 @@ pub mod demo;
 mod export;
 mod log;
 pub mod pool;
+mod signals;
 mod webhook;
 pub mod worker;
 
@@ -26,18 +27,21 @@ use crate::config::{self, Config, FirstRun, Flags};
 use crate::lake::Lake;
 use crate::log::batching::{BatchOptions, Batcher, Submission};
 use crate::log::frame::Record;
-use crate::log::{Entry, Family, Kind, SharedLog, Subject, Watched, nats, partition_of};
+use crate::log::{Entry, Kind, SharedLog, Subject, Watched, nats, partition_of};
 use crate::notify::{self, Notifier, Notify};
 use crate::process::{self, Process, Summary};
 use crate::query::{self, QueryError};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
+use crate::telemetry::say;
 use crate::telemetry::troubles::Troubles;
 
 pub use export::csv;
 pub use query::STACK_BYTES;
 pub use webhook::{Asker, Question, webhook};
+
+use signals::stop_on_signal;
 
 /// Why a command did not do what it was to do.
 #[derive(Debug)]
@@ -195,7 +199,7 @@ pub fn login(name: &str, role: &str, is_new: bool) -> Result<(), Failure> {
         .map_err(|_| Failure::Usage(format!("there is no role {role:?}; the roles are analyst and manager")))?;
     let password = if is_new {
         let password = uuid::Uuid::new_v4().simple().to_string();
-        eprintln!("{password}");
+        say!("{password}");
         password
     } else {
         let mut line = String::new();
@@ -238,12 +242,12 @@ pub fn run(config: &Config, inputs: &[PathBuf]) -> Result<(), Failure> {
 
 fn tell(summary: &Summary, took: Duration, lake: &str) {
     if summary.known {
-        eprintln!("This input is in {lake} already; nothing changed.");
+        say!("This input is in {lake} already; nothing changed.");
         return;
     }
     let counts = summary.counts;
     let rate = (counts.events + counts.rejected) as f64 / took.as_secs_f64().max(1e-6);
-    eprintln!(
+    say!(
         "{} events in {:.2} s ({rate:.0}/s): {} duplicates, {} rejected; {} rows of calls, {} of sessions; lake {lake}",
         counts.events,
         took.as_secs_f64(),
@@ -254,7 +258,7 @@ fn tell(summary: &Summary, took: Duration, lake: &str) {
     );
 }
 
-/// Runs roles until they are told to stop (SIGINT, SIGTERM); a second signal ends the process at once.
+/// Runs roles until they are told to stop (SIGINT, SIGTERM, SIGHUP); a second signal ends the process at once.
 pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
     start_logs(&config)?;
     let first = match roles.collect || roles.query || roles.notify {
@@ -266,7 +270,7 @@ pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
         tokio::spawn(stop_on_signal(shutdown.clone()));
         let up = Up::start(&config, roles, shutdown).await?;
         if let (Some(first), Some(address), true) = (&first, up.collect, roles.collect) {
-            eprintln!("{}", first.welcome(address, up.postgres));
+            say!("{}", first.welcome(address, up.postgres));
         }
         up.ended().await
     })
@@ -304,17 +308,14 @@ impl Up {
         if let Some(admin) = &admin {
             tracing::info!(address = %admin.address(), "telling of health, and starting");
         }
-        let log = tokio::select! {
-            log = log::open(config, Family::Events, &troubles) => log?,
-            () = shutdown.cancelled() => return Err(Failure::said("stopped before the log was there")),
+        let logs = tokio::select! {
+            logs = log::open_all(config, roles, &troubles) => logs?,
+            () = shutdown.cancelled() => return Ok(Up::stopped(admin, metrics, shutdown).await),
         };
+        let (log, moments) = logs;
         let watched = Arc::new(Watched::new(log, troubles.clone()));
         let ready = untroubled(log_takes(watched.clone()), troubles.clone());
         let log: SharedLog = watched;
-        let moments = match roles.process || roles.notify {
-            true => Some(log::open(config, Family::Moments, &troubles).await?),
-            false => None,
-        };
         // Where rows are written the lake is there before it is asked, and before anything is acknowledged: what a log takes that the
         // lake cannot go on with would never be read.
         let lake = match roles.process {
@@ -323,6 +324,9 @@ impl Up {
         };
         if let Some(lake) = &lake {
             process::look_over(lake, &log, &troubles, &shutdown).await.map_err(Failure::failed)?;
+            if shutdown.is_cancelled() {
+                return Ok(Up::stopped(admin, metrics, shutdown).await);
+            }
         }
         append_settings(config, &log).await?;
         let mut tasks = tokio::task::JoinSet::new();
@@ -409,6 +413,15 @@ impl Up {
             tasks.spawn(async move { process.run(collecting).await.map_err(Failure::failed) });
         }
         Ok(Up { collect: address, postgres, metrics, shutdown, roles: tasks })
+    }
+
+    /// No roles: it was told to stop before they had begun, and there is nothing to be ended.
+    async fn stopped(admin: Option<Admin>, metrics: Metrics, shutdown: CancellationToken) -> Up {
+        tracing::info!("stopped before the start was over");
+        if let Some(admin) = admin {
+            admin.close().await;
+        }
+        Up { collect: None, postgres: None, metrics, shutdown, roles: tokio::task::JoinSet::new() }
     }
 
     /// Answers queries without a log: the embedded one is another process's, and the logins are those configured.
@@ -503,31 +516,6 @@ fn tells(entry: &Entry, settings: &Settings) -> bool {
         _ => None,
     });
     records.last().is_some_and(|event| matches!(event.body, Body::AccountSettings(last) if *last == *settings))
-}
-
-/// The first signal lets everything finish what it has; the second ends the process.
-async fn stop_on_signal(shutdown: CancellationToken) {
-    signal().await;
-    tracing::info!("stopping; a second signal stops at once");
-    shutdown.cancel();
-    signal().await;
-    tracing::warn!("stopped at once");
-    std::process::exit(130);
-}
-
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(error) => {
-            tracing::warn!(%error, "signals cannot be listened to");
-            return std::future::pending().await;
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
 }
 
 #[cfg(test)]

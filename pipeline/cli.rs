@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::{self, Failure};
 use crate::config::{self, Flags};
 use crate::query;
+use crate::telemetry::logs;
 
 /// callweave: open, self-hosted call tracking. Leases phone numbers to web sessions and joins calls back to them.
 #[derive(Debug, Parser)]
@@ -230,7 +231,7 @@ pub fn main() -> ExitCode {
     match work(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("callweave: {failure}");
+            logs::last_words(&failure);
             ExitCode::from(failure.status())
         }
     }

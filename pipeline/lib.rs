@@ -1,6 +1,9 @@
 //! callweave: an open, self-hosted call-tracking pipeline. ARCHITECTURE.md shows the way of an event through these
 //! modules, in reading order here.
 
+// `eprintln!` panics where stderr cannot be written: `telemetry::say!` does not.
+#![deny(clippy::print_stderr)]
+
 pub mod config;
 pub mod telemetry;
 

@@ -13,6 +13,7 @@ use super::{Failure, Roles, Up, clock, runtime, start_logs};
 use crate::config::{Account, Config, Secret};
 use crate::query::{self, Format, ReportOptions};
 use crate::simulate::{Simulation, World};
+use crate::telemetry::say;
 
 pub struct Demo {
     pub seconds: u64,
@@ -180,7 +181,7 @@ impl Shown {
 
     fn tell(&self, sent: u64, of: u64, took: Duration) {
         let joined = self.joined();
-        eprintln!(
+        say!(
             "{sent} of {of} events sent ({:.0}/s), {joined} joined (lag {}), {} rows of calls in the lake",
             sent as f64 / took.as_secs_f64().max(1e-3),
             sent.saturating_sub(joined),

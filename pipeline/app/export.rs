@@ -14,6 +14,7 @@ use super::{Failure, block_on, clock};
 use crate::config::Config;
 use crate::files::outputs;
 use crate::query;
+use crate::telemetry::say;
 
 /// Writes the conversions of an export that the configuration or the running notifier has.
 pub fn csv(
@@ -55,8 +56,8 @@ pub fn csv(
     });
     block_on(rows)?;
     out.flush().map_err(Failure::failed)?;
-    eprintln!("callweave: {written} conversions");
-    left.iter().for_each(|(why, count)| eprintln!("callweave: {count} left out: {why}"));
+    say!("callweave: {written} conversions");
+    left.iter().for_each(|(why, count)| say!("callweave: {count} left out: {why}"));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Failure;
+use super::{Failure, Roles};
 use crate::config::Config;
 use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::log::nats::{ConnectError, Credentials, NatsLog, NatsOptions};
@@ -14,8 +14,22 @@ use crate::telemetry::troubles::Troubles;
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// The events, and the moments where a role needs them.
+pub async fn open_all(
+    config: &Config,
+    roles: Roles,
+    troubles: &Troubles,
+) -> Result<(SharedLog, Option<SharedLog>), Failure> {
+    let events = open(config, Family::Events, troubles).await?;
+    let moments = match roles.process || roles.notify {
+        true => Some(open(config, Family::Moments, troubles).await?),
+        false => None,
+    };
+    Ok((events, moments))
+}
+
 /// The events or the moments: embedded in the data folder, or on NATS once that is there.
-pub async fn open(config: &Config, family: Family, troubles: &Troubles) -> Result<SharedLog, Failure> {
+async fn open(config: &Config, family: Family, troubles: &Troubles) -> Result<SharedLog, Failure> {
     let partitions = u64::from(config.partitions.unwrap_or(DEFAULT_PARTITIONS));
     let kept = &config.retention;
     let (folder, partitions, retention) = match family {

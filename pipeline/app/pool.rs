@@ -8,6 +8,7 @@ use super::{Failure, block_on};
 use crate::plan::{self, Asked, Format, Source};
 use crate::query::{self, TrafficOptions};
 use crate::telemetry::progress::Progress;
+use crate::telemetry::say;
 
 /// What is planned for.
 pub enum Traffic {
@@ -26,7 +27,7 @@ pub fn plan(traffic: Traffic, asked: Asked, format: Format) -> Result<(), Failur
             let read = plan::visits(&source, asked.terms.hold, &Progress::on_stderr());
             let (visits, unusable) = read.map_err(Failure::failed)?;
             if unusable > 0 {
-                eprintln!("callweave: {unusable} lines are no events, and were passed over");
+                say!("callweave: {unusable} lines are no events, and were passed over");
             }
             (nothing, Some(visits))
         }

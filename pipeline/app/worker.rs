@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::query::WorkerServer;
 use crate::telemetry::metrics::Metrics;
 
-/// Works until it is told to stop (SIGINT, SIGTERM).
+/// Works until it is told to stop (SIGINT, SIGTERM, SIGHUP).
 pub fn worker(config: &Config) -> Result<(), Failure> {
     start_logs(config)?;
     block_on(async {

@@ -10,6 +10,7 @@ use crate::app::Failure;
 use crate::config::{self, Flags};
 use crate::files::outputs::{self, Late};
 use crate::import::{Format, ImportError, ImportOptions, Progress, import};
+use crate::telemetry::say;
 
 #[derive(Debug, Args)]
 pub struct Import {
@@ -86,13 +87,13 @@ impl Import {
         let usage = |text: String| Failure::Usage(text);
         let format: Format = self.format.parse().map_err(|error: ImportError| usage(error.to_string()))?;
         for flag in self.unused(format) {
-            eprintln!("callweave: {flag} says nothing of --format {}, and is left alone", self.format);
+            say!("callweave: {flag} says nothing of --format {}, and is left alone", self.format);
         }
         let account = self.account.as_deref().unwrap_or(ACCOUNT_DEFAULT);
         let mut options = ImportOptions::new(format, self.files, account);
         options.site = self.site;
         if format == Format::Combined && options.site.is_none() {
-            eprintln!(
+            say!(
                 "callweave: an access log does not name its site, unless its lines begin with the virtual host; other pages \
                  are under {SITE_DEFAULT}: give --site, so that links within the site do not count as referrals"
             );
@@ -110,12 +111,12 @@ impl Import {
             let config = config::load(flags, &config::environment()).map_err(|it| usage(it.to_string()))?;
             options.settings = config.accounts.get(account).and_then(|account| account.settings.clone());
             if options.settings.is_none() {
-                eprintln!(
+                say!(
                     "callweave: account {account} has no settings in the configuration: whether a number is one of its own cannot \
                      be told, and every call counts by its direction alone"
                 );
                 if options.country.is_none() {
-                    eprintln!(
+                    say!(
                         "callweave: numbers without a country's code are read as international ones without their plus: give \
                          --country if they are of one"
                     );
@@ -149,7 +150,7 @@ impl Import {
             Err(error) if error.is_usage() => return Err(usage(error.to_string())),
             Err(error) => return Err(Failure::failed(error)),
         };
-        eprintln!("{counts}");
+        say!("{counts}");
         if counts.nothing_was_read() {
             return Err(Failure::said(format!("no line could be read as --format {}: is it another?", self.format)));
         }

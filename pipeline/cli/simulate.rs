@@ -10,6 +10,7 @@ use clap::Args;
 use crate::app::Failure;
 use crate::files::outputs::{self, Late};
 use crate::simulate::{PoolSize, Simulation, simulate};
+use crate::telemetry::say;
 
 #[derive(Debug, Args)]
 pub struct Simulate {
@@ -182,7 +183,7 @@ impl Simulate {
             Err(error) if error.is_usage() => return Err(Failure::Usage(error.to_string())),
             done => done.map_err(Failure::failed)?,
         };
-        eprintln!("{} events ({} calls), {} bytes", written.events, written.calls, written.bytes);
+        say!("{} events ({} calls), {} bytes", written.events, written.calls, written.bytes);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use super::limits::SNAPSHOTS_KEPT;
 
 pub(super) const FOLDER: &str = "_state";
 
-/// Keeps the newest [`SNAPSHOTS_KEPT`] snapshots of each name: one that turns out damaged has others before it.
+/// Keeps the newest [`SNAPSHOTS_KEPT`] snapshots of each name: one that cannot be read has others before it.
 #[derive(Debug, Clone)]
 pub struct StateStore {
     /// Rooted at the lake's folder.
@@ -78,6 +78,24 @@ impl StateStore {
         read.await.map_err(|source| StateError::Store { path, source })
     }
 
+    /// The first bytes of a snapshot, so many at most.
+    pub async fn beginning(&self, name: &str, sequence: u64, bytes: u64) -> Result<Bytes, StateError> {
+        let path = path(name, sequence)?;
+        let read = async {
+            // Of an empty one no range can be had.
+            match self.store.head(&path).await?.size.min(bytes) {
+                0 => Ok(Bytes::new()),
+                bytes => self.store.get_range(&path, 0..bytes).await,
+            }
+        };
+        read.await.map_err(|source| StateError::Store { path, source })
+    }
+
+    /// Where a snapshot lies below the lake's folder, for people.
+    pub fn path_of(name: &str, sequence: u64) -> String {
+        format!("{FOLDER}/{name}/{sequence:020}")
+    }
+
     /// Deletes a snapshot; one that is not there is deleted already.
     pub async fn delete(&self, name: &str, sequence: u64) -> Result<(), StateError> {
         let path = path(name, sequence)?;
@@ -98,7 +116,7 @@ impl StateStore {
             match read(self.get(name, sequence).await?) {
                 Ok(state) => return Ok(Some((sequence, state))),
                 Err(error) => {
-                    tracing::warn!(name, sequence, %error, "damaged snapshot, taking the one before");
+                    tracing::warn!(name, sequence, %error, "a snapshot cannot be read, and the one before is taken");
                 }
             }
         }
@@ -135,7 +153,10 @@ mod tests {
         assert_eq!(state.newest("p0", read).await?, Some((10, "c".into())));
         let again = state.put_next("p0", 10, "theirs".into()).await;
         assert!(matches!(again, Err(StateError::Taken { .. })), "{again:?}");
+        assert!(again.is_err_and(|error| error.to_string().contains(&StateStore::path_of("p0", 10))));
         assert_eq!(state.get("p0", 10).await?, "c");
+        assert_eq!(state.beginning("p0", 1000, 2).await?, "ba");
+        assert_eq!(state.beginning("p0", 1000, 20).await?, "bad");
         state.put_next("p0", 1001, "e".into()).await?;
         for number in 0..5 {
             state.note("logs", number, "n".into()).await?;

@@ -26,8 +26,29 @@ pub struct Past {
     pub sequence: u64,
 }
 
+/// Why it is not known what earlier jobs left.
 #[derive(Debug, thiserror::Error)]
-enum ReadError {
+pub enum HistoryError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(
+        "what earlier runs left in this lake is of version {version}, which this program does not read ({path}): go on with the \
+         program that wrote it, or begin a new lake{}",
+        OR_WITHOUT
+    )]
+    OtherVersion { path: String, version: u8 },
+    #[error(
+        "what earlier runs left in this lake cannot be read ({path} {reason}): put the file back from a copy of the lake{}",
+        OR_WITHOUT
+    )]
+    Unreadable { path: String, reason: ReadError },
+}
+
+/// What else there is to be done.
+const OR_WITHOUT: &str = "; or delete the file: then what that run landed and is told again counts twice";
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
     #[error("is cut off")]
     Cut,
     #[error(transparent)]
@@ -35,12 +56,21 @@ enum ReadError {
 }
 
 impl History {
-    pub async fn load(state: &StateStore) -> Result<History, StateError> {
-        // A damaged one counts: the next is not to be put in its place.
-        let sequence = state.sequences(NAME).await?.first().copied().unwrap_or(0);
-        let newest = state.newest(NAME, |bytes| read(&bytes)).await?;
-        let (join, inputs) = newest.map_or((None, Vec::new()), |(_, (inputs, join))| (Some(join), inputs));
-        Ok(History { join, inputs, sequence })
+    /// What the job before left, if there was one.
+    ///
+    /// # Errors
+    /// It cannot be read. The one before it is not taken in its place: what came since would count again, and there is no log that
+    /// tells it.
+    pub async fn load(state: &StateStore) -> Result<History, HistoryError> {
+        let Some(sequence) = state.sequences(NAME).await?.first().copied() else { return Ok(History::default()) };
+        let path = || StateStore::path_of(NAME, sequence);
+        match read(&state.get(NAME, sequence).await?) {
+            Ok((inputs, join)) => Ok(History { join: Some(join), inputs, sequence }),
+            Err(ReadError::Snapshot(SnapshotError::Version(version))) => {
+                Err(HistoryError::OtherVersion { path: path(), version })
+            }
+            Err(reason) => Err(HistoryError::Unreadable { path: path(), reason }),
+        }
     }
 
     pub fn begin(self, mode: Mode) -> Past {
@@ -92,12 +122,44 @@ mod tests {
         assert!(matches!(refused, Err(StateError::Taken { .. })), "{refused:?}");
         assert_eq!(History::load(&state).await?.inputs, [1]);
 
-        // One that is damaged is passed over, and does not stand in the way.
-        History::save(&state, 1, b"torn".to_vec()).await?;
+        History::save(&state, 1, kept(3)?).await?;
         let next = History::load(&state).await?;
-        assert_eq!((&next.inputs[..], next.sequence), (&[1][..], 2));
-        History::save(&state, next.sequence, kept(3)?).await?;
-        assert_eq!(History::load(&state).await?.inputs, [3]);
+        assert_eq!((&next.inputs[..], next.sequence), (&[3][..], 2));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_state_that_cannot_be_read_is_not_passed_over() -> Result<(), Box<dyn std::error::Error>> {
+        let state = StateStore::new(Arc::new(object_store::memory::InMemory::new()));
+        let good = bytes(&Join::new(Mode::Bounded), vec![1])?;
+        History::save(&state, 0, good.clone()).await?;
+        // Behind the number of inputs, one input and the magic.
+        let version = 4 + 16 + 7;
+        let with = |at: usize, byte: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            bytes
+        };
+        let table = [
+            (
+                with(good.len() - 1, !good[good.len() - 1]),
+                "is damaged: its hash does not match",
+                "from a copy of the lake",
+            ),
+            (b"to".to_vec(), "is cut off", "from a copy of the lake"),
+            (with(version, 3), "is of version 3", "with the program that wrote it, or begin a new lake"),
+        ];
+        for (bytes, why, advice) in table {
+            History::save(&state, 1, bytes).await?;
+            let told = History::load(&state).await.err().ok_or("it was passed over")?.to_string();
+            for part in [why, advice, "_state/run/00000000000000000002", "or delete the file"] {
+                assert!(told.contains(part), "{told}");
+            }
+            // Whoever deletes it goes on from the one before.
+            state.delete(NAME, 2).await?;
+            let History { inputs, sequence, .. } = History::load(&state).await?;
+            assert_eq!((inputs, sequence), (vec![1], 1));
+        }
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use futures::future::try_join_all;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::chunk::{Chunk, Chunks, Ready};
-use super::history::{self, History, Past};
+use super::history::{self, History, HistoryError, Past};
 use super::maintain::{compact, erase};
 use super::step::{Batches, Counts, Fate, apply, effect_rows, rows};
 use crate::config::Account;
@@ -40,6 +40,8 @@ pub enum RunError {
     Commit(#[from] CommitError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    History(#[from] HistoryError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error("rows cannot be made: {0}")]

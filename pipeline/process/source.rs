@@ -37,6 +37,13 @@ pub enum SourceError {
          all that this log holds), or move this log away, too: a new one goes on where the lake is (docs/operations.md: a log is lost)"
     )]
     Copy { partition: u16, at: u64 },
+    #[error(
+        "partition {partition}: {snapshot} is of version {version}, which this program does not read, and what it knows cannot be had from \
+         the log again, which begins with entry {first}. Go on with the program that wrote it, or begin with a new lake; or move this log \
+         away: then the lake goes on with a new one, without knowing sessions, callers and duplicates of before (docs/operations.md: a log \
+         is lost)"
+    )]
+    OtherVersion { partition: u16, snapshot: String, version: u8, first: u64 },
     #[error("partition {partition}: another process has begun to fill this lake from another log; stop one of the two")]
     TakenOver { partition: u16 },
     #[error(
@@ -162,10 +169,31 @@ impl Source {
         Ok(())
     }
 
+    /// Looks whether the log reaches back to what can be read of the snapshots, where newer ones are of another version.
+    async fn check_versions(&self, state: &StateStore, log: &dyn Log) -> Result<(), ProcessError> {
+        let (partition, name) = (self.partition, self.name());
+        let (mut other, mut readable) = (None, 0);
+        for sequence in state.sequences(&name).await? {
+            let beginning = state.beginning(&name, sequence, Join::VERSION_BYTES as u64).await?;
+            if Join::is_of_this_version(&beginning) {
+                readable = sequence;
+                break;
+            }
+            other = other.or_else(|| Join::version_of(&beginning).map(|version| (sequence, version)));
+        }
+        let Some((sequence, version)) = other else { return Ok(()) };
+        let first = log.first_sequence(partition).await?;
+        if first <= readable + 1 {
+            return Ok(());
+        }
+        let snapshot = StateStore::path_of(&name, sequence);
+        Err(SourceError::OtherVersion { partition, snapshot, version, first }.into())
+    }
+
     /// Compares the log with what the lake has taken of it: the tables up to `held`, and the newest snapshot.
     ///
     /// # Errors
-    /// It is an older copy: entries would be taken for known that are not.
+    /// It is an older copy: entries would be taken for known that are not. Or what is known is in snapshots of another version alone.
     pub async fn check(&self, lake: &Lake, log: &dyn Log, held: u64) -> Result<(), ProcessError> {
         let (partition, state) = (self.partition, lake.state());
         let at = state.sequences(&self.name()).await?.first().copied().unwrap_or(0);
@@ -174,6 +202,7 @@ impl Source {
         if after > last {
             return Err(ReadError::Rewound { partition, after, last }.into());
         }
+        self.check_versions(state, log).await?;
         let is_there = at > 0 && log.first_sequence(partition).await? <= at;
         let Some(appended) = self.appended(state, at).await?.filter(|_| is_there) else { return Ok(()) };
         match log.read(partition, at - 1).next().await {
@@ -227,7 +256,7 @@ async fn held(lake: &Lake, sources: &[Source]) -> Result<Vec<u64>, ProcessError>
 }
 
 /// Looks whether the lake can go on with this log, before anything is taken in: what is acknowledged must be read. A lake or log
-/// that cannot be asked now is asked again until `shutdown`.
+/// that cannot be asked now is asked again until `shutdown`, which ends it without an answer.
 ///
 /// # Errors
 /// The lake cannot go on with it.
@@ -259,7 +288,7 @@ pub async fn look_over(
                 troubles.failed(LOOKING, &error);
                 tokio::select! {
                     () = tokio::time::sleep(PROCESSING_PAUSE) => {}
-                    () = shutdown.cancelled() => return Err(error),
+                    () = shutdown.cancelled() => return Ok(()),
                 }
             }
         }

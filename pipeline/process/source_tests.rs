@@ -83,3 +83,40 @@ async fn a_copy_is_found_out() -> Done {
     assert!(copy.is_final() && copy.to_string().contains("entry 4"), "{copy}");
     Ok(())
 }
+
+#[tokio::test]
+async fn snapshots_of_another_version_want_the_whole_log() -> Done {
+    let folder = tempfile::tempdir()?;
+    let lake = Lake::open(&folder.path().join("lake").to_string_lossy()).await?;
+    let log = log(folder.path(), "log", 1).await?;
+    append(&log, 6).await?;
+    let source = Source::find(&lake, &*log, 0).await?;
+    let mut old = state()?;
+    // Behind the magic.
+    old[7] = 3;
+    lake.state().put("log-0", 4, old.clone().into()).await?;
+    lake.state().put("log-0", 3, Bytes::new()).await?;
+    source.check(&lake, &*log, 6).await?;
+    log.trim(0, 3).await?;
+    let gone = source.check(&lake, &*log, 6).await.expect_err("entries 1 and 2 cannot be told again");
+    assert!(gone.is_final(), "{gone}");
+    for part in ["partition 0", "_state/log-0/00000000000000000004", "of version 3", "begins with entry 3"] {
+        assert!(gone.to_string().contains(part), "{gone}");
+    }
+    let looked = look_over(&lake, &log, &Troubles::default(), &CancellationToken::new()).await;
+    assert!(looked.is_err_and(|error| error.is_final()), "nothing is taken in");
+
+    // One that can be read stands before it, and the log goes on from there.
+    lake.state().put("log-0", 2, state()?.into()).await?;
+    source.check(&lake, &*log, 6).await?;
+    log.trim(0, 4).await?;
+    source.check(&lake, &*log, 6).await.expect_err("entry 3 cannot be told again");
+    lake.state().put("log-0", 5, state()?.into()).await?;
+    source.check(&lake, &*log, 6).await?;
+
+    // A new log begins anew.
+    let new = self::log(folder.path(), "new", 1).await?;
+    let source = Source::find(&lake, &*new, 0).await?;
+    source.check(&lake, &*new, 0).await?;
+    Ok(())
+}

@@ -1,5 +1,7 @@
 //! Structured logs on stderr. Phone numbers and visitor ids appear at `debug` and `trace` only.
 
+use std::sync::OnceLock;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -24,6 +26,9 @@ pub enum LogsError {
     #[error("logs are set up already")]
     Twice,
 }
+
+/// How logs are written, once they were started.
+static STARTED: OnceLock<Format> = OnceLock::new();
 
 /// Where the engines below us only repeat what we report ourselves, they are heard from `warn` on.
 const ENGINES: &str = "warn";
@@ -67,11 +72,23 @@ where
 {
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
     let builder = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(writer);
-    match format {
+    // What cannot be written would be told by `eprintln!`, which panics where stderr cannot be written either.
+    let builder = builder.log_internal_errors(false);
+    let started = match format {
         Format::Text => builder.with_ansi(colour).finish().try_init(),
         Format::Json => builder.json().flatten_event(true).with_current_span(false).finish().try_init(),
+    };
+    started.map_err(|_| LogsError::Twice)?;
+    let _ = STARTED.set(format);
+    Ok(())
+}
+
+/// Says why the program ends: as a log line where logs are JSON, for whoever collects them reads nothing else, and to people where not.
+pub fn last_words(why: impl std::fmt::Display) {
+    match STARTED.get() {
+        Some(Format::Json) if tracing::enabled!(tracing::Level::ERROR) => tracing::error!("{why}"),
+        _ => super::say!("callweave: {why}"),
     }
-    .map_err(|_| LogsError::Twice)
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! How far the reading of files is: a bar on a terminal, a line every few seconds elsewhere.
 
 use std::cell::Cell;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use super::say;
 
 /// Tells people on stderr how far things are.
 pub struct Progress {
@@ -80,8 +82,8 @@ impl Progress {
     pub fn say(&self, text: &str) {
         match &self.how {
             How::Silent => {}
-            How::Bar(bar) => bar.suspend(|| print(text)),
-            How::Lines => print(text),
+            How::Bar(bar) => bar.suspend(|| say!("{text}")),
+            How::Lines => say!("{text}"),
         }
     }
 
@@ -108,9 +110,4 @@ impl Progress {
             _ => done,
         }
     }
-}
-
-fn print(text: &str) {
-    // Whoever closed stderr does not want to know.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::nats::NatsServer;
-use crate::program::{ACCOUNTS, Place, Program, Story, files_in, is_taken, peak_of, send, until};
+use crate::program::{ACCOUNTS, Place, Program, Story, files_in, is_taken, key_of, peak_of, send, until};
 
 /// More than a debug build needs for its engines and one request of the largest size, far less than the input and what
 /// it could be blown up to.
@@ -43,7 +43,53 @@ fn a_port_in_use_is_told_and_nothing_else() {
         let said = program.said().join("\n");
         assert!(said.contains(&format!("listen.collect: {address} cannot be listened on")), "{said}");
         assert!(!said.contains("panicked"), "{said}");
+        // Why it ends is a line of the log like all others.
+        let mut lines = said.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let why = lines.find(|line| line["level"] == "ERROR").expect("an error");
+        assert!(why["message"].as_str().is_some_and(|message| message.contains("cannot be listened on")), "{said}");
     }
+}
+
+/// Whoever reads the messages may go, and their disk may be full: the work goes on.
+#[test]
+fn messages_that_cannot_be_written_end_nothing() {
+    let place = Place::new();
+    for arguments in [&["simulate", "--events", "50", "--output", "events.ndjson"][..], &["run", "events.ndjson"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a device that is full");
+        let status = place.command(arguments).stderr(full).status().expect("the binary runs");
+        assert!(status.success(), "{arguments:?}: {status}");
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = free.local_addr().expect("an address").to_string();
+    drop(free);
+    let off = ["--admin", "127.0.0.1:0", "--postgres", "off", "--flight", "off"];
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = place.command(&[&["up", "--listen", &address][..], &off].concat());
+    let mut program = command.stderr(writer).spawn().expect("the binary runs");
+    until("an event is taken", || {
+        assert!(program.try_wait().expect("its status").is_none(), "it ended");
+        let request = ureq::post(format!("http://{address}/v1/events")).content_type("application/x-ndjson");
+        let request = request.header("authorization", format!("Bearer {}", key_of(ACCOUNTS[0])));
+        request.send(view("a").to_string()).ok()
+    });
+    until("its row", || {
+        (place.sql("SELECT event_id FROM page_views WHERE event_id = 'a'") == [json!({ "event_id": "a" })])
+            .then_some(())
+    });
+    // A hangup lets it end well, too.
+    let hung_up = Command::new("kill").args(["-HUP", &program.id().to_string()]).status().expect("kill");
+    assert!(hung_up.success());
+    let status = until("its end", || program.try_wait().expect("its status"));
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn what_waits_for_its_log_can_be_stopped() {
+    let place = Place::new();
+    let program = Program::spawn(&place, &["up", "--nats", "nats://127.0.0.1:1"]);
+    program.says("waiting for nats");
+    program.stop();
 }
 
 /// A line that cannot be used, each kind for another reason.
@@ -394,7 +440,7 @@ fn damaged_and_lost_snapshots_change_nothing() {
     bytes[middle] ^= 1;
     std::fs::write(&newest, bytes).expect("damaged");
     let mut program = Program::start(&place, &["up"]);
-    program.says("damaged snapshot, taking the one before");
+    program.says("a snapshot cannot be read, and the one before is taken");
     send(&program, parts[2]);
     until("a snapshot of this life", || (files_in(&folder).pop()? > newest).then_some(()));
     program.kill();
