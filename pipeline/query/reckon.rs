@@ -37,8 +37,18 @@ const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 /// Of a decimal of 128 bits.
 const DIGITS_MAX: usize = 38;
 
+/// What plans may hold; workers find it by its name.
+pub(super) fn add_functions(context: &SessionContext) {
+    context.register_udf(span());
+}
+
+fn span() -> ScalarUDF {
+    ScalarUDF::new_from_impl(Span { signature: Signature::any(1, Volatility::Immutable) })
+}
+
 pub fn register(context: &SessionContext) -> Result<()> {
-    let span = Arc::new(ScalarUDF::new_from_impl(Span { signature: Signature::any(1, Volatility::Immutable) }));
+    add_functions(context);
+    let span = Arc::new(span());
     context.state_ref().write().register_function_rewrite(Arc::new(Reckon { span }))
 }
 

@@ -238,6 +238,10 @@ fn statements(place: &Place) -> BTreeMap<String, String> {
         ),
         ("nobody", "SELECT count(*) AS n FROM calls WHERE account = 'nobody'"),
         (
+            "spans",
+            "SELECT source, count(*) AS n FROM sessions WHERE ended_at - started_at < INTERVAL '1 day' GROUP BY source",
+        ),
+        (
             "a join and a window",
             "SELECT c.call_id, row_number() OVER (PARTITION BY s.source ORDER BY c.started_at, c.call_id) AS n FROM calls c JOIN sessions s USING (session_id)",
         ),

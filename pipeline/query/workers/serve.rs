@@ -26,6 +26,7 @@ use crate::lake::location;
 use crate::query::QueryError;
 use crate::query::access::MaskKey;
 use crate::query::desk;
+use crate::query::reckon;
 use crate::query::removal;
 use crate::query::session::bounded_runtime;
 use crate::query::yields::yielding;
@@ -145,5 +146,6 @@ fn session(context: WorkerQueryContext, peers: &Peers, codec: &Codec, metrics: &
     *builder.file_formats() = None;
     let context = SessionContext::new_with_state(builder.build());
     removal::register(&context);
+    reckon::add_functions(&context);
     context.state()
 }
