@@ -59,13 +59,19 @@ fn messages_that_cannot_be_written_end_nothing() {
         let status = place.command(arguments).stderr(full).status().expect("the binary runs");
         assert!(status.success(), "{arguments:?}: {status}");
     }
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = free.local_addr().expect("an address").to_string();
-    drop(free);
+    // It cannot say where it listens. Below the ports that are given to whoever asks for any, so that nobody is given it meanwhile.
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let address = format!("127.0.0.1:{}", (20_100..20_200).find(is_free).expect("a free port"));
     let off = ["--admin", "127.0.0.1:0", "--postgres", "off", "--flight", "off"];
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
-    let mut command = place.command(&[&["up", "--listen", &address][..], &off].concat());
+    let up = place.command(&[&["up", "--listen", &address][..], &off].concat());
+    // Whoever runs the tests may ignore hangups, and the program would, too.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP").arg(up.get_program()).args(up.get_args()).current_dir(place.folder.path());
+    for (name, _) in up.get_envs().filter(|(_, value)| value.is_none()) {
+        command.env_remove(name);
+    }
     let mut program = command.stderr(writer).spawn().expect("the binary runs");
     until("an event is taken", || {
         assert!(program.try_wait().expect("its status").is_none(), "it ended");
