@@ -50,6 +50,15 @@ fn a_port_in_use_is_told_and_nothing_else() {
     }
 }
 
+/// Ends with the test, however that ends: the tests' output is not held open.
+struct Started(std::process::Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+    }
+}
+
 /// Whoever reads the messages may go, and their disk may be full: the work goes on.
 #[test]
 fn messages_that_cannot_be_written_end_nothing() {
@@ -72,9 +81,9 @@ fn messages_that_cannot_be_written_end_nothing() {
     for (name, _) in up.get_envs().filter(|(_, value)| value.is_none()) {
         command.env_remove(name);
     }
-    let mut program = command.stderr(writer).spawn().expect("the binary runs");
+    let mut program = Started(command.stderr(writer).spawn().expect("the binary runs"));
     until("an event is taken", || {
-        assert!(program.try_wait().expect("its status").is_none(), "it ended");
+        assert!(program.0.try_wait().expect("its status").is_none(), "it ended");
         let request = ureq::post(format!("http://{address}/v1/events")).content_type("application/x-ndjson");
         let request = request.header("authorization", format!("Bearer {}", key_of(ACCOUNTS[0])));
         request.send(view("a").to_string()).ok()
@@ -84,9 +93,9 @@ fn messages_that_cannot_be_written_end_nothing() {
             .then_some(())
     });
     // A hangup lets it end well, too.
-    let hung_up = Command::new("kill").args(["-HUP", &program.id().to_string()]).status().expect("kill");
+    let hung_up = Command::new("kill").args(["-HUP", &program.0.id().to_string()]).status().expect("kill");
     assert!(hung_up.success());
-    let status = until("its end", || program.try_wait().expect("its status"));
+    let status = until("its end", || program.0.try_wait().expect("its status"));
     assert!(status.success(), "{status}");
 }
 
