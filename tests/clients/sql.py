@@ -258,6 +258,8 @@ def try_psycopg(server, calls):
                                  ("a text of no number", "select 'x'::int", "22P02 Cannot cast"), ("no day", "select '2026-13-45'::date", "22008"), ("no time", "select count(*) from calls where started_at > 'abc'", "22007"),
                                  ("too large a number", "select 99999999999999::int", "22003"), ("a division", "select 1/0", "22012")]:
             check_fails(f"psycopg: {what}", state, lambda: connection.execute(sql))
+    with psycopg.connect(server.dsn("anna")) as connection:
+        check("psycopg: columns of what is selected from", connection.execute("select max(count), (select * from (select count(*) from calls) y) from (select call_id, count(*) from calls group by 1) x").fetchone(), (1, calls))
     with psycopg.connect(server.dsn("mona")) as connection:
         check_fails("psycopg: a mistake in a transaction", "42703", lambda: connection.execute("select nothing"))
         check_fails("psycopg: a failed transaction", "25P02", lambda: connection.execute("select 1"))

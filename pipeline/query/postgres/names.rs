@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, TrimWhereField, Value, Visit, Visitor,
+    DataType, Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, TrimWhereField, Value, Visit,
+    VisitMut, Visitor, VisitorMut,
 };
 use datafusion_postgres::pgwire::api::results::{FieldInfo, QueryResponse, Response};
 
@@ -17,8 +18,35 @@ const BESIDE_STAR: &str = "__alias_";
 /// Of what has none (PostgreSQL's manual, 7.3.2).
 const NONE: &str = "?column?";
 
-/// Names the columns of the outermost `SELECT`.
+/// Names the columns of the outermost `SELECT`, and of those that others select from: `SELECT max(count) FROM (SELECT count(*) …)`.
 pub(super) fn name_columns(query: &mut Query) {
+    let _ = VisitMut::visit(query, &mut Within);
+    name(query, true);
+}
+
+struct Within;
+
+impl VisitorMut for Within {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        // Both parts of a recursive one have to agree.
+        if let Some(with) = query.with.as_mut().filter(|with| !with.recursive) {
+            with.cte_tables.iter_mut().for_each(|cte| name(&mut cte.query, false));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Derived { subquery, .. } = table {
+            name(subquery, false);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `marks`: those that have to differ get a mark. Whoever selects from them would not find them by it.
+fn name(query: &mut Query, marks: bool) {
     let mut inner = Inner::default();
     if let Some(order) = &query.order_by
         && let OrderByKind::Expressions(by) = &order.kind
@@ -28,7 +56,7 @@ pub(super) fn name_columns(query: &mut Query) {
             let _ = by.expr.visit(&mut inner);
         }
     }
-    name_body(&mut query.body, &inner.names);
+    name_body(&mut query.body, &inner.names, marks);
     // What is selected and ordered by is one column: with `DISTINCT`, nothing else may stand there.
     if let (SetExpr::Select(select), Some(order)) = (&*query.body, &mut query.order_by)
         && let OrderByKind::Expressions(by) = &mut order.kind
@@ -45,13 +73,13 @@ pub(super) fn name_columns(query: &mut Query) {
     }
 }
 
-fn name_body(body: &mut SetExpr, inner: &HashSet<String>) {
+fn name_body(body: &mut SetExpr, inner: &HashSet<String>, marks: bool) {
     match body {
-        SetExpr::Select(select) => name_select(select, inner),
-        SetExpr::Query(query) => name_columns(query),
+        SetExpr::Select(select) => name_select(select, inner, marks),
+        SetExpr::Query(query) => name(query, marks),
         SetExpr::SetOperation { left, right, .. } => {
-            name_body(left, inner);
-            name_body(right, inner);
+            name_body(left, inner, marks);
+            name_body(right, inner, marks);
         }
         _ => {}
     }
@@ -74,7 +102,7 @@ impl Visitor for Inner {
     }
 }
 
-fn name_select(select: &mut Select, inner: &HashSet<String>) {
+fn name_select(select: &mut Select, inner: &HashSet<String>, marks: bool) {
     let is_star = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
     let beside_star = select.projection.iter().any(is_star);
     let mut before: Vec<(String, Option<String>)> = Vec::new();
@@ -99,6 +127,7 @@ fn name_select(select: &mut Select, inner: &HashSet<String>) {
         let hides = is_expression && (beside_star || inner.contains(&name) || name == NONE);
         before.push((name.clone(), is_column));
         let alias = match is_told || hides {
+            true if !marks => continue,
             true => format!("{name}{MARK}{at}"),
             false if is_expression => name,
             false => continue,
@@ -254,6 +283,27 @@ mod tests {
     }
 
     #[test]
+    fn columns_that_are_selected_from_are_called_so_too() {
+        for (sql, expected) in [
+            (
+                "SELECT max(count) FROM (SELECT source, count(*) FROM calls GROUP BY 1) x",
+                "SELECT max(count) AS \"max\" FROM (SELECT source, count(*) AS \"count\" FROM calls GROUP BY 1) x",
+            ),
+            (
+                "WITH x AS (SELECT sum(pages) FROM sessions) SELECT sum FROM x",
+                "WITH x AS (SELECT sum(pages) AS \"sum\" FROM sessions) SELECT sum FROM x",
+            ),
+            (
+                "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n FROM t",
+                "WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n FROM t",
+            ),
+            ("SELECT a FROM t WHERE a IN (SELECT max(b) FROM u)", "SELECT a FROM t WHERE a IN (SELECT max(b) FROM u)"),
+        ] {
+            assert_eq!(named(sql).to_string(), expected);
+        }
+    }
+
+    #[test]
     fn expressions_are_called_as_postgresql_calls_them() {
         for (expr, expected) in [
             ("count(*)", "count"),
@@ -302,7 +352,8 @@ mod tests {
             ),
             ("SELECT x::date FROM t ORDER BY f(x)", "SELECT x::DATE AS \"x!0\" FROM t ORDER BY f(x)"),
             ("SELECT 1 UNION SELECT 2", "SELECT 1 AS \"?column?!0\" UNION SELECT 2 AS \"?column?!0\""),
-            ("SELECT * FROM (SELECT count(*) FROM t)", "SELECT * FROM (SELECT count(*) FROM t)"),
+            ("SELECT * FROM (SELECT count(*) FROM t)", "SELECT * FROM (SELECT count(*) AS \"count\" FROM t)"),
+            ("SELECT * FROM (SELECT *, max(x) FROM t)", "SELECT * FROM (SELECT *, max(x) FROM t)"),
         ] {
             assert_eq!(named(sql).to_string().replace(MARK, "!"), expected, "{sql}");
         }
