@@ -37,7 +37,12 @@ impl Hands {
         // Who gave the work may be gone by then.
         let work = move || drop(done.send(work()));
         self.to.send(Box::new(work)).await.map_err(|_| ProcessError::Stopped)?;
-        outcome.await.map_err(|_| ProcessError::Stopped)
+        tokio::select! {
+            biased;
+            outcome = outcome => outcome.map_err(|_| ProcessError::Stopped),
+            // What was given while its thread broke down may lie there, done by nobody.
+            () = self.to.closed() => Err(ProcessError::Stopped),
+        }
     }
 }
 
@@ -53,5 +58,18 @@ mod tests {
         let broke = hands.have(|| panic!("on purpose")).await;
         assert!(matches!(broke, Err(ProcessError::Stopped)));
         assert!(matches!(hands.have(|| ()).await, Err(ProcessError::Stopped)));
+    }
+
+    /// What is given just while it breaks down is not waited for without end.
+    #[tokio::test]
+    async fn nothing_is_lost_in_a_breakdown() {
+        for round in 0..2_000 {
+            let hands = Hands::new("hands".to_owned()).unwrap();
+            // A breakdown that says nothing.
+            let broke = hands.have(|| std::panic::resume_unwind(Box::new(()))).await;
+            assert!(matches!(broke, Err(ProcessError::Stopped)), "{round}");
+            let after = tokio::time::timeout(std::time::Duration::from_secs(30), hands.have(|| ())).await;
+            assert!(matches!(after, Ok(Err(ProcessError::Stopped))), "{round}: it is waited for");
+        }
     }
 }

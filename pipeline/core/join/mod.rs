@@ -7,6 +7,7 @@
 //!   [`tags`] gives calls the tags of the account's rules;
 //! - [`decide`] holds the timers: when something is decided, corrected, and forgotten;
 //! - [`client`] keeps what pages told for exports; [`erase`] forgets people, and what is told of them later is [`nameless`];
+//!   what went by itself has one row all the same ([`forgotten`]);
 //! - [`emit`] makes rows, and writes one only if it differs from what was written before.
 //!
 //! The state holds millions of things, and is packed: [`arena`] names things by small numbers, [`index`] finds them, [`intern`] names
