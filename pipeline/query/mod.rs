@@ -58,6 +58,7 @@ mod traffic;
 mod tries;
 mod twins;
 mod using;
+mod words;
 mod workers;
 mod yields;
 

@@ -9,9 +9,10 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, CharLengthUnits, CharacterLength, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, TimezoneInfo, UnaryOperator, Value, VisitMut,
-    VisitorMut,
+    FunctionArguments, Ident, ObjectName, Query, TimezoneInfo, UnaryOperator, Value, VisitMut, VisitorMut,
 };
+
+use super::words::call;
 
 /// Functions that the engine has not, with how many arguments they take.
 const LACKING: [(&str, usize); 6] = [(DATE, 1), (MOD, 2), (NOW, 0), ("ceiling", 1), ("sign", 1), (EVERY, 1)];
@@ -89,7 +90,7 @@ fn length(kind: &DataType) -> Option<u64> {
 /// A cast to a type with a length: the engine does not cut.
 fn cut(kind: &CastKind, expr: &Expr, length: u64) -> Expr {
     let number = Expr::Value(Value::Number(length.to_string(), false).with_empty_span());
-    call("left", vec![cast(kind.clone(), expr.clone(), DataType::Varchar(None)), number])
+    call("left", [cast(kind.clone(), expr.clone(), DataType::Varchar(None)), number])
 }
 
 /// The name of a call to a function that the engine has not.
@@ -134,11 +135,11 @@ fn told_otherwise(function: &Function) -> Option<Expr> {
         }
         (NOW, []) => {
             let kind = DataType::Timestamp(None, TimezoneInfo::None);
-            Some(cast(CastKind::Cast, call("now", Vec::new()), kind))
+            Some(cast(CastKind::Cast, call("now", []), kind))
         }
         _ => {
             let (_, here) = RENAMED.into_iter().find(|(renamed, _)| *renamed == name)?;
-            Some(Expr::Function(Function { name: named(here), ..function.clone() }))
+            Some(Expr::Function(Function { name: ObjectName::from(vec![Ident::new(here)]), ..function.clone() }))
         }
     }
 }
@@ -155,24 +156,6 @@ fn whole(expr: &Expr) -> Box<Expr> {
 
 fn cast(kind: CastKind, expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind, expr: Box::new(expr), data_type, array: false, format: None }
-}
-
-fn named(name: &str) -> ObjectName {
-    ObjectName::from(vec![Ident::new(name)])
-}
-
-fn call(name: &str, args: Vec<Expr>) -> Expr {
-    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
-    Expr::Function(Function {
-        name: named(name),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::collections::HashSet;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{self, Expr, Ident, SelectItem, SetExpr};
 
+use super::words::folded;
+
 /// Begins what is taken off: no name that somebody writes has it.
 pub(super) const MARK: char = '\u{1f}';
 
@@ -26,10 +28,7 @@ pub(super) fn mark(statement: &mut Statement) {
             SelectItem::UnnamedExpr(Expr::Identifier(name)) => name,
             _ => continue,
         };
-        let name = match name.quote_style {
-            Some(_) => name.value.clone(),
-            None => name.value.to_lowercase(),
-        };
+        let name = folded(name);
         if seen.insert(name.clone()) {
             continue;
         }

@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr,
-    Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query, ReplaceSelectElement, ReplaceSelectItem,
-    Select, SelectItem, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    Distinct, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query,
+    ReplaceSelectElement, ReplaceSelectItem, Select, SelectItem, SetExpr, TableFactor, TableWithJoins, VisitMut,
+    VisitorMut,
 };
+
+use super::words::{call, change_here, folded};
 
 /// Writes out what `USING` made one, in all queries of `what`.
 pub(super) fn write_out(what: &mut impl VisitMut) {
@@ -34,7 +36,7 @@ fn query_written_out(query: &mut Query) {
     // Of several items in FROM, another may have a `k` of its own.
     let [from] = &mut select.from[..] else { return };
     let Some(merged) = Side::of_joins(from).map(|side| side.merged).filter(|merged| !merged.is_empty()) else { return };
-    let mut names = Names { merged: &merged, depth: 0 };
+    let names = Names { merged: &merged };
     let told = told(select);
     for expr in select.selection.iter_mut().chain(&mut select.having).chain(&mut select.qualify) {
         names.write(expr);
@@ -42,18 +44,18 @@ fn query_written_out(query: &mut Query) {
     // What the answer calls so goes first, unless it is the column itself.
     let own: Merged = merged.iter().filter(|(name, _)| told.get(*name) != Some(&false)).map(copied).collect();
     if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
-        let mut names = Names { merged: &own, depth: 0 };
+        let names = Names { merged: &own };
         exprs.iter_mut().for_each(|expr| names.write(expr));
     }
     if let Some(Distinct::On(exprs)) = &mut select.distinct {
-        let mut names = Names { merged: &own, depth: 0 };
+        let names = Names { merged: &own };
         exprs.iter_mut().for_each(|expr| names.write(expr));
     }
     let untold: Merged = merged.iter().filter(|(name, _)| !told.contains_key(*name)).map(copied).collect();
     let has_all = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
     let by = query.order_by.as_mut().filter(|_| !has_all).map(|order| &mut order.kind);
     if let Some(OrderByKind::Expressions(exprs)) = by {
-        let mut names = Names { merged: &untold, depth: 0 };
+        let names = Names { merged: &untold };
         exprs.iter_mut().for_each(|by| names.write(&mut by.expr));
     }
     select.projection.iter_mut().for_each(|item| names.write_item(item));
@@ -66,18 +68,13 @@ fn copied((name, one): (&String, &One)) -> (String, One) {
 /// What the answer's columns are called, and whether each is the column of FROM itself.
 fn told(select: &Select) -> BTreeMap<String, bool> {
     let name = |item: &SelectItem| match item {
-        SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some((key(name), true)),
+        SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some((folded(name), true)),
         SelectItem::ExprWithAlias { expr, alias } => {
-            Some((key(alias), matches!(expr, Expr::Identifier(name) if key(name) == key(alias))))
+            Some((folded(alias), matches!(expr, Expr::Identifier(name) if folded(name) == folded(alias))))
         }
         _ => None,
     };
     select.projection.iter().filter_map(name).collect()
-}
-
-/// A column as the engine finds it.
-fn key(name: &Ident) -> String {
-    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }
 
 /// What stands for a column that joins made one.
@@ -140,7 +137,7 @@ impl Side {
     fn column(&self, column: &Ident) -> Option<One> {
         let qualified = |name: &Ident| Expr::CompoundIdentifier(vec![name.clone(), column.clone()]);
         let of_name = || self.name.as_ref().map(|name| One { expr: qualified(name), differs: false });
-        self.merged.get(&key(column)).cloned().or_else(of_name)
+        self.merged.get(&folded(column)).cloned().or_else(of_name)
     }
 
     fn joined(self, right: Side, kind: Kind, constraint: &mut JoinConstraint) -> Option<Side> {
@@ -154,13 +151,13 @@ impl Side {
         match constraint {
             JoinConstraint::Using(names) => {
                 for column in names.iter().filter_map(single) {
-                    merged.remove(&key(column));
+                    merged.remove(&folded(column));
                     if let Some(one) = kind.one(self.column(column), right.column(column)) {
-                        merged.insert(key(column), one);
+                        merged.insert(folded(column), one);
                     }
                 }
             }
-            JoinConstraint::On(expr) => Names { merged: &merged, depth: 0 }.write(expr),
+            JoinConstraint::On(expr) => Names { merged: &merged }.write(expr),
             JoinConstraint::None => {}
             JoinConstraint::Natural => return None,
         }
@@ -186,47 +183,33 @@ impl Kind {
             Kind::Inner => left.or(right),
             Kind::Left => left,
             Kind::Right => right.map(|one| One { differs: true, ..one }),
-            Kind::Full => Some(One { expr: coalesce(left?.expr, right?.expr), differs: true }),
+            Kind::Full => Some(One { expr: call("coalesce", [left?.expr, right?.expr]), differs: true }),
         }
     }
-}
-
-fn coalesce(left: Expr, right: Expr) -> Expr {
-    let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
-    let arguments = FunctionArgumentList {
-        duplicate_treatment: None,
-        args: vec![argument(left), argument(right)],
-        clauses: Vec::new(),
-    };
-    Expr::Function(Function {
-        name: vec![Ident::new("coalesce")].into(),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(arguments),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }
 
 /// Writes out names of one query, and not of queries within it.
 struct Names<'m> {
     merged: &'m Merged,
-    depth: usize,
 }
 
 impl Names<'_> {
-    fn write(&mut self, expr: &mut Expr) {
-        let _ = VisitMut::visit(expr, self);
+    fn write(&self, expr: &mut Expr) {
+        change_here(expr, |part| {
+            if let Expr::Identifier(name) = &*part
+                && let Some(one) = self.merged.get(&folded(name))
+            {
+                *part = one.expr.clone();
+            }
+        });
     }
 
-    fn write_item(&mut self, item: &mut SelectItem) {
+    fn write_item(&self, item: &mut SelectItem) {
         match item {
             SelectItem::UnnamedExpr(expr) => {
                 let name = if let Expr::Identifier(name) = &*expr { Some(name.clone()) } else { None };
                 self.write(expr);
-                if let Some(alias) = name.filter(|name| self.merged.contains_key(&key(name))) {
+                if let Some(alias) = name.filter(|name| self.merged.contains_key(&folded(name))) {
                     *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
                 }
             }
@@ -244,30 +227,6 @@ impl Names<'_> {
             }
             _ => {}
         }
-    }
-}
-
-impl VisitorMut for Names<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Expr::Identifier(name) = &*expr
-            && let Some(one) = self.merged.get(&key(name))
-        {
-            *expr = one.expr.clone();
-        }
-        ControlFlow::Continue(())
     }
 }
 

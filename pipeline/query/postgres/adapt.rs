@@ -4,14 +4,15 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    GroupByExpr, Ident, LimitClause, ObjectName, Query, Select, SelectItem, SetExpr, TableAliasColumnDef, TableFactor,
-    UnaryOperator, Value, VisitMut, VisitorMut,
+    BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
+    LimitClause, Query, Select, SelectItem, SetExpr, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::casts::tell_apart;
+use crate::query::words::{call, change_here};
 
 /// The function that an interval is taken several times with.
 pub(super) const TIMES: &str = "interval_times";
@@ -34,7 +35,7 @@ impl VisitorMut for Adapt {
         if let SetExpr::Select(select) = &mut *query.body {
             for item in &mut select.projection {
                 if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                    let _ = VisitMut::visit(expr, &mut AsValue { depth: 0 });
+                    change_here(expr, exists_as_value);
                 }
             }
         }
@@ -210,51 +211,24 @@ fn trunc_in_zone(function: &Function) -> Option<Expr> {
 }
 
 /// `EXISTS` where a value is wanted: what is there, counted. The planner knows it as a condition alone.
-struct AsValue {
-    /// Queries around, from the value on: what is in them is theirs.
-    depth: usize,
-}
-
-impl VisitorMut for AsValue {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth > 0 {
-            return ControlFlow::Continue(());
+fn exists_as_value(expr: &mut Expr) {
+    let Expr::Exists { subquery, negated } = expr else { return };
+    let Some(counted) = expression(if *negated { "count(*) = 0" } else { "count(*) > 0" }) else { return };
+    let mut query = subquery.clone();
+    query.order_by = None;
+    let name = Ident::new("exists");
+    match &mut *query.body {
+        SetExpr::Select(select) if is_plain(select) && query.limit_clause.is_none() => {
+            select.projection = vec![SelectItem::ExprWithAlias { expr: counted, alias: name }];
         }
-        if let Expr::Exists { subquery, negated } = expr
-            && let Some(counted) = expression(if *negated { "count(*) = 0" } else { "count(*) > 0" })
-        {
-            let mut query = subquery.clone();
-            query.order_by = None;
-            let name = Ident::new("exists");
-            match &mut *query.body {
-                SetExpr::Select(select) if is_plain(select) && query.limit_clause.is_none() => {
-                    select.projection = vec![SelectItem::ExprWithAlias { expr: counted, alias: name }];
-                }
-                _ => {
-                    let written = format!("SELECT {counted} AS exists FROM ({query}) AS found");
-                    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(&written);
-                    let Ok(counting) = parsed.and_then(|mut parser| parser.parse_query()) else {
-                        return ControlFlow::Continue(());
-                    };
-                    query = counting;
-                }
-            }
-            *expr = Expr::Subquery(query);
+        _ => {
+            let written = format!("SELECT {counted} AS exists FROM ({query}) AS found");
+            let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(&written);
+            let Ok(counting) = parsed.and_then(|mut parser| parser.parse_query()) else { return };
+            query = counting;
         }
-        ControlFlow::Continue(())
     }
+    *expr = Expr::Subquery(query);
 }
 
 /// Without anything that makes other rows of those that it finds.
@@ -284,24 +258,6 @@ fn text(value: &Value) -> Option<&str> {
 
 fn string(text: &str) -> Expr {
     Expr::Value(Value::SingleQuotedString(text.to_owned()).with_empty_span())
-}
-
-pub(super) fn call<const N: usize>(name: &str, args: [Expr; N]) -> Expr {
-    let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        args: FunctionArguments::List(FunctionArgumentList {
-            args: args.to_vec(),
-            duplicate_treatment: None,
-            clauses: Vec::new(),
-        }),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }
 
 fn expression(text: &str) -> Option<Expr> {

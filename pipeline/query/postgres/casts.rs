@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     VisitMut, Visitor, VisitorMut,
 };
 
-use super::adapt::call;
+use crate::query::words::call;
 
 /// Functions as they are written, by how they are written without their casts.
 type Written = BTreeMap<String, BTreeSet<String>>;

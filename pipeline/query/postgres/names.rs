@@ -6,12 +6,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, TrimWhereField, Value, Visit,
-    VisitMut, Visitor, VisitorMut,
+    DataType, Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, TrimWhereField, Value,
+    VisitMut, VisitorMut,
 };
 use datafusion_postgres::pgwire::api::results::{FieldInfo, QueryResponse, Response};
 
 use crate::query::twins::{self, MARK};
+use crate::query::words::{Names, folded};
 
 /// How datafusion-postgres calls a column that stands beside `*`, too.
 const BESIDE_STAR: &str = "__alias_";
@@ -47,16 +48,17 @@ impl VisitorMut for Within {
 
 /// `marks`: those that have to differ get a mark. Whoever selects from them would not find them by it.
 fn name(query: &mut Query, marks: bool) {
-    let mut inner = Inner::default();
+    // Inside expressions of ORDER BY they mean columns of the tables, not those of the answer.
+    let mut inner = Names::default();
     if let Some(order) = &query.order_by
         && let OrderByKind::Expressions(by) = &order.kind
     {
         let bare = |expr: &Expr| matches!(expr, Expr::Identifier(_));
         for by in by.iter().filter(|by| !bare(&by.expr)) {
-            let _ = by.expr.visit(&mut inner);
+            inner.add(&by.expr);
         }
     }
-    name_body(&mut query.body, &inner.names, marks);
+    name_body(&mut query.body, &inner.found, marks);
     // What is selected and ordered by is one column: with `DISTINCT`, nothing else may stand there.
     if let (SetExpr::Select(select), Some(order)) = (&*query.body, &mut query.order_by)
         && let OrderByKind::Expressions(by) = &mut order.kind
@@ -82,23 +84,6 @@ fn name_body(body: &mut SetExpr, inner: &HashSet<String>, marks: bool) {
             name_body(right, inner, marks);
         }
         _ => {}
-    }
-}
-
-/// Names that stand inside expressions of ORDER BY: they mean columns of the tables, not those of the answer.
-#[derive(Default)]
-struct Inner {
-    names: HashSet<String>,
-}
-
-impl Visitor for Inner {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Expr::Identifier(name) = expr {
-            self.names.insert(folded(name));
-        }
-        ControlFlow::Continue(())
     }
 }
 
@@ -138,13 +123,6 @@ fn name_select(select: &mut Select, inner: &HashSet<String>, marks: bool) {
             _ => continue,
         };
         *item = SelectItem::ExprWithAlias { expr, alias };
-    }
-}
-
-fn folded(name: &Ident) -> String {
-    match name.quote_style {
-        Some(_) => name.value.clone(),
-        None => name.value.to_lowercase(),
     }
 }
 

@@ -11,6 +11,7 @@ use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use super::errors;
 use crate::query::QueryError;
 use crate::query::guard::{self, QUERY_BYTES_MAX};
+use crate::query::words::folded;
 
 /// What a connection has set, by name.
 pub(super) type Settings = HashMap<String, String>;
@@ -95,10 +96,7 @@ pub(super) fn forget_all(settings: &mut Settings) {
 }
 
 fn key(name: &Ident) -> String {
-    match name.quote_style {
-        Some(_) => format!("{KEY}{}", name.value),
-        None => format!("{KEY}{}", name.value.to_lowercase()),
-    }
+    format!("{KEY}{}", folded(name))
 }
 
 /// What an `EXECUTE` stands for; of another statement nothing.

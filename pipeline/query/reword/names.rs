@@ -1,12 +1,10 @@
 //! Columns of an answer keep the names that they have with PostgreSQL, where what stands for them is reworded: `date(at)` is called `date`, and
 //! `caller::varchar(3)` is called `caller`.
 
-use std::collections::HashSet;
-use std::ops::ControlFlow;
-
-use datafusion::sql::sqlparser::ast::{Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr};
 
 use super::{lacking, length};
+use crate::query::words::{Names, folded};
 
 /// Names what is going to be reworded.
 pub(super) fn keep(query: &mut Query) {
@@ -16,7 +14,7 @@ pub(super) fn keep(query: &mut Query) {
     {
         for by in by.iter().filter(|by| !matches!(by.expr, Expr::Identifier(_) | Expr::Value(_))) {
             order.is_computed = true;
-            let _ = by.expr.visit(&mut order.names);
+            order.names.add(&by.expr);
         }
     }
     name_body(&mut query.body, &order);
@@ -26,24 +24,8 @@ pub(super) fn keep(query: &mut Query) {
 #[derive(Default)]
 struct Order {
     is_computed: bool,
+    /// With PostgreSQL these mean columns of the tables, and here those of the answer.
     names: Names,
-}
-
-/// Names of columns inside expressions: with PostgreSQL these mean columns of the tables, and here those of the answer.
-#[derive(Clone, Default)]
-struct Names {
-    found: HashSet<String>,
-}
-
-impl Visitor for Names {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Expr::Identifier(name) = expr {
-            self.found.insert(folded(name));
-        }
-        ControlFlow::Continue(())
-    }
 }
 
 fn name_body(body: &mut SetExpr, order: &Order) {
@@ -69,7 +51,7 @@ fn name_select(select: &mut Select, order: &Order) {
     }
     let mut taken = order.names.clone();
     for expr in select.having.iter().chain(&select.qualify) {
-        let _ = expr.visit(&mut taken);
+        taken.add(expr);
     }
     let mut taken = taken.found;
     taken.extend(select.projection.iter().filter_map(told));
@@ -109,10 +91,6 @@ fn column(expr: &Expr) -> Option<String> {
         Expr::CompoundIdentifier(names) => names.last().map(folded),
         _ => None,
     }
-}
-
-fn folded(name: &Ident) -> String {
-    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }
 
 #[cfg(test)]
