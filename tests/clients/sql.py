@@ -77,7 +77,7 @@ class Server:
                   {**self.login("slow", "analyst", "password of slow"), "seconds": 1},
                   {**self.login("alone", "analyst", "password of alone"), "seconds": 300, "concurrent": 1},
                   {**self.login("few", "manager", "password of few"), "rows": 10},
-                  {**self.login("tiny", "analyst", "password of tiny"), "seconds": 1, "memory_mib": 1, "rows": 10, "concurrent": 1}]
+                  {**self.login("tiny", "analyst", "password of tiny"), "memory_mib": 1, "rows": 10, "concurrent": 1}]
         with open(self.path("acme.json"), "w") as file:
             json.dump({"logins": logins}, file)
         with open(self.path("beta.json"), "w") as file:
