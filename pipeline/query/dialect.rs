@@ -136,7 +136,7 @@ impl TypePlanner for Types {
     }
 }
 
-fn text(value: &ScalarValue) -> Option<&str> {
+pub(super) fn text(value: &ScalarValue) -> Option<&str> {
     value.try_as_str().flatten()
 }
 

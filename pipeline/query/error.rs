@@ -243,6 +243,7 @@ impl SqlError {
                 let text = text.strip_prefix("sql parser error: ").unwrap_or(&text);
                 text.split(" at Line: ").next().unwrap_or(text).to_owned()
             }
+            DataFusionError::NotImplemented(message) if is_tied(message) => TIED.to_owned(),
             DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) => message.clone(),
             _ => text.strip_prefix("Schema error: ").unwrap_or(&text).to_owned(),
         };
@@ -259,6 +260,17 @@ impl SqlError {
         }
     }
 }
+
+/// What the engine says (DataFusion 55.2) where a subquery could not be made a join.
+fn is_tied(message: &str) -> bool {
+    let of = message.strip_prefix("Physical plan does not support logical expression ");
+    of.is_some_and(|of| {
+        ["OuterReferenceColumn", "ScalarSubquery", "Exists", "InSubquery"].iter().any(|it| of.starts_with(it))
+    })
+}
+
+const TIED: &str = "a subquery that looks at the query around it by more than equality, or within a LIMIT, is not supported: join with it and \
+    group; for the first rows of each, number them with row_number() OVER (PARTITION BY … ORDER BY …) and keep the first";
 
 /// `… at Line: 2, Column: 7`, as the parser writes it.
 fn position_in(text: &str) -> Option<(usize, usize)> {

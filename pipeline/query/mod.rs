@@ -4,8 +4,8 @@
 //! `queries/` ([`library`]); [`guard`] lets only questions through; [`format`] writes the answer; [`prompt`] asks for
 //! the next one.
 //!
-//! What the engine would answer otherwise than PostgreSQL is put right on its way: [`reword`] and [`using`] in the words, [`dialect`] and
-//! [`reckon`] in the plan, [`careful`] in the one that runs; [`guard`] and [`correlated`] refuse what cannot be.
+//! What the engine would answer otherwise than PostgreSQL is put right on its way: [`reword`] and [`using`] in the words, [`dialect`],
+//! [`truths`] and [`reckon`] in the plan, [`careful`] in the one that runs; [`guard`] and [`correlated`] refuse what cannot be.
 //!
 //! Methods of others' traits that are asynchronous and hold a plan, a session or a login are written out as `async_trait` would (a boxed
 //! future, lifetimes that outlive it) and hand on to a function of ours. An asynchronous body within bounds on lifetimes has all that it holds proven
@@ -56,6 +56,7 @@ mod sums;
 mod tables;
 mod traffic;
 mod tries;
+mod truths;
 mod twins;
 mod using;
 mod words;

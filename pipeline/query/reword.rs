@@ -1,8 +1,9 @@
 //! What PostgreSQL means by words that the engine takes for something else, or has not, in words that both take alike: `IS DISTINCT FROM`
-//! before `AND`, `SIMILAR TO`, casts to `varchar(n)`, and functions that have another name here.
+//! before `AND`, `SIMILAR TO`, rows that are compared, casts to `varchar(n)`, and functions that have another name here.
 
 mod distinct_from;
 mod names;
+mod rows;
 mod similar;
 
 use std::ops::ControlFlow;
@@ -47,6 +48,7 @@ impl VisitorMut for Reword {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let reworded = match &*expr {
+            Expr::BinaryOp { .. } | Expr::InList { .. } => rows::by_members(expr),
             Expr::SimilarTo { negated, expr, pattern, escape_char } => {
                 similar::matched(*negated, expr, pattern, escape_char.as_ref())
             }
@@ -227,6 +229,9 @@ mod tests {
             ("SELECT CAST(12345 AS character varying(2))".to_owned(), "12"),
             ("SELECT date('2026-11-20T10:00:00')".to_owned(), "2026-11-20"),
             ("SELECT mod(-7, 4)".to_owned(), "-3"),
+            (format!("SELECT count(*) FROM {t} WHERE (a, b) IN ((1, 2), (NULL, NULL))"), "1"),
+            (format!("SELECT count(*) FROM {t} WHERE NOT ((a, b) = (1, NULL))"), "1"),
+            (format!("SELECT count(*) FROM {t} WHERE (a, b) > (1, 2)"), "1"),
             ("SELECT sign(-3)".to_owned(), "-1.0"),
             ("SELECT sign(0)".to_owned(), "0.0"),
             ("SELECT ceiling(1.2)".to_owned(), "2.0"),

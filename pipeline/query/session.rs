@@ -43,6 +43,7 @@ use super::reword;
 use super::setter::{Setter, Source};
 use super::sums;
 use super::tables::Tables;
+use super::truths;
 use super::twins;
 use super::using;
 use super::workers::{Crew, LAKE, Stores, of_lake};
@@ -300,6 +301,7 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     }
     removal::register(&context);
     dialect::register(&context)?;
+    truths::register(&context)?;
     reckon::register(&context)?;
     bounded::register(&context)?;
     sums::register(&context);
