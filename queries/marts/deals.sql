@@ -3,9 +3,10 @@
 -- key: account, deal_id
 -- time: reached_at
 --
--- Prunes: a filter on date, reached_at or account reaches the scan of deals. Calls and sessions are read by account
--- alone. A deal belongs to the call it names, else to the latest call of its phone by then, else to the latest visit
--- of its visitor by then. local_reached_at is the wall clock at the latest stage and day is read from it: UTC here,
+-- Prunes: a filter on date, reached_at or account reaches the scan of deals. Calls, sessions and what earlier stages
+-- named are read by account alone. A deal belongs to the call it names, else to the latest call of its phone by then
+-- (no outbound one), else to the latest visit of its visitor by then. A stage that names none of a kind leaves what an
+-- earlier one named. local_reached_at is the wall clock at the latest stage and day is read from it: UTC here,
 -- the zone of --timezone in a report.
 WITH latest AS (
     SELECT d.*
@@ -25,6 +26,47 @@ WITH latest AS (
         )
 ),
 
+-- What the latest stage that named one named, of each kind.
+called AS (
+    SELECT
+        account,
+        deal_id,
+        call_id,
+        row_number() OVER (PARTITION BY account, deal_id ORDER BY time DESC, event_source DESC, event_id DESC) AS back
+    FROM public.deals
+    WHERE call_id IS NOT NULL
+),
+
+telephones AS (
+    SELECT
+        account,
+        deal_id,
+        phone,
+        row_number() OVER (PARTITION BY account, deal_id ORDER BY time DESC, event_source DESC, event_id DESC) AS back
+    FROM public.deals
+    WHERE phone IS NOT NULL
+),
+
+visitors AS (
+    SELECT
+        account,
+        deal_id,
+        visitor_id,
+        row_number() OVER (PARTITION BY account, deal_id ORDER BY time DESC, event_source DESC, event_id DESC) AS back
+    FROM public.deals
+    WHERE visitor_id IS NOT NULL
+),
+
+named AS (
+    SELECT
+        d.account,
+        d.deal_id,
+        c.call_id
+    FROM called AS d
+    INNER JOIN public.calls AS c ON c.account = d.account AND c.call_id = d.call_id
+    WHERE d.back = 1
+),
+
 phoned AS (
     SELECT
         d.account,
@@ -32,20 +74,22 @@ phoned AS (
         c.call_id,
         row_number() OVER (PARTITION BY d.account, d.deal_id ORDER BY c.started_at DESC, c.call_id DESC) AS place
     FROM latest AS d
-    INNER JOIN public.calls AS c ON c.account = d.account AND c.caller = d.phone AND c.started_at <= d.time
+    INNER JOIN telephones AS t ON t.account = d.account AND t.deal_id = d.deal_id AND t.back = 1
+    INNER JOIN public.calls AS c ON c.account = d.account AND c.caller = t.phone AND c.started_at <= d.time
     -- Who was erased is nobody in particular.
-    WHERE d.call_id IS NULL AND d.phone <> 'anonymous'
+    WHERE t.phone <> 'anonymous' AND c.direction <> 'outbound'
 ),
 
 visited AS (
     SELECT
         d.account,
         d.deal_id,
+        s.visitor_id,
         s.session_id,
         row_number() OVER (PARTITION BY d.account, d.deal_id ORDER BY s.started_at DESC, s.session_id DESC) AS place
     FROM latest AS d
-    INNER JOIN public.sessions AS s ON s.account = d.account AND s.visitor_id = d.visitor_id AND s.started_at <= d.time
-    WHERE d.call_id IS NULL AND d.visitor_id IS NOT NULL
+    INNER JOIN visitors AS v ON v.account = d.account AND v.deal_id = d.deal_id AND v.back = 1
+    INNER JOIN public.sessions AS s ON s.account = d.account AND s.visitor_id = v.visitor_id AND s.started_at <= d.time
 )
 
 SELECT
@@ -64,7 +108,7 @@ SELECT
     c.tracking_number,
     c.agent,
     CASE WHEN c.call_id IS NULL THEN s.session_id ELSE c.session_id END AS session_id,
-    CASE WHEN c.call_id IS NULL THEN d.visitor_id ELSE c.visitor_id END AS visitor_id,
+    CASE WHEN c.call_id IS NULL THEN w.visitor_id ELSE c.visitor_id END AS visitor_id,
     CASE WHEN c.call_id IS NULL THEN s.channel ELSE c.channel END AS channel,
     CASE WHEN c.call_id IS NULL THEN s.source ELSE c.source END AS source,
     CASE WHEN c.call_id IS NULL THEN s.medium ELSE c.medium END AS medium,
@@ -75,7 +119,9 @@ SELECT
     CAST(d.time AS TIMESTAMP) AS local_reached_at,
     CAST(d.time AS DATE) AS day
 FROM latest AS d
+LEFT JOIN named AS n ON n.account = d.account AND n.deal_id = d.deal_id
+LEFT JOIN visitors AS w ON w.account = d.account AND w.deal_id = d.deal_id AND w.back = 1
 LEFT JOIN phoned AS p ON p.account = d.account AND p.deal_id = d.deal_id AND p.place = 1
 LEFT JOIN visited AS v ON v.account = d.account AND v.deal_id = d.deal_id AND v.place = 1
-LEFT JOIN public.calls AS c ON c.account = d.account AND c.call_id = coalesce(d.call_id, p.call_id)
+LEFT JOIN public.calls AS c ON c.account = d.account AND c.call_id = coalesce(n.call_id, p.call_id)
 LEFT JOIN public.sessions AS s ON s.account = d.account AND s.session_id = v.session_id

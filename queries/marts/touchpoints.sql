@@ -5,11 +5,11 @@
 --
 -- Prunes: a filter on date or account reaches the scan of calls (both are among the keys of all that is counted over a
 -- call's visits). Sessions are read by account alone. date, started_at, local_started_at, day, weekday and hour are
--- the call's. A call without a visitor has no rows, nor has a robot's (spam_score from 0.5 on). Each weight sums to one
--- over a call's rows: weight_position gives
--- 40 % to the first and the last and 20 % to those between, weight_time_decay halves with every 7 days before the
--- call. A visit without a source counts as direct. Where all are direct, the last one is the last that is not.
--- What is not asked for is not reckoned: is_first and is_last cost less than all weights.
+-- the call's. A call without a visitor has no rows, nor has a robot's (spam_score from 0.5 on), nor one whose visitor
+-- made no visit in these 90 days: that of a lease whose session is not known. Each weight sums to one over a call's
+-- rows: weight_position gives 40 % to the first and the last and 20 % to those between, weight_time_decay halves with
+-- every 7 days before the call. A visit without a source counts as direct. Where all are direct, the last one is the
+-- last that is not. What is not asked for is not reckoned: is_first and is_last cost less than all weights.
 WITH touched AS (
     SELECT
         c.account,

@@ -28,7 +28,7 @@ SELECT
     round(avg(CASE WHEN direction <> 'outbound' AND is_answered THEN ring_seconds END), 1) AS mean_seconds_to_answer,
     round(median(CASE WHEN direction <> 'outbound' AND is_answered THEN ring_seconds END), 1) AS median_seconds_to_answer,
     round(max(CASE WHEN direction <> 'outbound' AND is_answered THEN ring_seconds END), 1) AS longest_seconds_to_answer,
-    round(sum(CASE WHEN direction <> 'outbound' THEN talk_seconds END) / 60.0, 1) AS talk_minutes,
+    round(sum(CASE WHEN direction <> 'outbound' THEN talk_seconds ELSE 0 END) / 60.0, 1) AS talk_minutes,
     round(avg(CASE WHEN direction <> 'outbound' AND is_answered THEN talk_seconds END), 1) AS mean_talk_seconds,
     sum(CASE WHEN is_target THEN 1 ELSE 0 END) AS target_calls,
     sum(CASE WHEN direction = 'outbound' THEN 1 ELSE 0 END) AS outbound_calls,

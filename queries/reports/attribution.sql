@@ -6,7 +6,7 @@
 --
 -- touched counts the calls that a visit of the row came before, assisted those of them where such a visit was not the
 -- last one. Each model shares one call out among the visits of its visitor in the 90 days up to it, so that its column
--- adds up to the calls with a visitor. by_position gives 40 % to the first and the last visit, by_time halves with every
+-- adds up to the calls with such a visit. by_position gives 40 % to the first and the last visit, by_time halves with every
 -- 7 days before the call. --where is_target counts target calls. Query strings of pages are cut off.
 SELECT
     t.account,

@@ -6,14 +6,16 @@
 --
 -- Leases that were granted in the report's range. lines are the numbers (and extensions) leased in it, as far as the
 -- lake knows the pool's size. most_held is how many leases were held at once at most, full_share their ratio: above 1
--- where a number was shared.
+-- where a number was shared. A lease that was given back at its very grant overlaps no other.
 -- What is counted along time carries no more than that: it is sorted.
 WITH changes AS (
     SELECT account, day, pool, granted_at AS at, 1 AS change
     FROM marts.leases
+    WHERE ended_at > granted_at
     UNION ALL
     SELECT account, day, pool, ended_at AS at, -1 AS change
     FROM marts.leases
+    WHERE ended_at > granted_at
 ),
 
 running AS (
@@ -22,7 +24,7 @@ running AS (
         c.day,
         c.pool,
         c.change,
-        -- Which of several at the same instant comes first makes no difference to the most of them.
+        -- At one instant what ends goes first: a number that changes hands is not held twice.
         sum(c.change) OVER (
             PARTITION BY c.account, c.pool
             ORDER BY c.at, c.change
@@ -36,7 +38,8 @@ parts AS (
     FROM running
     WHERE change = 1
     UNION ALL
-    SELECT account, day, pool, NULL AS held, line, renewals, held_seconds, 1 AS leases
+    -- Whatever else was held, each lease was.
+    SELECT account, day, pool, 1 AS held, line, renewals, held_seconds, 1 AS leases
     FROM marts.leases
 )
 

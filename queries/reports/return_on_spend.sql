@@ -7,8 +7,8 @@
 -- By keyword as it stands: with --format csv it is the feed that bid-management tools read. Costs, visits, calls and
 -- deals are put together by the columns of the report and by the day of each: a cost's own, the local day of the
 -- others, for a deal that of its latest stage. return_on_spend is revenue for each unit of cost. Money is never added
--- over currencies: where they are mixed it is empty, and --where "currency = 'EUR'" picks one. Outbound calls are left
--- out.
+-- over currencies: where they are mixed it is empty, and --where "currency = 'EUR'" picks one. Amounts that name none
+-- are in a currency of their own, and a deal without an amount has no currency. Outbound calls are left out.
 SELECT
     account,
     day,
@@ -17,7 +17,7 @@ SELECT
     campaign,
     term,
     content,
-    CASE WHEN min(currency) = max(currency) THEN min(currency) END AS currency,
+    nullif(CASE WHEN min(currency) = max(currency) THEN min(currency) END, '') AS currency,
     CAST(CASE WHEN min(currency) = max(currency) THEN sum(cost) END AS DECIMAL(28, 2)) AS cost,
     sum(clicks) AS clicks,
     sum(sessions) AS sessions,
@@ -42,7 +42,7 @@ FROM (
         campaign,
         term,
         content,
-        currency,
+        CASE WHEN cost IS NOT NULL THEN coalesce(currency, '') END AS currency,
         cost,
         clicks,
         0 AS sessions,
@@ -100,7 +100,7 @@ FROM (
         campaign,
         term,
         content,
-        currency,
+        CASE WHEN coalesce(revenue, margin) IS NOT NULL THEN coalesce(currency, '') END AS currency,
         NULL AS cost,
         NULL AS clicks,
         0 AS sessions,

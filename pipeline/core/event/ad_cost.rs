@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Text;
 use super::schema::{Currency, Limited};
+use super::text::some_text;
 use crate::limits::{COUNT_MAX, LABEL_BYTES_MAX};
 use crate::row::Money;
 use crate::time::Date;
@@ -18,13 +19,13 @@ pub struct AdCost<'a> {
     pub source: Text<'a>,
     #[schemars(with = "Limited<1, LABEL_BYTES_MAX>")]
     pub medium: Text<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some_text", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub campaign: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some_text", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub term: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some_text", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub content: Option<Text<'a>>,
     #[schemars(range(min = 0), extend("pattern" = "^[0-9]{1,12}(\\.[0-9]{1,6})?$"))]
@@ -38,4 +39,25 @@ pub struct AdCost<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = COUNT_MAX))]
     pub impressions: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Visits have none there either, so that costs and visits meet.
+    #[test]
+    fn words_that_are_empty_are_none() {
+        let day = r#"{"date": "2026-11-20", "source": "google", "medium": "cpc", "cost": "1", "currency": "EUR""#;
+        for (more, expected) in [
+            (r#", "campaign": "", "term": "", "content": """#, [None, None, None]),
+            ("", [None, None, None]),
+            (r#", "campaign": "winter", "term": " ", "content": null"#, [Some("winter"), Some(" "), None]),
+        ] {
+            let text = format!("{day}{more}}}");
+            let told: AdCost<'_> = serde_json::from_str(&text).unwrap();
+            let words = [&told.campaign, &told.term, &told.content].map(|word| word.as_deref());
+            assert_eq!(words, expected, "{more}");
+        }
+    }
 }

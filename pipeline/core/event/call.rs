@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{Currency, Extension, Id, Limited};
+use super::text::some_text;
 use super::{Text, object};
 use crate::limits::{
     CALL_SECONDS_MAX, COMMENT_BYTES_MAX, LABEL_BYTES_MAX, LANGUAGE_BYTES_MAX, SEGMENT_TEXT_BYTES_MAX, SEGMENTS_MAX,
@@ -31,7 +32,7 @@ pub struct Call<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub destination: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some_text", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub agent: Option<Text<'a>>,
     /// Why it ended, in the telephone system's own words.
@@ -69,7 +70,7 @@ pub struct CallRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub destination: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some_text", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub agent: Option<Text<'a>>,
     pub started_at: Time,
@@ -277,5 +278,30 @@ impl Speaker {
             Speaker::Caller => "caller",
             Speaker::Agent => "agent",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_without_a_name_is_none() {
+        let call = r#"{"call_id":"c","status":"answered","direction":"inbound","from":"anonymous","to":"+14155550124""#;
+        let record = r#"{"call_id":"c","direction":"inbound","from":"anonymous","to":"+14155550124",
+            "started_at":"2026-11-20T10:00:00Z","ended_at":"2026-11-20T10:01:00Z""#;
+        for (more, expected) in [
+            (r#", "agent": """#, None),
+            (r#", "agent": null"#, None),
+            ("", None),
+            (r#", "agent": "Ada""#, Some("Ada")),
+            (r#", "agent": "\u0041da""#, Some("Ada")),
+        ] {
+            let (call, record) = (format!("{call}{more}}}"), format!("{record}{more}}}"));
+            let call: Call<'_> = serde_json::from_str(&call).unwrap();
+            let record: CallRecord<'_> = serde_json::from_str(&record).unwrap();
+            assert_eq!((call.agent.as_deref(), record.agent.as_deref()), (expected, expected), "{more}");
+        }
+        assert!(serde_json::from_str::<Call<'_>>(&format!(r#"{call}, "agent": 7}}"#)).is_err());
     }
 }

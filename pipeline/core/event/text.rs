@@ -79,6 +79,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// Text that says nothing is as good as none: else it would be a name of its own to whatever groups or compares.
+pub(super) fn some_text<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Text<'a>>, D::Error> {
+    Ok(Option::<Text<'a>>::deserialize(from)?.filter(|text| !text.is_empty()))
+}
+
 impl schemars::JsonSchema for Text<'_> {
     fn schema_name() -> Cow<'static, str> {
         "Text".into()

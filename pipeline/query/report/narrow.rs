@@ -1,15 +1,18 @@
 //! What the asker gives, as filters and local columns of the marts under a report.
 
+use std::ops::ControlFlow;
+
 use callweave_core::time::{Date, Time};
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DataFusionError, ScalarValue, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::functions::datetime::expr_fn::{date_part, to_local_time};
 use datafusion::logical_expr::{Expr, cast, lit};
 use datafusion::prelude::{SessionContext, ident};
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr as SqlExpr, ExprWithAlias};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr as SqlExpr, ExprWithAlias, Query, Visit, Visitor};
 
 use super::ReportOptions;
 use crate::query::error::{QueryError, nearest};
@@ -122,8 +125,9 @@ pub(super) async fn narrow_marts(context: &SessionContext, text: &Text, scope: &
             let problem = format!("{} is counted over all time: it has no days to pick from", text.name);
             return Err(QueryError::Parameter { flag: "--from or --to", problem });
         }
-        let frame = filter(frame, context, &mut conditions).map_err(|error| mistaken(error, sql))?;
+        // The condition is over what the report sees: its days and hours are those of the zone.
         let frame = narrow(frame, times, scope).map_err(told)?;
+        let frame = filter(frame, context, &mut conditions).map_err(|error| mistaken(error, sql))?;
         context.deregister_table(name.clone()).map_err(told)?;
         context.register_table(name, frame.into_view()).map_err(told)?;
     }
@@ -157,6 +161,9 @@ fn read_condition(context: &SessionContext, text: Option<&str>) -> Result<Vec<Co
     let state = context.state();
     let dialect = state.config_options().sql_parser.dialect;
     let whole = state.sql_to_expr(text, &dialect).map_err(|error| mistaken(error, text))?;
+    if whole.visit(&mut Subqueries).is_break() {
+        return Err(mistaken(not_of_one_row(), text));
+    }
     let mut parts = Vec::new();
     split_and(whole, &mut parts);
     let condition = |expr| Condition { sql: ExprWithAlias { expr, alias: None }, is_met: false, refused: None };
@@ -175,6 +182,28 @@ fn split_and(expr: SqlExpr, parts: &mut Vec<SqlExpr>) {
     }
 }
 
+/// Breaks off at the first.
+struct Subqueries;
+
+impl Visitor for Subqueries {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}
+
+/// Whether one row is not enough to tell, or many rows come of it.
+fn is_of_rows(expr: &Expr) -> bool {
+    matches!(expr, Expr::AggregateFunction(_) | Expr::WindowFunction(_) | Expr::Unnest(_))
+}
+
+fn not_of_one_row() -> DataFusionError {
+    DataFusionError::Plan(
+        "is a condition on single rows: leave aggregates, window functions and subqueries away".to_owned(),
+    )
+}
+
 fn filter(
     mut frame: DataFrame,
     context: &SessionContext,
@@ -182,6 +211,7 @@ fn filter(
 ) -> Result<DataFrame, DataFusionError> {
     for condition in conditions {
         match context.state().create_logical_expr_from_sql_expr(condition.sql.clone(), frame.schema()) {
+            Ok(expr) if expr.exists(|part| Ok(is_of_rows(part)))? => return Err(not_of_one_row()),
             Ok(expr) => {
                 frame = frame.filter(expr)?;
                 condition.is_met = true;
@@ -252,16 +282,20 @@ fn localized(frame: DataFrame, at: &str, zone: Tz) -> Result<DataFrame, DataFusi
     let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some(zone.name().into()));
     let wall = || to_local_time(vec![cast(ident(at), zoned.clone())]);
     let whole = format!("local_{at}");
+    let local = |name: &str| match name {
+        _ if name == whole => Some(wall()),
+        "day" => Some(cast(wall(), DataType::Date32)),
+        "weekday" => Some(cast(date_part(lit("dow"), wall()), DataType::Int32)),
+        "hour" => Some(cast(date_part(lit("hour"), wall()), DataType::Int32)),
+        _ => None,
+    };
+    // Under the mart's name, as the others are: a condition may say `calls.hour`.
     let columns: Vec<Expr> = frame
         .schema()
-        .fields()
         .iter()
-        .map(|field| match field.name().as_str() {
-            name if name == whole => wall().alias(name),
-            "day" => cast(wall(), DataType::Date32).alias("day"),
-            "weekday" => cast(date_part(lit("dow"), wall()), DataType::Int32).alias("weekday"),
-            "hour" => cast(date_part(lit("hour"), wall()), DataType::Int32).alias("hour"),
-            name => ident(name),
+        .map(|(mart, field)| match local(field.name()) {
+            Some(expr) => expr.alias_qualified(mart.cloned(), field.name()),
+            None => ident(field.name()),
         })
         .collect();
     frame.select(columns)

@@ -1,10 +1,11 @@
 //! Reports and checks, over an empty lake and a small one with known answers.
 
+use datafusion::physical_plan::displayable;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::slt::story;
-use super::{Failure, ask, call, open, small, with, write};
+use super::{Failure, ask, call, measures, open, small, with, write};
 use crate::query::QueryError;
 use crate::query::format::Format;
 use crate::query::library::{CHECKS, REPORTS, Text};
@@ -356,4 +357,167 @@ async fn checks_take_nothing_that_only_reports_have() {
         let error = asked(change).await.unwrap_err();
         assert!(error.is_usage() && error.to_string().starts_with(flag), "{error}");
     }
+}
+
+/// Days and hours of a condition are those that the report shows.
+#[tokio::test]
+async fn conditions_are_over_the_hours_of_the_zone() -> Result<(), Failure> {
+    let dir = small().await?;
+    let options = |zone: &str, condition: &str| ReportOptions {
+        account: Some("acme".to_owned()),
+        timezone: Some(zone.to_owned()),
+        where_: Some(condition.to_owned()),
+        ..Default::default()
+    };
+    for (name, zone, condition, expected) in [
+        ("hours", "Europe/Berlin", "hour = 9", ""),
+        ("hours", "Europe/Berlin", "hour = 10", "0,10,1,1,0,8.0\n"),
+        ("hours", "Europe/Berlin", "calls.hour = 10 AND weekday = 0 AND source = 'google'", "0,10,1,1,0,8.0\n"),
+        ("hours", "Europe/Berlin", "local_started_at >= '2026-11-22T10:00:00'", "0,10,1,1,0,8.0\n"),
+        ("hours", "UTC", "hour = 9", "0,9,1,1,0,8.0\n"),
+        ("calls_by_day", "America/New_York", "day = '2026-11-20'", "2026-11-20,1,1,1,1,0,1,1.0\n"),
+    ] {
+        assert_eq!(tell(&dir, name, options(zone, condition)).await?, expected, "{name} in {zone} where {condition}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn conditions_reach_the_scan_in_any_zone() -> Result<(), Failure> {
+    let dir = story().await?;
+    let text = Text::find(REPORTS, "hours").ok_or("no such report")?;
+    let options = ReportOptions {
+        timezone: Some("Europe/Berlin".to_owned()),
+        where_: Some("date = '2026-11-05' AND account = 'acme' AND hour >= 0".to_owned()),
+        ..Default::default()
+    };
+    let (_scene, frame) = frame(&open(&dir)?, text, &Scope::read(text, &options)?).await?;
+    let plan = displayable(frame.create_physical_plan().await?.as_ref()).indent(false).to_string();
+    let is_pruned = |scan: &str| {
+        scan.matches(".parquet").count() == 1 && scan.contains("/calls/date=2026-11-05") && scan.contains("account@")
+    };
+    assert!(plan.lines().filter(|line| line.contains("file_groups=")).any(is_pruned), "{plan}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn conditions_are_on_single_rows() -> Result<(), Failure> {
+    let dir = small().await?;
+    for condition in [
+        "count(*) > 1",
+        "source = 'google' AND (is_target OR max(talk_seconds) > 10)",
+        "row_number() OVER (ORDER BY started_at) = 1",
+        "call_id IN (SELECT call_id FROM calls)",
+        "EXISTS (SELECT 1)",
+        "hour = (SELECT 9)",
+    ] {
+        let options = ReportOptions { where_: Some(condition.to_owned()), ..Default::default() };
+        let Err(error) = tell(&dir, "hours", options).await else { return Err(format!("{condition} holds").into()) };
+        let told = error.to_string();
+        let is_told = told.starts_with("--where is a condition on single rows");
+        assert!(error.is_usage() && is_told, "{condition}: {told}");
+    }
+    Ok(())
+}
+
+/// An amount without a currency is in one of its own, and a deal without an amount in none.
+#[tokio::test]
+async fn money_without_a_currency_is_added_to_no_other() -> Result<(), Failure> {
+    let dir = small().await?;
+    let row = |day: u32, source: &str, more: Value| {
+        let at = format!("2026-11-{day}T10:00:00Z");
+        let row =
+            json!({"account": "acme", "date": &at[..10], "time": &at, "event_source": source, "recorded_time": &at});
+        with(row, more)
+    };
+    let cost = |day: u32| {
+        let told = json!({"event_id": format!("a{day}"), "cost": "10", "currency": "EUR", "clicks": 3});
+        row(day, "ads", told)
+    };
+    let deal = |day: u32, id: &str, more: Value| {
+        row(day, "crm", with(json!({"event_id": id, "deal_id": id, "stage": "won"}), more))
+    };
+    let deals = [
+        deal(25, "d1", json!({"revenue": "5"})),
+        deal(26, "d2", json!({"revenue": "5"})),
+        deal(26, "d3", json!({"revenue": "7"})),
+        deal(27, "d4", json!({"revenue": "40", "currency": "EUR"})),
+        deal(27, "d5", json!({"currency": "USD"})),
+        deal(28, "d6", json!({"currency": "USD"})),
+    ];
+    write(dir.path(), "ad_costs", &[cost(25), cost(27)]).await?;
+    write(dir.path(), "deals", &deals).await?;
+    let options =
+        ReportOptions { by: Some("day".to_owned()), from: Some("2026-11-25".to_owned()), ..Default::default() };
+    let expected = "2026-11-25,,,3,0,0,0,,,1,,,\n2026-11-26,,,,0,0,0,,,2,12.00,,\n\
+        2026-11-27,EUR,10.00,3,0,0,0,,,2,40.00,,4.0\n2026-11-28,,,,0,0,0,,,1,,,\n";
+    assert_eq!(tell(&dir, "return_on_spend", options).await?, expected);
+    let metrics = measures::read()?;
+    let revenue = metrics.measure.iter().find(|it| it.name == "revenue").ok_or("no revenue")?;
+    let sql = format!("SELECT day, {} FROM marts.deals GROUP BY day ORDER BY day", revenue.sql);
+    let expected = "2026-11-25,5.00\n2026-11-26,12.00\n2026-11-27,40.00\n2026-11-28,\n";
+    assert_eq!(ask(&open(&dir)?, &sql).await?, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_agent_who_only_calls_out_has_talked_no_minutes_else() -> Result<(), Failure> {
+    let dir = small().await?;
+    let out = json!({"direction": "outbound", "agent": "Ada", "outcome": "answered", "talk_seconds": 120.0});
+    write(dir.path(), "calls", &[with(call("o1", 1, "2026-11-23T10:00:00Z", "+4930999"), out)]).await?;
+    assert_eq!(tell(&dir, "agents", ReportOptions::default()).await?, "Ada,0,0,,,,,0.0,,0,1,2.0\n");
+    Ok(())
+}
+
+/// Leases that were given back at their grant or, by another clock, before it, and one that follows on another.
+#[tokio::test]
+async fn leases_of_no_time_were_held_but_overlap_none() -> Result<(), Failure> {
+    let dir = small().await?;
+    let lease = |id: &str, pool: &str, granted: &str, expires: &str, released: Option<&str>| {
+        let at = |time: &str| format!("2026-11-23T{time}:00Z");
+        json!({"account": "acme", "lease_id": id, "revision": 1, "pool": pool, "number": "+14155550101",
+            "visitor_id": format!("v-{id}"), "granted_at": at(granted), "renewals": 0, "expires_at": at(expires),
+            "released_at": released.map(at), "date": "2026-11-23"})
+    };
+    let leases = [
+        lease("q1", "q", "10:00", "10:30", Some("10:00")),
+        lease("r1", "r", "10:00", "10:30", Some("09:58")),
+        lease("t1", "t", "10:00", "10:30", None),
+        lease("t2", "t", "10:30", "11:00", Some("10:30")),
+        lease("t3", "t", "10:30", "11:00", None),
+    ];
+    write(dir.path(), "leases", &leases).await?;
+    let expected = "p,1,1,1.0,1,1,30.0\nq,1,1,1.0,1,0,0.0\nr,1,1,1.0,1,0,0.0\nt,1,1,1.0,3,0,20.0\n";
+    assert_eq!(tell(&dir, "pool_use", ReportOptions::default()).await?, expected);
+    let backwards = "SELECT lease_id FROM marts.leases WHERE ended_at < granted_at OR held_seconds < 0";
+    assert_eq!(ask(&open(&dir)?, backwards).await?, "");
+    Ok(())
+}
+
+/// A client who was called back is still the source's that they first came from; later stages need not say whose deal it is.
+#[tokio::test]
+async fn a_deal_keeps_what_its_stages_named() -> Result<(), Failure> {
+    let dir = small().await?;
+    let back = json!({"direction": "outbound", "outcome": "answered", "talk_seconds": 20.0});
+    write(dir.path(), "calls", &[with(call("o1", 1, "2026-11-23T10:00:00Z", "+4930111"), back)]).await?;
+    let stage = |day: u32, id: &str, named: Value| {
+        let at = format!("2026-11-{day}T10:00:00Z");
+        let row = json!({"account": "acme", "date": &at[..10], "time": &at, "event_source": "crm", "recorded_time": &at,
+            "event_id": format!("{id}-{day}"), "deal_id": id, "stage": "won"});
+        with(row, named)
+    };
+    let stages = [
+        stage(25, "called-back", json!({"phone": "+4930111"})),
+        stage(25, "named", json!({"call_id": "a1"})),
+        stage(26, "named", json!({"phone": "+4930999"})),
+        stage(25, "unknown", json!({"call_id": "nope", "visitor_id": "v-s1"})),
+        stage(25, "phoned", json!({"phone": "+4930111", "visitor_id": "v-s1"})),
+        stage(26, "phoned", json!({"visitor_id": "nobody"})),
+        stage(25, "nobody", json!({"visitor_id": "nobody"})),
+    ];
+    write(dir.path(), "deals", &stages).await?;
+    let sql = "SELECT deal_id, call_id, visitor_id, session_id, source FROM marts.deals ORDER BY deal_id";
+    let expected = "called-back,a2,v-s4,s4,google\nnamed,a1,v-s1,s1,google\nnobody,,nobody,,\nphoned,a2,v-s4,s4,google\nunknown,,v-s1,s1,google\n";
+    assert_eq!(ask(&open(&dir)?, sql).await?, expected);
+    Ok(())
 }
