@@ -100,7 +100,10 @@ pub const RENEWALS_PER_LEASE: usize = 256;
 /// Then one stays of each of so many equal spans of its life, and the latest before each of so many calls, the latest of those to its number.
 pub const SIGN_SPANS: usize = 128;
 pub const CALLS_PER_THINNING: usize = 64;
-/// Page views that a session keeps; beyond it those in the middle are let go, and still counted.
+/// Visits of a visitor that are forgotten in their order; of more than these, as each is over.
+pub const VISITS_IN_ORDER: usize = 256;
+/// Page views that a session keeps; beyond it those in the middle are let go, and still counted, but for those that
+/// were seen last before the start of a call to their numbers.
 pub const PAGES_PER_SESSION: usize = 2_000;
 /// How many of them go together.
 pub const PAGES_LET_GO_AT_ONCE: usize = 100;

@@ -7,7 +7,7 @@ use super::links::Person;
 use super::name::Name;
 use super::session::Written;
 use super::tags::Tagging;
-use super::timers::{Due, Thing};
+use super::timers::Due;
 use super::{Effects, Mode};
 use crate::event::{Call, CallRecord, CallStatus, Direction, Event, HangupBy, Outcome, Text};
 use crate::moment::{Moment, MomentKind};
@@ -469,9 +469,7 @@ impl Account {
         for &session in before.iter().filter(|session| sessions.binary_search(session).is_err()) {
             let Some(session_of) = self.sessions.get_mut(session) else { continue };
             session_of.drop_call(ix);
-            if session_of.calls().is_empty() && session_of.due.is_waiting() {
-                self.timers.set(&mut session_of.due, self.watermark, Thing::Session(session));
-            }
+            self.look_at_session_again(session);
         }
         for &session in sessions.iter().filter(|session| before.binary_search(session).is_err()) {
             self.sessions[session].add_call(ix);

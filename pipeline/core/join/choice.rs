@@ -262,9 +262,11 @@ impl Account {
             }
         }
         self.fetch(&held);
-        // Stable: the leases of one session stay in order of their grant.
-        held.sort_by_key(|(session, visitor, _)| (*session, *visitor));
-        for group in held.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+        // A session is one candidate, whoever its leases were granted to; without a session a visitor is. Stable: the leases of one stay in
+        // order of their grant.
+        let holder = |(session, visitor, _): &(Option<u32>, u32, u32)| (*session, session.map_or(*visitor, |_| 0));
+        held.sort_by_key(holder);
+        for group in held.chunk_by(|a, b| holder(a) == holder(b)) {
             candidates.extend(self.candidate(&place, group, seen_from));
         }
         candidates

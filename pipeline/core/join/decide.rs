@@ -9,16 +9,18 @@
 //!   correction is there soon, and many at once are one; only a call's first decision waits for lateness once more, since
 //!   it is a lesson, unless the change follows from another's decision.
 //! - A session is forgotten when the watermark has moved on by the attribution window, the session timeout and
-//!   [`LATE_GRACE`] since its last sign of life *and* since its last change, but not before the calls that it is a
-//!   candidate for; a lease with its session; a call after [`LATE_GRACE`]; a visitor after [`VISITOR_MEMORY`]. And never
-//!   before [`EVENTS_REMEMBERED`] events were taken since its last change.
+//!   [`LATE_GRACE`] since its last sign of life *and* since its last change, but not before the calls that it is, or may
+//!   yet be, a candidate for, its leases' rows, and its visitor's visits before it; a lease with its session; a call after
+//!   [`LATE_GRACE`]; a visitor after [`VISITOR_MEMORY`]. And never before [`EVENTS_REMEMBERED`] events were taken since its
+//!   last change.
+//! - However far the watermark jumps, all this is in order of time: what is due before something is forgotten goes first.
 
 use super::account::Account;
 use super::calls::CallState;
 use super::leases::Lease;
 use super::timers::{Due, Thing};
 use super::{Effects, Mode};
-use crate::limits::LATE_GRACE;
+use crate::limits::{HOLD_MINUTES_MAX, LATE_GRACE, VISITS_IN_ORDER};
 use crate::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, Time};
 
 fn micros(amount: f64, unit: i64) -> i64 {
@@ -26,15 +28,16 @@ fn micros(amount: f64, unit: i64) -> i64 {
 }
 
 impl Account {
-    /// Whether something is not forgotten before `at`, or is remembered still: then it is looked at again later.
-    fn is_kept(&mut self, thing: Thing, at: Time) -> bool {
+    /// Whether something is not forgotten before `at`, or is remembered still: then it is looked at again later. `turn`: for when it was
+    /// looked at now.
+    fn is_kept(&mut self, thing: Thing, at: Time, turn: Time) -> bool {
         let due = match thing {
             Thing::Session(ix) => &mut self.sessions[ix].due,
             Thing::Lease(ix) => &mut self.leases[ix].due,
             Thing::Call(ix) => &mut self.calls[ix].due,
             Thing::Visitor(_) => return false,
         };
-        if at > self.watermark {
+        if at > self.watermark.min(turn) {
             self.timers.set(due, at, thing);
             return true;
         }
@@ -140,15 +143,21 @@ impl Account {
     /// Looks at everything whose time has come.
     pub fn fire(&mut self, mode: Mode, out: &mut Effects) {
         self.is_deciding = true;
+        self.look_at_due(mode, out);
         for thing in self.timers.waited(self.taken) {
             if self.due_of(thing).is_some_and(Due::is_waiting) {
                 self.look_at(thing, mode, out);
             }
         }
+        // What waited for those that are gone now.
+        self.look_at_due(mode, out);
+        self.is_deciding = false;
+    }
+
+    fn look_at_due(&mut self, mode: Mode, out: &mut Effects) {
         while let Some(thing) = self.next_due_thing() {
             self.look_at(thing, mode, out);
         }
-        self.is_deciding = false;
     }
 
     fn look_at(&mut self, thing: Thing, mode: Mode, out: &mut Effects) {
@@ -171,6 +180,7 @@ impl Account {
     }
 
     fn session_due(&mut self, ix: u32, out: &mut Effects) {
+        let turn = self.sessions[ix].due.at();
         self.sessions[ix].due.set_at(Time::MAX);
         if self.sessions[ix].due.is_open() {
             let at = self.session_decided_at(ix);
@@ -180,14 +190,58 @@ impl Account {
             self.decide_session(ix, out);
         }
         let at = self.session_forgotten_at(ix);
-        // The last of its calls to go has it looked at again.
-        if !self.is_kept(Thing::Session(ix), at) && self.sessions[ix].calls().is_empty() {
-            self.forget_session(ix);
+        let at = at.max(self.leases_decided_at(ix).min(at.plus(micros(HOLD_MINUTES_MAX, MICROS_PER_MINUTE))));
+        if self.is_kept(Thing::Session(ix), at, turn) {
+            return;
+        }
+        if self.may_be_called(ix) {
+            let later = self.watermark.plus(LATE_GRACE);
+            return self.timers.set(&mut self.sessions[ix].due, later, Thing::Session(ix));
+        }
+        // The last of its calls to go has it looked at again, and so has the visit before it.
+        if self.sessions[ix].calls().is_empty() && self.is_next_to_go(ix) {
+            self.forget_session(ix, out);
+        }
+    }
+
+    /// When the last of its leases that are open will have been decided.
+    fn leases_decided_at(&self, ix: u32) -> Time {
+        let open = self.sessions[ix].leases().filter(|&lease| self.leases[lease].due.is_open());
+        let last = open.map(|lease| self.lease_decided_at(lease)).max();
+        last.map_or(Time::MIN, |at| at.plus(MICROS_PER_SECOND))
+    }
+
+    /// Whether a call is still to be decided that the session may be a candidate for, such as one whose end was not told.
+    fn may_be_called(&self, ix: u32) -> bool {
+        let seen = self.session_ended_at(ix);
+        self.sessions[ix].leases().any(|lease| {
+            let granted_at = self.leases[lease].granted_at;
+            let calls = self.terms(lease).map_or(&[][..], |terms| self.lines[terms.line].calls());
+            let from = calls.partition_point(|(start, _)| *start < granted_at);
+            calls[from..]
+                .iter()
+                .any(|(start, call)| self.calls[*call].due.is_open() && self.window_from(*start) <= seen)
+        })
+    }
+
+    /// Visits are forgotten from the first on, as those that are left are counted from there. Where there are many, what is seen again and
+    /// again holds no others up.
+    fn is_next_to_go(&self, ix: u32) -> bool {
+        let session = &self.sessions[ix];
+        let visits = &self.visitors[session.visitor].visits;
+        session.taken_back || visits.first() == Some(&ix) || visits.len() > VISITS_IN_ORDER
+    }
+
+    /// A session that waits for nothing but others may go now.
+    pub fn look_at_session_again(&mut self, ix: u32) {
+        let Some(session) = self.sessions.get_mut(ix) else { return };
+        if session.calls().is_empty() && session.due.is_waiting() {
+            self.timers.set(&mut session.due, self.watermark, Thing::Session(ix));
         }
     }
 
     /// A session that nothing can refer to any more goes, and its leases with it. Its visitor still counts it.
-    fn forget_session(&mut self, ix: u32) {
+    fn forget_session(&mut self, ix: u32, out: &mut Effects) {
         let visitor = self.sessions[ix].visitor;
         let source = self.touch_of(ix).map(|touch| touch.source);
         let was_first = self.visitors[visitor].visits.first() == Some(&ix);
@@ -199,6 +253,10 @@ impl Account {
             holder.forgotten_visits += 1;
         }
         for lease in self.sessions[ix].held_leases() {
+            // Held for longer than a lease can be, it has a row all the same.
+            if self.leases[lease].due.is_open() {
+                self.decide_lease(lease, out);
+            }
             self.note_lease_forgotten(lease);
             self.forget_lease(lease);
         }
@@ -207,10 +265,14 @@ impl Account {
             self.forgotten.sessions.note(&name);
         }
         self.remove_session(ix);
+        if let Some(&next) = self.visitors[visitor].visits.first() {
+            self.look_at_session_again(next);
+        }
         self.remember_visitor(visitor, self.watermark);
     }
 
     fn lease_due(&mut self, ix: u32, out: &mut Effects) {
+        let turn = self.leases[ix].due.at();
         self.leases[ix].due.set_at(Time::MAX);
         if self.leases[ix].due.is_open() {
             let at = self.lease_decided_at(ix);
@@ -226,7 +288,7 @@ impl Account {
         let lease = &self.leases[ix];
         let window = micros(self.rules(lease.granted_at).settings().attribution_window_hours, MICROS_PER_HOUR);
         let at = lease.over_at().max(lease.due.changed()).plus(window + LATE_GRACE);
-        if !self.is_kept(Thing::Lease(ix), at) {
+        if !self.is_kept(Thing::Lease(ix), at, turn) {
             self.note_lease_forgotten(ix);
             self.forget_lease(ix);
         }
@@ -252,7 +314,7 @@ impl Account {
         }
         let call = &self.calls[ix];
         let at = call.ended_at().unwrap_or(call.last_event).max(call.due.changed()).plus(LATE_GRACE);
-        if !call.due.is_open() && !self.is_kept(Thing::Call(ix), at) {
+        if !call.due.is_open() && !self.is_kept(Thing::Call(ix), at, due) {
             self.forgotten.calls.note(&self.text_of(&self.calls[ix].id));
             self.forget_call(ix);
         }

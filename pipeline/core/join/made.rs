@@ -63,11 +63,7 @@ impl Account {
     /// Whether the session has another first page view now.
     fn put_own(&mut self, ix: u32, own: Entry) -> bool {
         match own.what {
-            What::Page { url, touch } => {
-                let (is_first, let_go) = self.sessions[ix].add_page(own.at, url, touch);
-                self.shared.let_go(let_go);
-                is_first
-            }
+            What::Page { url, touch } => self.add_page(ix, own.at, url, touch),
             what => self.add_sign(ix, own.at, what),
         }
     }

@@ -39,6 +39,8 @@ mod links;
 mod made;
 mod name;
 mod nameless;
+#[cfg(test)]
+mod order_tests;
 mod seen;
 mod session;
 mod settled;

@@ -246,24 +246,34 @@ impl Session {
         self.flags.set(BEATS_LAST, entries.last().is_some_and(|entry| !entry.is_own()));
     }
 
-    /// Puts a page view in its place; whether it is the first now, and how many things were let go for it.
-    pub fn add_page(&mut self, at: Time, url: Sym, touch: Option<Sym>) -> (bool, usize) {
+    /// Whether no further page view fits: some in the middle go then.
+    pub fn is_full_of_pages(&self) -> bool {
+        usize::from(self.pages) >= PAGES_PER_SESSION
+    }
+
+    /// Puts a page view in its place; whether it is the first now, and how many things were let go for it. What was seen last before each of
+    /// `calls` (by time) stays.
+    pub fn add_page(&mut self, at: Time, url: Sym, touch: Option<Sym>, calls: &[Time]) -> (bool, usize) {
         if at < self.started_at {
             self.begin(at);
         }
         let mut let_go = 0;
         let is_first = self.first_page().is_none_or(|(first, _)| at < first);
-        if usize::from(self.pages) >= PAGES_PER_SESSION {
-            let_go += PAGES_LET_GO_AT_ONCE;
-            self.rest().pages_let_go += PAGES_LET_GO_AT_ONCE as u32;
+        if self.is_full_of_pages() {
             let from = (PAGES_PER_SESSION - PAGES_LET_GO_AT_ONCE) / 2;
-            let mut place = 0;
             self.edit(|entries| {
+                let pages: Vec<Time> = entries.iter().filter(|entry| entry.is_page()).map(|entry| entry.at).collect();
+                let mut next = 0;
                 entries.retain(|entry| {
-                    place += usize::from(entry.is_page());
-                    !entry.is_page() || !(from..from + PAGES_LET_GO_AT_ONCE).contains(&(place - 1))
+                    next += usize::from(entry.is_page());
+                    let is_called_on = || pages.get(next).is_some_and(|&next| is_between(calls, entry.at, next));
+                    let goes = entry.is_page() && (from + 1..=from + PAGES_LET_GO_AT_ONCE).contains(&next);
+                    let goes = goes && !is_called_on();
+                    let_go += usize::from(goes);
+                    !goes
                 });
             });
+            self.rest().pages_let_go += let_go as u32;
         }
         self.insert(Entry { at, what: What::Page { url, touch } });
         (is_first, let_go)

@@ -14,15 +14,16 @@ pub(super) struct Story {
     /// After each event what nobody names is let go.
     sweeps: bool,
     pub told: String,
-    sessions: Vec<SessionRow>,
-    leases: Vec<LeaseRow>,
+    pub sessions: Vec<SessionRow>,
+    pub leases: Vec<LeaseRow>,
+    pub calls: Vec<Arc<CallRow>>,
 }
 
 impl Story {
     pub fn new(mode: Mode) -> Story {
         let (join, surveyor) = (Join::new(mode), Surveyor::default());
-        let (sessions, leases) = (Vec::new(), Vec::new());
-        Story { join, surveyor, events: 0, sweeps: false, told: String::new(), sessions, leases }
+        let (sessions, leases, calls) = (Vec::new(), Vec::new(), Vec::new());
+        Story { join, surveyor, events: 0, sweeps: false, told: String::new(), sessions, leases, calls }
     }
 
     pub fn time(&self, minutes: i64) -> Time {
@@ -76,6 +77,7 @@ impl Story {
         self.told += &format!("{out:?}\n");
         self.sessions.extend(out.sessions.iter().cloned());
         self.leases.extend(out.leases.iter().cloned());
+        self.calls.extend(out.calls.iter().cloned());
         if self.sweeps {
             self.join.accounts.iter_mut().for_each(Account::sweep);
         }

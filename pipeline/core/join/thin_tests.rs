@@ -69,6 +69,26 @@ fn renewals_that_are_let_go_change_no_answer() {
     assert!((0..600).all(|minute| lease.is_active(story.time(minute))));
 }
 
+/// A call's page is the one that it was, however many follow.
+#[test]
+fn pages_that_are_let_go_change_no_answer() {
+    let mut story = Story::new(Mode::Live);
+    let until = story.time(60);
+    let lease = format!(r#"{{"lease_id":"l","pool":"p","number":"+14155550100",{IDS},"expires_at":"{until}"}}"#);
+    story.apply(0, "lease_granted", &lease);
+    for minute in 0..2_300 {
+        story.apply(minute, "page_view", &format!(r#"{{{IDS},"url":"https://example.com/{minute}"}}"#));
+        if minute == 977 {
+            story.apply(977, "call", &format!(r#"{{{CALL},"status":"started"}}"#));
+            story.apply(977, "call", &format!(r#"{{{CALL},"status":"ended"}}"#));
+        }
+    }
+    story.settle();
+    let row = story.calls.last().unwrap();
+    assert_eq!(row.call_page.as_deref(), Some("https://example.com/977"));
+    assert_eq!(row.session_pages, Some(2_300));
+}
+
 /// Renewals that came too late leave holes, which stay.
 #[test]
 fn a_lease_is_not_held_where_it_was_not() {

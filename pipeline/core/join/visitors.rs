@@ -180,14 +180,21 @@ impl Account {
             self.session_ids.unlist(id.hash(), ix);
         }
         session.empty();
-        if session.written.is_nothing() {
-            return self.remove_session(ix);
+        let (visitor, was_written) = (session.visitor, !session.written.is_nothing());
+        let place = self.visitors[visitor].visits.iter().position(|&held| held == ix);
+        if was_written {
+            session.taken_back = true;
+            self.visitors[visitor].visits.retain(|held| held != ix);
+            self.visitors[visitor].rest().taken_back.push(ix);
+            self.touch_session(ix);
+        } else {
+            self.remove_session(ix);
         }
-        session.taken_back = true;
-        let visitor = session.visitor;
-        self.visitors[visitor].visits.retain(|held| held != ix);
-        self.visitors[visitor].rest().taken_back.push(ix);
-        self.touch_session(ix);
+        // Those behind it are one visit earlier.
+        if let Some(place) = place {
+            let moved: SmallVec<[u32; 4]> = self.visitors[visitor].visits[place..].into();
+            self.visits_moved(visitor, place, &moved);
+        }
     }
 
     /// A session that was taken back and is `wanted` again, if there is one.

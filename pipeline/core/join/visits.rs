@@ -7,6 +7,7 @@ use super::account::Account;
 use super::intern::{Campaign, Sym, Touch, hash_of};
 use super::links::person_named;
 use super::session::Session;
+use super::thin::Starts;
 use super::timeline::{Entry, What};
 use super::visitors::Said;
 use crate::event::{Heartbeat, PageView, WebEvent};
@@ -39,10 +40,8 @@ impl Account {
                 let is_told = first || view.experiment_id.is_some();
                 let touch = if is_told { visit.map(|visit| self.touch(view, visit)) } else { None };
                 let url = self.shared.texts.intern(&view.url);
-                let session = &mut self.sessions[ix];
-                let started_at = session.started_at();
-                let (is_first, let_go) = session.add_page(at, url, touch);
-                self.shared.let_go(let_go);
+                let started_at = self.sessions[ix].started_at();
+                let is_first = self.add_page(ix, at, url, touch);
                 self.session_seen(ix, at, is_first || at < started_at);
             }
             None => {
@@ -227,13 +226,26 @@ impl Account {
 
     /// Puts a sign of life in its place; whether the session's start changed.
     pub fn add_sign(&mut self, ix: u32, at: Time, what: What) -> bool {
-        let session = &self.sessions[ix];
-        if session.is_full() {
-            let lines = session.leases().filter_map(|lease| self.terms(lease)).map(|terms| terms.line);
-            let starts = self.starts_on(lines, session.started_at(), session.last_at());
+        if self.sessions[ix].is_full() {
+            let starts = self.starts_while(ix);
             self.sessions[ix].thin(&starts);
         }
         self.sessions[ix].add_sign(at, what)
+    }
+
+    /// Puts a page view in its place; whether it is the first now.
+    pub fn add_page(&mut self, ix: u32, at: Time, url: Sym, touch: Option<Sym>) -> bool {
+        let starts = if self.sessions[ix].is_full_of_pages() { self.starts_while(ix) } else { Starts::new() };
+        let (is_first, let_go) = self.sessions[ix].add_page(at, url, touch, &starts);
+        self.shared.let_go(let_go);
+        is_first
+    }
+
+    /// When calls to its numbers started while it went on.
+    fn starts_while(&self, ix: u32) -> Starts {
+        let session = &self.sessions[ix];
+        let lines = session.leases().filter_map(|lease| self.terms(lease)).map(|terms| terms.line);
+        self.starts_on(lines, session.started_at(), session.last_at())
     }
 
     /// A sign of life of a session at `at`. `reshaped`: its start or its first page view is another than before.
