@@ -194,7 +194,8 @@ impl Account {
         if self.is_kept(Thing::Session(ix), at, turn) {
             return;
         }
-        if self.may_be_called(ix) {
+        let seen = self.session_ended_at(ix);
+        if self.sessions[ix].leases().any(|lease| self.may_be_called(lease, seen)) {
             let later = self.watermark.plus(LATE_GRACE);
             return self.timers.set(&mut self.sessions[ix].due, later, Thing::Session(ix));
         }
@@ -211,17 +212,13 @@ impl Account {
         last.map_or(Time::MIN, |at| at.plus(MICROS_PER_SECOND))
     }
 
-    /// Whether a call is still to be decided that the session may be a candidate for, such as one whose end was not told.
-    fn may_be_called(&self, ix: u32) -> bool {
-        let seen = self.session_ended_at(ix);
-        self.sessions[ix].leases().any(|lease| {
-            let granted_at = self.leases[lease].granted_at;
-            let calls = self.terms(lease).map_or(&[][..], |terms| self.lines[terms.line].calls());
-            let from = calls.partition_point(|(start, _)| *start < granted_at);
-            calls[from..]
-                .iter()
-                .any(|(start, call)| self.calls[*call].due.is_open() && self.window_from(*start) <= seen)
-        })
+    /// Whether a call is still to be decided that a lease may be the candidate of, such as one whose end was not told. `seen`: when something
+    /// was seen of its session last.
+    fn may_be_called(&self, lease: u32, seen: Time) -> bool {
+        let granted_at = self.leases[lease].granted_at;
+        let calls = self.terms(lease).map_or(&[][..], |terms| self.lines[terms.line].calls());
+        let from = calls.partition_point(|(start, _)| *start < granted_at);
+        calls[from..].iter().any(|(start, call)| self.calls[*call].due.is_open() && self.window_from(*start) <= seen)
     }
 
     /// Visits are forgotten from the first on, as those that are left are counted from there. Where there are many, what is seen again and
@@ -288,10 +285,16 @@ impl Account {
         let lease = &self.leases[ix];
         let window = micros(self.rules(lease.granted_at).settings().attribution_window_hours, MICROS_PER_HOUR);
         let at = lease.over_at().max(lease.due.changed()).plus(window + LATE_GRACE);
-        if !self.is_kept(Thing::Lease(ix), at, turn) {
-            self.note_lease_forgotten(ix);
-            self.forget_lease(ix);
+        if self.is_kept(Thing::Lease(ix), at, turn) {
+            return;
         }
+        // Its visitor's signs of life are its own, whatever they are.
+        if self.may_be_called(ix, Time::MAX) {
+            let later = self.watermark.plus(LATE_GRACE);
+            return self.timers.set(&mut self.leases[ix].due, later, Thing::Lease(ix));
+        }
+        self.note_lease_forgotten(ix);
+        self.forget_lease(ix);
     }
 
     pub fn note_lease_forgotten(&mut self, ix: u32) {

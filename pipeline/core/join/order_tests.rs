@@ -73,15 +73,23 @@ fn a_lease_that_outlives_what_is_seen_of_its_session_has_a_row() {
 
 #[test]
 fn a_call_whose_end_never_comes_keeps_its_candidates() {
-    let mut story = Story::new(Mode::Bounded);
-    let held = lease(&story, "l", ("v", "s"), NUMBER, 30);
-    story.apply(0, "lease_granted", &held);
-    let ringing =
-        format!(r#"{{"call_id":"c","status":"started","direction":"inbound","from":"+14155550199","to":"{NUMBER}"}}"#);
-    story.apply(5, "call", &ringing);
-    silence(&mut story, 21);
-    story.settle();
-    assert_eq!(call(&story, "c").session_id.as_deref(), Some("s"));
+    for named in [true, false] {
+        let mut story = Story::new(Mode::Bounded);
+        let held = lease(&story, "l", ("v", "s"), NUMBER, 30);
+        let held = if named { held } else { held.replace(r#""session_id":"s","#, "") };
+        story.apply(0, "lease_granted", &held);
+        let ringing = format!(
+            r#"{{"call_id":"c","status":"started","direction":"inbound","from":"+14155550199","to":"{NUMBER}"}}"#
+        );
+        story.apply(5, "call", &ringing);
+        for days in [21, 22, 23] {
+            silence(&mut story, days);
+        }
+        story.settle();
+        let row = call(&story, "c");
+        assert_eq!((row.candidates, row.visitor_id.as_deref()), (1, Some("v")), "named: {named}");
+        assert_eq!(row.session_id.as_deref(), named.then_some("s"));
+    }
 }
 
 /// The first visit is seen for days, the second is over at once.
