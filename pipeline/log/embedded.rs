@@ -313,7 +313,8 @@ impl Tail {
             }
             if bounds.last > self.after {
                 let (store, partition, after) = (self.store.clone(), self.partition, self.after);
-                let read = tokio::task::spawn_blocking(move || store.read(partition, after)).await;
+                // What the writer has not told of yet may be there already: whoever read that would be ahead of the log.
+                let read = tokio::task::spawn_blocking(move || store.read(partition, after, bounds.last)).await;
                 match read.unwrap_or_else(|error| Err(Fault::Damaged(error.to_string()))) {
                     Ok(entries) => {
                         if let Some(last) = entries.last() {

@@ -213,12 +213,12 @@ impl Store {
         (self.backing.probe)(bytes).is_ok()
     }
 
-    /// Entries after `after`, as many as fit a batch.
-    pub(super) fn read(&self, partition: u16, after: u64) -> Result<Vec<Entry>, Fault> {
+    /// Entries after `after` up to `last`, as many as fit a batch.
+    pub(super) fn read(&self, partition: u16, after: u64, last: u64) -> Result<Vec<Entry>, Fault> {
         self.with(|database| {
             let entries = database.begin_read()?.open_table(ENTRIES)?;
             let (mut batch, mut bytes) = (Vec::new(), 0);
-            for found in entries.range((partition, after + 1)..=(partition, u64::MAX))? {
+            for found in entries.range((partition, after + 1)..=(partition, last))? {
                 let (key, value) = found?;
                 let (partition, sequence) = key.value();
                 let expected = after + 1 + batch.len() as u64;

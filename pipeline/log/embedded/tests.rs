@@ -137,6 +137,26 @@ async fn a_failing_disk_is_told_and_survived() {
     fails_and_recovers(io::ErrorKind::Other, |error| matches!(error, AppendError::Unavailable(_))).await;
 }
 
+/// A reader asks while the writer has written an entry and not told of it yet.
+#[tokio::test]
+async fn what_is_not_told_of_yet_is_not_read() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let options = EmbeddedOptions { partitions: Some(1), ..EmbeddedOptions::default() };
+    let log = open_file(folder.path(), options)?;
+    for number in 1..=3 {
+        log.append(append(number, 10)).await?;
+    }
+    let (tell, bounds) = watch::channel(Bounds { first: 1, last: 2 });
+    let mut tail = Tail { store: log.store.clone(), bounds, partition: 0, after: 0 };
+    let told = tail.next().await.ok_or("an end")??;
+    assert_eq!(told.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [1, 2]);
+    assert!(futures::poll!(Box::pin(tail.next())).is_pending(), "it waits, and takes the log for no other");
+    tell.send(Bounds { first: 1, last: 3 })?;
+    let told = tail.next().await.ok_or("an end")??;
+    assert_eq!(told.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [3]);
+    Ok(())
+}
+
 #[test]
 fn a_bounded_window_forgets_the_oldest() {
     let window = Window { age: Duration::from_secs(1), ids: 2 };
