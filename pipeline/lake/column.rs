@@ -52,6 +52,8 @@ pub enum Erase {
     Session,
     /// Names the person's phone: rows are found by it, and it becomes `anonymous`.
     Phone,
+    /// May be the person's phone, as told in the table's `caller`: then it goes.
+    Caller,
     /// JSON that may tell the person's phone: rows are found by it, and it goes.
     Telling,
     /// Bytes as they came, which may name the person: rows are found by it, and it goes.

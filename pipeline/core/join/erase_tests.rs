@@ -30,7 +30,8 @@ fn call(id: &str, status: &str) -> String {
 fn record(story: &Story, from: i64, to: i64) -> String {
     let (from, to) = (story.time(from), story.time(to));
     format!(
-        r#"{{"call_id":"c2","direction":"callback","from":"{PHONE}","to":"+14155550100","started_at":"{from}","ended_at":"{to}"}}"#
+        r#"{{"call_id":"c2","direction":"callback","from":"{PHONE}","to":"+14155550100","started_at":"{from}","ended_at":"{to}",
+        "destination":"{PHONE}","agent":"{PHONE}"}}"#
     )
 }
 

@@ -105,6 +105,12 @@ fn bare(url: &Text<'_>) -> Text<'static> {
     without_query(url).to_owned().into()
 }
 
+/// Whether a place or agent of a call is told as the client's own number.
+fn is_client(text: &Text<'_>, direction: Direction, from: Party, to: Party) -> bool {
+    let client = if direction == Direction::Outbound { to } else { from };
+    client.number().is_some() && Phone::parse(text).ok() == client.number()
+}
+
 impl Nobody {
     /// The event as nobody's. Of it only that is left which rows of erased people keep, too.
     pub fn instead<'e>(&self, event: &Event<'e>) -> Event<'e> {
@@ -139,12 +145,16 @@ impl Nobody {
                 Body::Deal(Deal { visitor_id, phone: deal.phone.filter(|_| !self.phone), ..deal })
             }
             Body::Call(call) => {
+                let others = |text: &Text<'_>| !is_client(text, call.direction, call.from, call.to);
+                let (destination, agent) = (call.destination.filter(others), call.agent.filter(others));
                 let (from, to) = caller(call.direction, call.from, call.to);
-                Body::Call(Call { from, to, recording_url: None, ..call })
+                Body::Call(Call { from, to, destination, agent, recording_url: None, ..call })
             }
             Body::CallRecord(record) => {
+                let others = |text: &Text<'_>| !is_client(text, record.direction, record.from, record.to);
+                let (destination, agent) = (record.destination.filter(others), record.agent.filter(others));
                 let (from, to) = caller(record.direction, record.from, record.to);
-                Body::CallRecord(CallRecord { from, to, recording_url: None, ..record })
+                Body::CallRecord(CallRecord { from, to, destination, agent, recording_url: None, ..record })
             }
             body => body,
         };

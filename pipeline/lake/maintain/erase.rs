@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
 use std::sync::Arc;
 
 use callweave_core::join::ERASED;
@@ -12,9 +13,10 @@ use deltalake_core::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use deltalake_core::arrow::compute::nullif;
-use deltalake_core::arrow::datatypes::TimestampMicrosecondType;
+use deltalake_core::arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use deltalake_core::arrow::error::ArrowError;
 use deltalake_core::protocol::DeltaOperation;
+use deltalake_core::table::state::DeltaTableState;
 use hmac::{Hmac, Mac};
 use memchr::memmem;
 use sha2::Sha256;
@@ -46,6 +48,9 @@ pub struct Person {
 /// By (account, name): rows of what happened until then.
 type Until = HashMap<(String, String), Time>;
 
+/// By (account, call).
+type Revisions = HashMap<(String, String), i32>;
+
 /// What rows of people are found by.
 #[derive(Debug, Default)]
 struct Traces {
@@ -74,6 +79,35 @@ impl Needle {
         let text = memmem::Finder::new(text).into_owned();
         Needle { account: person.account.clone(), text, until: person.rejected_until.max(person.until) }
     }
+
+    /// Digits with others behind them are another number.
+    fn is_in(&self, bytes: &[u8]) -> bool {
+        let ends_in_digit = self.text.needle().last().is_some_and(u8::is_ascii_digit);
+        let goes_on = |at: usize| bytes.get(at + self.text.needle().len()).is_some_and(u8::is_ascii_digit);
+        self.text.find_iter(bytes).any(|at| !(ends_in_digit && goes_on(at)))
+    }
+}
+
+/// A visitor's name in quotation marks, in the spellings that JSON is written in: as it is, and with all that is not ASCII escaped (RFC 8259,
+/// section 7), in small and in capital letters.
+fn spellings(visitor: &str) -> Vec<String> {
+    let plain = serde_json::json!(visitor).to_string();
+    let escaped = |capital: bool| {
+        let mut text = String::new();
+        for letter in plain.chars() {
+            if letter.is_ascii() {
+                text.push(letter);
+                continue;
+            }
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                let _ = if capital { write!(text, "\\u{unit:04X}") } else { write!(text, "\\u{unit:04x}") };
+            }
+        }
+        text
+    };
+    let mut all = vec![escaped(false), escaped(true), plain];
+    all.dedup();
+    all
 }
 
 impl Traces {
@@ -110,7 +144,7 @@ impl Lake {
         };
         for person in people {
             if let Some(visitor) = &person.visitor_id {
-                traces.needles.push(Needle::new(person, &serde_json::json!(visitor).to_string()));
+                traces.needles.extend(spellings(visitor).iter().map(|text| Needle::new(person, text)));
                 if let Some(name) = &person.name {
                     traces.names.insert((person.account.clone(), visitor.clone()), name.clone());
                 }
@@ -138,22 +172,49 @@ impl Lake {
 }
 
 impl Table {
+    /// Calls whose row that counts is of one of the people. One that was joined to them by a revision before is somebody else's.
     async fn calls_of(&self, traces: &Traces) -> Result<HashSet<(String, String)>, MaintainError> {
-        let mut found = HashSet::new();
-        for file in files(&self.base().await?) {
+        let base = self.base().await?;
+        let mut found = Revisions::new();
+        self.note_revisions(&base, &mut found, |batch| hits(&self.definition, batch, traces)).await?;
+        if found.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let mut counted = Revisions::new();
+        self.note_revisions(&base, &mut counted, |batch| Some(vec![true; batch.num_rows()].into())).await?;
+        Ok(found
+            .into_iter()
+            .filter(|(call, revision)| counted.get(call) == Some(revision))
+            .map(|(call, _)| call)
+            .collect())
+    }
+
+    /// Notes the highest revision of each call among the rows that are `wanted`.
+    async fn note_revisions(
+        &self,
+        base: &DeltaTableState,
+        noted: &mut Revisions,
+        wanted: impl Fn(&RecordBatch) -> Option<BooleanArray>,
+    ) -> Result<(), MaintainError> {
+        for file in files(base) {
             let file = self.fetch(&file).await?;
             let mut batches = file.batches()?;
             while let Some(batch) = batches.next().await? {
-                let Some(hits) = hits(&self.definition, &batch, traces) else { continue };
-                let (Some(accounts), Some(calls)) = (strings(&batch, "account"), strings(&batch, "call_id")) else {
+                let Some(wanted) = wanted(&batch) else { continue };
+                let revisions = batch.column_by_name("revision").and_then(|it| it.as_primitive_opt::<Int32Type>());
+                let (Some(accounts), Some(calls), Some(revisions)) =
+                    (strings(&batch, "account"), strings(&batch, "call_id"), revisions)
+                else {
                     continue;
                 };
-                for row in (0..batch.num_rows()).filter(|row| hits.value(*row)) {
-                    found.insert((accounts.value(row).to_owned(), calls.value(row).to_owned()));
+                for row in (0..batch.num_rows()).filter(|row| wanted.value(*row)) {
+                    let call = (accounts.value(row).to_owned(), calls.value(row).to_owned());
+                    let revision = noted.entry(call).or_default();
+                    *revision = revisions.value(row).max(*revision);
                 }
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     async fn erase(&self, traces: &Traces) -> Result<usize, MaintainError> {
@@ -194,13 +255,13 @@ fn hits(definition: &Definition, batch: &RecordBatch, traces: &Traces) -> Option
             Erase::Phone => rows.is_of(row, value, &traces.phones),
             Erase::Call => traces.calls.contains(&(accounts.value(row).to_owned(), value.to_owned())),
             Erase::Telling => phones_in(value).any(|phone| rows.is_of(row, phone, &traces.phones)),
-            Erase::Keep | Erase::Null | Erase::Query | Erase::Session | Erase::Raw => false,
+            Erase::Keep | Erase::Null | Erase::Query | Erase::Session | Erase::Caller | Erase::Raw => false,
         };
         let idle = match column.erase {
             Erase::Visitor => traces.visitors.is_empty(),
             Erase::Phone | Erase::Telling => traces.phones.is_empty(),
             Erase::Call => traces.calls.is_empty(),
-            Erase::Keep | Erase::Null | Erase::Query | Erase::Session | Erase::Raw => true,
+            Erase::Keep | Erase::Null | Erase::Query | Erase::Session | Erase::Caller | Erase::Raw => true,
         };
         if idle {
             continue;
@@ -237,7 +298,7 @@ impl Rows<'_> {
                 continue;
             }
             let mut own = needles.iter().filter(|it| it.account == self.accounts.value(row));
-            *hit |= own.any(|it| self.is_before(row, it.until) && it.text.find(bytes.value(row)).is_some());
+            *hit |= own.any(|it| self.is_before(row, it.until) && it.is_in(bytes.value(row)));
         }
     }
 }
@@ -273,6 +334,10 @@ fn redact(
                 None => Arc::clone(column),
             },
             Erase::Phone => replace(column, hits, |_| ANONYMOUS),
+            Erase::Caller => match strings(batch, "caller") {
+                Some(callers) => without_callers(column, callers, hits),
+                None => Arc::clone(column),
+            },
         };
         changed |= replaced.to_data() != column.to_data();
         columns.push(replaced);
@@ -291,6 +356,17 @@ fn replace<'t>(column: &'t ArrayRef, hits: &BooleanArray, with: impl Fn(&'t str)
         .map(|(row, text)| text.map(|text| if hits.value(row) { with(text) } else { text }))
         .collect();
     Arc::new(replaced)
+}
+
+/// A call out goes to the person's own number.
+fn without_callers(column: &ArrayRef, callers: &StringArray, hits: &BooleanArray) -> ArrayRef {
+    let Some(texts) = column.as_string_opt::<i32>() else { return Arc::clone(column) };
+    let digits = |text: &str| text.trim_start_matches('+').to_owned();
+    let is_callers =
+        |row: usize, text: &str| hits.value(row) && callers.is_valid(row) && digits(text) == digits(callers.value(row));
+    let left: StringArray =
+        texts.iter().enumerate().map(|(row, text)| text.filter(|text| !is_callers(row, text))).collect();
+    Arc::new(left)
 }
 
 /// Who was renamed before keeps that name: done again, it changes nothing.
@@ -325,4 +401,45 @@ fn rename_sessions(column: &ArrayRef, accounts: &StringArray, hits: &BooleanArra
         .map(|(row, text)| text.map(|text| made(row, text).map_or(Cow::Borrowed(text), Cow::Owned)))
         .collect();
     Arc::new(renamed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_name_somebody_however_json_spells_them() {
+        let person = Person {
+            account: "acme".to_owned(),
+            visitor_id: None,
+            phone: None,
+            name: None,
+            calls: Vec::new(),
+            until: Time(0),
+            rejected_until: Time(0),
+        };
+        let visitor = |name: &str, bytes: &str| {
+            spellings(name).iter().any(|text| Needle::new(&person, text).is_in(bytes.as_bytes()))
+        };
+        for (name, bytes, is_in) in [
+            ("jane", r#"{"visitor_id":"jane","url":7}"#, true),
+            ("jane", r#"{"visitor_id":"janet"}"#, false),
+            ("j\u{e4}ne", r#"{"visitor_id":"j\u00e4ne"}"#, true),
+            ("j\u{e4}ne", r#"{"visitor_id":"j\u00E4ne"}"#, true),
+            ("j\u{e4}ne", "{\"visitor_id\":\"j\u{e4}ne\"}", true),
+            ("\u{1f600}", r#"["\ud83d\ude00"]"#, true),
+            ("a\"b", r#"["a\"b"]"#, true),
+        ] {
+            assert_eq!(visitor(name, bytes), is_in, "{name} in {bytes}");
+        }
+        let digits = Needle::new(&person, "14155550199");
+        for (bytes, is_in) in [
+            ("call +14155550199", true),
+            ("0014155550199, please", true),
+            ("+141555501995", false),
+            ("+141555501995 or +14155550199", true),
+        ] {
+            assert_eq!(digits.is_in(bytes.as_bytes()), is_in, "{bytes}");
+        }
+    }
 }

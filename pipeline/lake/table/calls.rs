@@ -48,8 +48,9 @@ fn what_happened() -> Vec<Call> {
             show_party(r.tracking_number, to)
         }),
         Call::text("extension", "The digits the caller dialled after the number.", |r| r.extension.as_deref()),
-        Call::text("destination", "Where the call went: a number, a SIP URI, a queue.", |r| r.destination.as_deref()),
-        Call::text("agent", "Who took it.", |r| r.agent.as_deref()),
+        Call::text("destination", "Where the call went: a number, a SIP URI, a queue.", |r| r.destination.as_deref())
+            .erase(Erase::Caller),
+        Call::text("agent", "Who took it.", |r| r.agent.as_deref()).erase(Erase::Caller),
         Call::text("outcome", "How it went.", |r| r.outcome.map(|outcome| outcome.name())),
         Call::text("cause", "Why it ended, in the telephone system's words.", |r| r.cause.as_deref()),
         Call::text("hangup_by", "caller, agent or system.", |r| r.hangup_by.map(|by| by.name())),

@@ -225,11 +225,23 @@ async fn a_forgotten_person_leaves_counts_only() -> Outcome {
     let later = CallRow { started_at: DAY.plus(MICROS_PER_HOUR), ..call("c3", 14_155_550_123, "v1") };
     // The names of made sessions begin with the visitor's.
     let of = |session: &str, row: CallRow| CallRow { session_id: Some(session.into()), ..row };
-    let rows = [
+    // A call out went to the person's own number.
+    let out = CallRow {
+        direction: Direction::Outbound,
+        destination: Some("+14155550123".into()),
+        agent: Some("Ada".into()),
+        ..call("c4", 14_155_550_123, "v1")
+    };
+    // Joined to them at first, and to somebody else as it counts.
+    let moved = ["v1", "v2"].into_iter().zip(1..);
+    let moved = moved.map(|(visitor, revision)| CallRow { revision, ..call("c5", 14_155_550_177, visitor) });
+    let mut rows = vec![
         of("v1.1795132800000000", call("c1", 14_155_550_123, "v1")),
         of("v2.1795132800000000", call("c2", 14_155_550_199, "v2")),
         of("v1.own", later),
+        out,
     ];
+    rows.extend(moved);
     calls.commit(&calls.write(rows_to_batches(&rows)?).await?, &[]).await?;
     let made = ["c1", "c2"].map(|call_id| CallNote {
         call_id: call_id.into(),
@@ -266,6 +278,14 @@ async fn a_forgotten_person_leaves_counts_only() -> Outcome {
     assert!(text.contains("| c1      | anonymous    | 31.5         | true  |"), "{text}");
     assert!(text.contains("| c2      | +14155550199 | 31.5         | false |"), "{text}");
     assert!(text.contains("| c3      | +14155550123 | 31.5         | false |"), "{text}");
+    let text = sql(calls, "select call_id, destination, agent from calls where call_id = 'c4'").await?;
+    assert!(text.contains("| c4      |             | Ada   |"), "{text}");
+    let text = sql(
+        calls,
+        "select call_id, caller, visitor_id, recording_url is null as gone from calls where call_id = 'c5' and revision = 2",
+    )
+    .await?;
+    assert!(text.contains("| c5      | +14155550177 | v2         | false |"), "{text}");
     let text = sql(
         calls,
         "select call_id, case when session_id = visitor_id || '.1795132800000000' then left(session_id, 7) else session_id end as told \
