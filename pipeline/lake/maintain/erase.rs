@@ -330,7 +330,7 @@ fn redact(
                 None => Arc::clone(column),
             },
             Erase::Session => match strings(batch, "account") {
-                Some(accounts) => rename_sessions(column, accounts, hits, traces),
+                Some(accounts) => rename_sessions(column, accounts, strings(batch, "visitor_id"), hits, traces),
                 None => Arc::clone(column),
             },
             Erase::Phone => replace(column, hits, |_| ANONYMOUS),
@@ -386,13 +386,21 @@ fn rename(column: &ArrayRef, accounts: &StringArray, hits: &BooleanArray, traces
     Arc::new(renamed)
 }
 
-/// A made session is called by its visitor and its start, with a dot between. What browsers call theirs says nothing of the visitor.
-fn rename_sessions(column: &ArrayRef, accounts: &StringArray, hits: &BooleanArray, traces: &Traces) -> ArrayRef {
+/// A made session is called by its visitor and its start, with a dot between. What browsers call theirs says nothing of the visitor. `visitors`:
+/// of the same rows, who are renamed there.
+fn rename_sessions(
+    column: &ArrayRef,
+    accounts: &StringArray,
+    visitors: Option<&StringArray>,
+    hits: &BooleanArray,
+    traces: &Traces,
+) -> ArrayRef {
     let Some(texts) = column.as_string_opt::<i32>() else { return Arc::clone(column) };
     let made = |row: usize, text: &str| {
         let (visitor, start) = text.rsplit_once('.').filter(|_| hits.value(row))?;
         let account = accounts.value(row);
-        let is_theirs = traces.visitors.contains_key(&(account.to_owned(), visitor.to_owned()));
+        let is_rows = visitors.is_some_and(|own| own.is_valid(row) && own.value(row) == visitor);
+        let is_theirs = is_rows || traces.visitors.contains_key(&(account.to_owned(), visitor.to_owned()));
         is_theirs.then(|| format!("{}.{start}", traces.nobody(account, visitor)))
     };
     let renamed: StringArray = texts
