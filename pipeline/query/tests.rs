@@ -126,6 +126,21 @@ async fn ask(session: &QuerySession, sql: &str) -> Result<String, QueryError> {
 }
 
 #[tokio::test]
+async fn subqueries_that_cannot_be_worked_on_are_refused_in_words() -> Result<(), Failure> {
+    let dir = small().await?;
+    let session = open(&dir)?;
+    for sql in [
+        "SELECT l.x FROM calls c, LATERAL (SELECT s.source AS x FROM sessions s WHERE s.session_id = c.session_id ORDER BY s.started_at LIMIT 1) l",
+        "SELECT count(*) FROM calls c WHERE talk_seconds > (SELECT avg(talk_seconds) FROM calls d WHERE d.started_at < c.started_at)",
+    ] {
+        let Err(error) = ask(&session, sql).await else { return Err(format!("{sql} is answered").into()) };
+        let told = error.to_string();
+        assert!(told.contains("number them with row_number() OVER"), "{sql}: {told}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn only_what_counts_is_seen() -> Result<(), Failure> {
     let dir = small().await?;
     let session = open(&dir)?;

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query,
-    Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    ObjectName, Query, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 /// A name as it is found by: what stands in no quotation marks has no case.
@@ -30,6 +30,10 @@ pub(super) fn call<const N: usize>(name: &str, args: [Expr; N]) -> Expr {
         over: None,
         within_group: Vec::new(),
     })
+}
+
+pub(super) fn joined(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
 /// Names of columns that stand inside expressions.

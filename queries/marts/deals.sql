@@ -26,45 +26,36 @@ WITH latest AS (
         )
 ),
 
--- What the latest stage that named one named, of each kind.
-called AS (
-    SELECT
-        account,
-        deal_id,
-        call_id,
-        row_number() OVER (PARTITION BY account, deal_id ORDER BY time DESC, event_source DESC, event_id DESC) AS back
-    FROM public.deals
-    WHERE call_id IS NOT NULL
-),
-
-telephones AS (
-    SELECT
-        account,
-        deal_id,
-        phone,
-        row_number() OVER (PARTITION BY account, deal_id ORDER BY time DESC, event_source DESC, event_id DESC) AS back
-    FROM public.deals
-    WHERE phone IS NOT NULL
-),
-
-visitors AS (
-    SELECT
-        account,
-        deal_id,
-        visitor_id,
-        row_number() OVER (PARTITION BY account, deal_id ORDER BY time DESC, event_source DESC, event_id DESC) AS back
-    FROM public.deals
-    WHERE visitor_id IS NOT NULL
-),
-
+-- Of each kind what the latest stage that named one named. Stages that name none are numbered apart.
 named AS (
     SELECT
-        d.account,
-        d.deal_id,
-        c.call_id
-    FROM called AS d
-    INNER JOIN public.calls AS c ON c.account = d.account AND c.call_id = d.call_id
-    WHERE d.back = 1
+        s.account,
+        s.deal_id,
+        max(CASE WHEN s.call_back = 1 THEN s.call_id END) AS call_id,
+        max(CASE WHEN s.phone_back = 1 THEN s.phone END) AS phone,
+        max(CASE WHEN s.visitor_back = 1 THEN s.visitor_id END) AS visitor_id
+    FROM (
+        SELECT
+            account,
+            deal_id,
+            call_id,
+            phone,
+            visitor_id,
+            row_number() OVER (
+                PARTITION BY account, deal_id, call_id IS NULL
+                ORDER BY time DESC, event_source DESC, event_id DESC
+            ) AS call_back,
+            row_number() OVER (
+                PARTITION BY account, deal_id, phone IS NULL
+                ORDER BY time DESC, event_source DESC, event_id DESC
+            ) AS phone_back,
+            row_number() OVER (
+                PARTITION BY account, deal_id, visitor_id IS NULL
+                ORDER BY time DESC, event_source DESC, event_id DESC
+            ) AS visitor_back
+        FROM public.deals
+    ) AS s
+    GROUP BY s.account, s.deal_id
 ),
 
 phoned AS (
@@ -74,22 +65,21 @@ phoned AS (
         c.call_id,
         row_number() OVER (PARTITION BY d.account, d.deal_id ORDER BY c.started_at DESC, c.call_id DESC) AS place
     FROM latest AS d
-    INNER JOIN telephones AS t ON t.account = d.account AND t.deal_id = d.deal_id AND t.back = 1
-    INNER JOIN public.calls AS c ON c.account = d.account AND c.caller = t.phone AND c.started_at <= d.time
+    INNER JOIN named AS n ON n.account = d.account AND n.deal_id = d.deal_id
+    INNER JOIN public.calls AS c ON c.account = d.account AND c.caller = n.phone AND c.started_at <= d.time
     -- Who was erased is nobody in particular.
-    WHERE t.phone <> 'anonymous' AND c.direction <> 'outbound'
+    WHERE n.phone <> 'anonymous' AND c.direction <> 'outbound'
 ),
 
 visited AS (
     SELECT
         d.account,
         d.deal_id,
-        s.visitor_id,
         s.session_id,
         row_number() OVER (PARTITION BY d.account, d.deal_id ORDER BY s.started_at DESC, s.session_id DESC) AS place
     FROM latest AS d
-    INNER JOIN visitors AS v ON v.account = d.account AND v.deal_id = d.deal_id AND v.back = 1
-    INNER JOIN public.sessions AS s ON s.account = d.account AND s.visitor_id = v.visitor_id AND s.started_at <= d.time
+    INNER JOIN named AS n ON n.account = d.account AND n.deal_id = d.deal_id
+    INNER JOIN public.sessions AS s ON s.account = d.account AND s.visitor_id = n.visitor_id AND s.started_at <= d.time
 )
 
 SELECT
@@ -108,7 +98,7 @@ SELECT
     c.tracking_number,
     c.agent,
     CASE WHEN c.call_id IS NULL THEN s.session_id ELSE c.session_id END AS session_id,
-    CASE WHEN c.call_id IS NULL THEN w.visitor_id ELSE c.visitor_id END AS visitor_id,
+    CASE WHEN c.call_id IS NULL THEN n.visitor_id ELSE c.visitor_id END AS visitor_id,
     CASE WHEN c.call_id IS NULL THEN s.channel ELSE c.channel END AS channel,
     CASE WHEN c.call_id IS NULL THEN s.source ELSE c.source END AS source,
     CASE WHEN c.call_id IS NULL THEN s.medium ELSE c.medium END AS medium,
@@ -120,8 +110,8 @@ SELECT
     CAST(d.time AS DATE) AS day
 FROM latest AS d
 LEFT JOIN named AS n ON n.account = d.account AND n.deal_id = d.deal_id
-LEFT JOIN visitors AS w ON w.account = d.account AND w.deal_id = d.deal_id AND w.back = 1
+LEFT JOIN public.calls AS k ON k.account = n.account AND k.call_id = n.call_id
 LEFT JOIN phoned AS p ON p.account = d.account AND p.deal_id = d.deal_id AND p.place = 1
 LEFT JOIN visited AS v ON v.account = d.account AND v.deal_id = d.deal_id AND v.place = 1
-LEFT JOIN public.calls AS c ON c.account = d.account AND c.call_id = coalesce(n.call_id, p.call_id)
+LEFT JOIN public.calls AS c ON c.account = d.account AND c.call_id = coalesce(k.call_id, p.call_id)
 LEFT JOIN public.sessions AS s ON s.account = d.account AND s.session_id = v.session_id

@@ -274,7 +274,7 @@ impl Account {
     }
 
     fn deal(&mut self, event: &Event<'_>, deal: &crate::event::Deal<'_>, mode: Mode, out: &mut Effects) {
-        // As in the mart: the call that it names, else the latest of its telephone by then.
+        // As in the mart, but by this event alone: the call that it names, else the latest of its telephone by then.
         let of_phone = || {
             let calls = deal.phone.map(|phone| self.calls_of_phone(phone)).unwrap_or_default();
             let calls = calls.into_iter().filter(|&ix| self.calls[ix].start() <= event.time);

@@ -143,6 +143,7 @@ impl Account {
     /// Looks at everything whose time has come.
     pub fn fire(&mut self, mode: Mode, out: &mut Effects) {
         self.is_deciding = true;
+        // First, since what only waits may be a candidate of calls that are due.
         self.look_at_due(mode, out);
         for thing in self.timers.waited(self.taken) {
             if self.due_of(thing).is_some_and(Due::is_waiting) {
@@ -196,8 +197,7 @@ impl Account {
         }
         let seen = self.session_ended_at(ix);
         if self.sessions[ix].leases().any(|lease| self.may_be_called(lease, seen)) {
-            let later = self.watermark.plus(LATE_GRACE);
-            return self.timers.set(&mut self.sessions[ix].due, later, Thing::Session(ix));
+            return self.timers.set(&mut self.sessions[ix].due, self.watermark.plus(LATE_GRACE), Thing::Session(ix));
         }
         // The last of its calls to go has it looked at again, and so has the visit before it.
         if self.sessions[ix].calls().is_empty() && self.is_next_to_go(ix) {
@@ -290,8 +290,7 @@ impl Account {
         }
         // Its visitor's signs of life are its own, whatever they are.
         if self.may_be_called(ix, Time::MAX) {
-            let later = self.watermark.plus(LATE_GRACE);
-            return self.timers.set(&mut self.leases[ix].due, later, Thing::Lease(ix));
+            return self.timers.set(&mut self.leases[ix].due, self.watermark.plus(LATE_GRACE), Thing::Lease(ix));
         }
         self.note_lease_forgotten(ix);
         self.forget_lease(ix);

@@ -105,17 +105,21 @@ fn bare(url: &Text<'_>) -> Text<'static> {
     without_query(url).to_owned().into()
 }
 
-/// Whether a place or agent of a call is told as the client's own number.
-fn is_client(text: &Text<'_>, direction: Direction, from: Party, to: Party) -> bool {
-    let client = if direction == Direction::Outbound { to } else { from };
-    client.number().is_some() && Phone::parse(text).ok() == client.number()
+/// The person outside.
+fn caller(direction: Direction, from: Party, to: Party) -> Party {
+    if direction == Direction::Outbound { to } else { from }
+}
+
+/// Whether a place or agent of a call is told as the caller's own number.
+fn is_of(text: &Text<'_>, caller: Party) -> bool {
+    caller.number().is_some() && Phone::parse(text).ok() == caller.number()
 }
 
 impl Nobody {
     /// The event as nobody's. Of it only that is left which rows of erased people keep, too.
     pub fn instead<'e>(&self, event: &Event<'e>) -> Event<'e> {
         let visitor = |id: &Text<'e>| self.visitor.clone().unwrap_or_else(|| id.clone());
-        let caller = |direction, from, to| match direction {
+        let without_caller = |direction, from, to| match direction {
             Direction::Outbound => (from, Party::Anonymous),
             Direction::Inbound | Direction::Callback => (Party::Anonymous, to),
         };
@@ -145,15 +149,17 @@ impl Nobody {
                 Body::Deal(Deal { visitor_id, phone: deal.phone.filter(|_| !self.phone), ..deal })
             }
             Body::Call(call) => {
-                let others = |text: &Text<'_>| !is_client(text, call.direction, call.from, call.to);
+                let caller = caller(call.direction, call.from, call.to);
+                let others = |text: &Text<'_>| !is_of(text, caller);
                 let (destination, agent) = (call.destination.filter(others), call.agent.filter(others));
-                let (from, to) = caller(call.direction, call.from, call.to);
+                let (from, to) = without_caller(call.direction, call.from, call.to);
                 Body::Call(Call { from, to, destination, agent, recording_url: None, ..call })
             }
             Body::CallRecord(record) => {
-                let others = |text: &Text<'_>| !is_client(text, record.direction, record.from, record.to);
+                let caller = caller(record.direction, record.from, record.to);
+                let others = |text: &Text<'_>| !is_of(text, caller);
                 let (destination, agent) = (record.destination.filter(others), record.agent.filter(others));
-                let (from, to) = caller(record.direction, record.from, record.to);
+                let (from, to) = without_caller(record.direction, record.from, record.to);
                 Body::CallRecord(CallRecord { from, to, destination, agent, recording_url: None, ..record })
             }
             body => body,
@@ -172,8 +178,7 @@ impl Account {
             return None;
         }
         let mut nobody = Nobody { visitor: None, phone: false };
-        let caller = |call: &str, at, direction, from: Party, to: Party| {
-            let caller = if direction == Direction::Outbound { to } else { from };
+        let is_theirs = |call: &str, at, caller: Party| {
             let theirs = |phone| people.is_of_phone(phone, self.start_of(call, at));
             people.calls.knows(call) || caller.number().is_some_and(theirs)
         };
@@ -191,8 +196,10 @@ impl Account {
                 nobody.visitor = it.visitor_id.as_ref().and_then(|id| people.visitor(id, at));
                 nobody.phone = it.phone.is_some_and(|phone| people.is_of_phone(phone, at));
             }
-            Body::Call(it) => nobody.phone = caller(&it.call_id, at, it.direction, it.from, it.to),
-            Body::CallRecord(it) => nobody.phone = caller(&it.call_id, it.started_at, it.direction, it.from, it.to),
+            Body::Call(it) => nobody.phone = is_theirs(&it.call_id, at, caller(it.direction, it.from, it.to)),
+            Body::CallRecord(it) => {
+                nobody.phone = is_theirs(&it.call_id, it.started_at, caller(it.direction, it.from, it.to))
+            }
             _ => {}
         }
         (nobody.visitor.is_some() || nobody.phone).then_some(nobody)

@@ -263,12 +263,15 @@ impl Session {
             let from = (PAGES_PER_SESSION - PAGES_LET_GO_AT_ONCE) / 2;
             self.edit(|entries| {
                 let pages: Vec<Time> = entries.iter().filter(|entry| entry.is_page()).map(|entry| entry.at).collect();
-                let mut next = 0;
+                let mut place = 0;
                 entries.retain(|entry| {
-                    next += usize::from(entry.is_page());
-                    let is_called_on = || pages.get(next).is_some_and(|&next| is_between(calls, entry.at, next));
-                    let goes = entry.is_page() && (from + 1..=from + PAGES_LET_GO_AT_ONCE).contains(&next);
-                    let goes = goes && !is_called_on();
+                    if !entry.is_page() {
+                        return true;
+                    }
+                    place += 1;
+                    let is_in_the_middle = (from + 1..=from + PAGES_LET_GO_AT_ONCE).contains(&place);
+                    let next = pages.get(place);
+                    let goes = is_in_the_middle && !next.is_some_and(|next| is_between(calls, entry.at, *next));
                     let_go += usize::from(goes);
                     !goes
                 });

@@ -7,18 +7,29 @@ use crate::time::MICROS_PER_MINUTE;
 const IDS: &str = r#""visitor_id":"v","session_id":"s""#;
 const CALL: &str = r#""call_id":"c","from":"+14155550199","to":"+14155550100","direction":"inbound""#;
 
+/// A visit holds a number from the first minute on.
+fn hold(story: &mut Story, until: i64) {
+    let until = story.time(until);
+    let lease = format!(r#"{{"lease_id":"l","pool":"p","number":"+14155550100",{IDS},"expires_at":"{until}"}}"#);
+    story.apply(0, "lease_granted", &lease);
+}
+
+/// A call to it.
+fn ring(story: &mut Story, minute: i64) {
+    for status in ["started", "ended"] {
+        story.apply(minute, "call", &format!(r#"{{{CALL},"status":"{status}"}}"#));
+    }
+}
+
 /// A visit that holds a number, a call in its fiftieth minute, and hours of signs of life after it; then its recording is told.
 fn told_late(beats: impl Fn(&mut Story, i64)) -> Story {
     let mut story = Story::new(Mode::Live);
     story.apply(0, "page_view", &format!(r#"{{{IDS},"url":"https://example.com/"}}"#));
-    let until = story.time(60);
-    let lease = format!(r#"{{"lease_id":"l","pool":"p","number":"+14155550100",{IDS},"expires_at":"{until}"}}"#);
-    story.apply(0, "lease_granted", &lease);
+    hold(&mut story, 60);
     for minute in 1..=600 {
         beats(&mut story, minute);
         if minute == 50 {
-            story.apply(50, "call", &format!(r#"{{{CALL},"status":"started"}}"#));
-            story.apply(50, "call", &format!(r#"{{{CALL},"status":"ended"}}"#));
+            ring(&mut story, 50);
         }
     }
     story.tick_at(605);
@@ -73,14 +84,11 @@ fn renewals_that_are_let_go_change_no_answer() {
 #[test]
 fn pages_that_are_let_go_change_no_answer() {
     let mut story = Story::new(Mode::Live);
-    let until = story.time(60);
-    let lease = format!(r#"{{"lease_id":"l","pool":"p","number":"+14155550100",{IDS},"expires_at":"{until}"}}"#);
-    story.apply(0, "lease_granted", &lease);
+    hold(&mut story, 60);
     for minute in 0..2_300 {
         story.apply(minute, "page_view", &format!(r#"{{{IDS},"url":"https://example.com/{minute}"}}"#));
         if minute == 977 {
-            story.apply(977, "call", &format!(r#"{{{CALL},"status":"started"}}"#));
-            story.apply(977, "call", &format!(r#"{{{CALL},"status":"ended"}}"#));
+            ring(&mut story, 977);
         }
     }
     story.settle();
@@ -93,9 +101,7 @@ fn pages_that_are_let_go_change_no_answer() {
 #[test]
 fn a_lease_is_not_held_where_it_was_not() {
     let mut story = Story::new(Mode::Live);
-    let until = story.time(1);
-    let lease = format!(r#"{{"lease_id":"l","pool":"p","number":"+14155550100",{IDS},"expires_at":"{until}"}}"#);
-    story.apply(0, "lease_granted", &lease);
+    hold(&mut story, 1);
     for minute in (2..1_000).step_by(2) {
         let until = story.time(minute + 1);
         story.apply(minute, "lease_renewed", &format!(r#"{{"lease_id":"l","expires_at":"{until}"}}"#));

@@ -181,7 +181,8 @@ impl Table {
             return Ok(HashSet::new());
         }
         let mut counted = Revisions::new();
-        self.note_revisions(&base, &mut counted, |batch| Some(vec![true; batch.num_rows()].into())).await?;
+        let of_calls = Traces { calls: found.keys().cloned().collect(), ..Traces::default() };
+        self.note_revisions(&base, &mut counted, |batch| hits(&self.definition, batch, &of_calls)).await?;
         Ok(found
             .into_iter()
             .filter(|(call, revision)| counted.get(call) == Some(revision))
@@ -361,9 +362,10 @@ fn replace<'t>(column: &'t ArrayRef, hits: &BooleanArray, with: impl Fn(&'t str)
 /// A call out goes to the person's own number.
 fn without_callers(column: &ArrayRef, callers: &StringArray, hits: &BooleanArray) -> ArrayRef {
     let Some(texts) = column.as_string_opt::<i32>() else { return Arc::clone(column) };
-    let digits = |text: &str| text.trim_start_matches('+').to_owned();
-    let is_callers =
-        |row: usize, text: &str| hits.value(row) && callers.is_valid(row) && digits(text) == digits(callers.value(row));
+    let is_callers = |row: usize, text: &str| {
+        let is_known = hits.value(row) && callers.is_valid(row);
+        is_known && text.trim_start_matches('+') == callers.value(row).trim_start_matches('+')
+    };
     let left: StringArray =
         texts.iter().enumerate().map(|(row, text)| text.filter(|text| !is_callers(row, text))).collect();
     Arc::new(left)

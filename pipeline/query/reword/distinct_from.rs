@@ -3,6 +3,8 @@
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 
+use crate::query::words::joined;
+
 /// Puts a chain of `AND` and `OR` right. What stands in parentheses is visited by itself.
 pub(super) fn set_right(expr: &mut Expr) {
     if !swallows(expr) {
@@ -115,10 +117,6 @@ fn or(any: Option<Expr>, all: Expr) -> Expr {
         Some(any) => joined(any, BinaryOperator::Or, all),
         None => all,
     }
-}
-
-fn joined(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
-    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
 #[cfg(test)]

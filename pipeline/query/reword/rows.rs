@@ -4,6 +4,7 @@
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 
 use super::whole;
+use crate::query::words::joined;
 
 /// Of rows that are compared by their members: each is one level of the query more.
 const MEMBERS_MAX: usize = 16;
@@ -16,7 +17,7 @@ pub(super) fn by_members(expr: &Expr) -> Option<Expr> {
             let members = row(expr)?;
             let same: Option<Vec<Expr>> =
                 list.iter().map(|other| compared(members, &BinaryOperator::Eq, row(other)?)).collect();
-            let any = nested(joined(same?, &BinaryOperator::Or)?);
+            let any = nested(chain(same?, &BinaryOperator::Or)?);
             Some(if *negated { nested(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) }) } else { any })
         }
         _ => None,
@@ -40,8 +41,8 @@ fn compared(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Option<Expr> 
         left.iter().zip(right).map(by).collect::<Vec<_>>()
     };
     let before = match op {
-        Eq => return joined(each(&Eq), &And).map(nested),
-        NotEq => return joined(each(&NotEq), &Or).map(nested),
+        Eq => return chain(each(&Eq), &And).map(nested),
+        NotEq => return chain(each(&NotEq), &Or).map(nested),
         Lt | LtEq => Lt,
         Gt | GtEq => Gt,
         _ => return None,
@@ -49,26 +50,22 @@ fn compared(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Option<Expr> 
     // From the last to the first: one is before the other by its first members, or those are the same and it is by the rest.
     let mut rest = each(op).pop()?;
     for (first, same) in each(&before).into_iter().zip(each(&Eq)).rev().skip(1) {
-        rest = pair(first, Or, nested(pair(same, And, nested(rest))));
+        rest = joined(first, Or, nested(joined(same, And, nested(rest))));
     }
     Some(nested(rest))
 }
 
 /// In halves, so that a list of thousands lies no deeper than a dozen.
-fn joined(mut parts: Vec<Expr>, by: &BinaryOperator) -> Option<Expr> {
+fn chain(mut parts: Vec<Expr>, by: &BinaryOperator) -> Option<Expr> {
     if parts.len() < 2 {
         return parts.pop();
     }
     let second = parts.split_off(parts.len() / 2);
-    Some(pair(joined(parts, by)?, by.clone(), joined(second, by)?))
+    Some(joined(chain(parts, by)?, by.clone(), chain(second, by)?))
 }
 
 fn nested(expr: Expr) -> Expr {
     Expr::Nested(Box::new(expr))
-}
-
-fn pair(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
-    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
 #[cfg(test)]

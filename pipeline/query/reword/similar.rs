@@ -6,6 +6,8 @@ use std::str::Chars;
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr, Value, ValueWithSpan};
 
+use crate::query::words::joined;
+
 /// What is more than itself somewhere in a regular expression.
 const SPECIAL: &str = "\\.+*?()|[]{}^$#&-~";
 /// Letters that mean the same behind a backslash here and there.
@@ -16,7 +18,7 @@ pub(super) fn matched(negated: bool, expr: &Expr, pattern: &Expr, escape: Option
     let regex = regex(text(pattern)?, escape_of(escape)?)?;
     let op = if negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
     let right = Expr::Value(Value::SingleQuotedString(regex).with_empty_span());
-    Some(Expr::BinaryOp { left: Box::new(expr.clone()), op, right: Box::new(right) })
+    Some(joined(expr.clone(), op, right))
 }
 
 /// What escapes; the inner nothing: nothing does.
