@@ -47,7 +47,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::bounds::Bounds;
 use super::error::QueryError;
 use super::format::{plain_batch, plain_schema};
-use super::logins::{Logins, NoEntry, Reader, basic};
+use super::logins::{Entry, Logins, NoEntry, Reader, basic};
 use super::session::Scene;
 use kept::Kept;
 use rows::{Guarded, Reply, Running, encoded, one_batch};
@@ -64,16 +64,10 @@ const LOOKED_AT_EACH: Duration = Duration::from_millis(20);
 /// The server.
 pub struct Flight {
     logins: Arc<Logins>,
-    tokens: Kept<Token>,
+    /// Who a token is of. The login is looked up whenever it is used.
+    tokens: Kept<Entry>,
     prepared: Kept<Prepared>,
     running: Arc<Kept<CancellationToken>>,
-}
-
-/// Who a token is of. The login is looked up whenever it is used.
-#[derive(Clone)]
-struct Token {
-    user: String,
-    account: Arc<str>,
 }
 
 #[derive(Clone)]
@@ -136,8 +130,8 @@ impl Flight {
         let (scheme, rest) = value.split_once(' ').ok_or_else(none)?;
         if scheme.eq_ignore_ascii_case("bearer") {
             let over = || Status::unauthenticated("the token is unknown or too old: log in again");
-            let token = self.tokens.get(rest.trim()).ok_or_else(over)?;
-            return self.logins.find(&token.user, Some(&token.account)).await.ok_or_else(over);
+            let entry = self.tokens.get(rest.trim()).ok_or_else(over)?;
+            return self.logins.still(&entry).await.map_err(|why| Status::unauthenticated(why.to_string()));
         }
         let (user, password) = basic(value).ok_or_else(none)?;
         self.logins.enter(&user, &password).await.map_err(|why| match why {
@@ -372,7 +366,7 @@ impl Flight {
     ) -> Result<Response<Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>>, Status> {
         let reader = self.reader(request.metadata()).await?;
         let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-        self.tokens.put(token.clone(), Token { user: reader.login.name.clone(), account: Arc::clone(&reader.account) });
+        self.tokens.put(token.clone(), reader.entry());
         let answer = HandshakeResponse { protocol_version: 0, payload: token.clone().into() };
         let mut response: Response<Pin<Box<dyn Stream<Item = _> + Send>>> =
             Response::new(Box::pin(futures::stream::once(async move { Ok(answer) })));

@@ -51,6 +51,24 @@ pub enum NoEntry {
     Wait(Duration),
 }
 
+/// Who has proven a password: one login of one account, with the password that it then had. What is asked later is looked up by this, and
+/// never by a name that somebody else may have by then.
+#[derive(Clone)]
+pub(super) struct Entry {
+    account: Arc<str>,
+    name: String,
+    verifier: Verifier,
+}
+
+/// Why nothing more is answered to who was let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Ended {
+    #[error("the login {0:?} is no longer there: log in as another")]
+    Gone(String),
+    #[error("the password of the login {0:?} was changed: log in again, with the new one")]
+    Changed(String),
+}
+
 struct Known {
     /// Besides those of its settings.
     own: Vec<Login>,
@@ -107,7 +125,8 @@ impl Logins {
         self.lake.look_ahead().await;
     }
 
-    /// Somebody by name: `anna@acme`, or `anna` where `database` names the account or only one account has an `anna`.
+    /// Somebody by name: `anna@acme`, or `anna` where `database` names the account or only one account has an `anna`. Whose a name is changes
+    /// with the settings of any account: only who proves the password next may ask by it ([`Logins::still`] is for later).
     pub async fn find(&self, user: &str, database: Option<&str>) -> Option<Arc<Reader>> {
         if let Some((name, account)) = user.rsplit_once('@') {
             return self.of(account, name).await;
@@ -126,6 +145,17 @@ impl Logins {
             }
         }
         found
+    }
+
+    /// The login of who was let in, as it is now.
+    ///
+    /// # Errors
+    /// It is no longer there, or has another password.
+    pub(super) async fn still(&self, entry: &Entry) -> Result<Arc<Reader>, Ended> {
+        let reader = self.of(&entry.account, &entry.name).await;
+        let whose = || format!("{}@{}", entry.name, entry.account);
+        let reader = reader.ok_or_else(|| Ended::Gone(whose()))?;
+        if reader.verifier == entry.verifier { Ok(reader) } else { Err(Ended::Changed(whose())) }
     }
 
     /// Somebody by name and password; as slow for a name that nobody has.
@@ -248,6 +278,11 @@ impl Reader {
         proven.is_some_and(|tag| hmac::verify(&self.key, password.as_bytes(), tag.as_ref()).is_ok())
     }
 
+    /// For who has proven this login's password.
+    pub(super) fn entry(&self) -> Entry {
+        Entry { account: Arc::clone(&self.account), name: self.login.name.clone(), verifier: self.verifier.clone() }
+    }
+
     /// How long one query may take.
     pub fn time(&self) -> Duration {
         Duration::from_secs(self.login.seconds.into())
@@ -308,4 +343,76 @@ pub(super) fn basic(value: &str) -> Option<(String, String)> {
 /// What is held while it is poisoned is whole: nobody panics halfway through a change.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    type Failure = Box<dyn std::error::Error>;
+
+    fn login(name: &str, password: &str) -> Result<Login, Failure> {
+        Ok(Login::new(name, Role::Manager, Verifier::of(password)?.to_string()))
+    }
+
+    /// Of the accounts acme, which has no login, and beta, which has `theirs`.
+    fn logins(lake: &TempDir, theirs: Login) -> Result<Logins, Failure> {
+        let account = |name: &str, logins| Account { name: name.to_owned(), keys: Vec::new(), settings: None, logins };
+        let accounts = [account("acme", Vec::new()), account("beta", vec![theirs])];
+        let lake = QuerySession::open(&lake.path().to_string_lossy())?;
+        Ok(Logins::new(&accounts, None, || Time(0), lake, MaskKey::new(b"key")))
+    }
+
+    /// As if settings of the account had come.
+    fn tell(logins: &Logins, account: &str, now: &[Login]) -> Result<(), Failure> {
+        let (name, known) = logins.accounts.get_key_value(account).ok_or("no such account")?;
+        logins.put(name, known, now);
+        Ok(())
+    }
+
+    async fn account(logins: &Logins, entry: &Entry) -> Result<String, Ended> {
+        logins.still(entry).await.map(|reader| reader.account.to_string())
+    }
+
+    #[tokio::test]
+    async fn who_was_let_in_becomes_nobody_else() -> Result<(), Failure> {
+        let lake = TempDir::new()?;
+        let logins = logins(&lake, login("bert", "a password of beta")?)?;
+        let bare = logins.enter("bert", "a password of beta").await?.entry();
+        let mine = login("bert", "my own password")?;
+        tell(&logins, "acme", std::slice::from_ref(&mine))?;
+        assert!(logins.find("bert", None).await.is_none(), "two have the name");
+        assert_eq!(account(&logins, &bare).await, Ok("beta".to_owned()), "and who came by it stays who it was");
+
+        let entry = logins.enter("bert@acme", "my own password").await?.entry();
+        assert_eq!(account(&logins, &entry).await, Ok("acme".to_owned()));
+        tell(&logins, "acme", &[])?;
+        let by_name = logins.find("bert", Some("acme")).await.map(|reader| reader.account.to_string());
+        assert_eq!(by_name.as_deref(), Some("beta"), "the name is another's now");
+        assert_eq!(account(&logins, &entry).await, Err(Ended::Gone("bert@acme".to_owned())));
+        tell(&logins, "acme", &[mine])?;
+        assert_eq!(account(&logins, &entry).await, Ok("acme".to_owned()), "put back as it was");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn another_password_ends_what_the_old_one_opened() -> Result<(), Failure> {
+        let lake = TempDir::new()?;
+        let logins = logins(&lake, login("bert", "a password of beta")?)?;
+        let anna = login("anna", "the old password")?;
+        tell(&logins, "acme", std::slice::from_ref(&anna))?;
+        let before = logins.enter("anna@acme", "the old password").await?;
+        let entry = before.entry();
+        tell(&logins, "acme", &[Login { role: Role::Analyst, ..anna }])?;
+        let after = logins.still(&entry).await?;
+        assert_eq!(after.login.role, Role::Analyst);
+        assert!(!Arc::ptr_eq(&before, &after), "what ends cursors");
+        tell(&logins, "acme", &[login("anna", "the new password")?])?;
+        assert_eq!(account(&logins, &entry).await, Err(Ended::Changed("anna@acme".to_owned())));
+        let again = logins.enter("anna@acme", "the new password").await?.entry();
+        assert_eq!(account(&logins, &again).await, Ok("acme".to_owned()));
+        Ok(())
+    }
 }

@@ -10,38 +10,43 @@ mod catalog;
 mod copy;
 mod errors;
 pub(super) mod functions;
+mod holder;
 mod mend;
 mod moments;
 mod names;
 mod numbers;
 pub(super) mod overlay;
 mod prepared;
+mod questions;
 mod savepoint;
 mod service;
+mod startup;
+#[cfg(test)]
+mod tests;
 mod texts;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
-use datafusion_postgres::pgwire::api::auth::sasl::SASLAuthStartupHandler;
 use datafusion_postgres::pgwire::api::auth::sasl::scram::ScramAuth;
-use datafusion_postgres::pgwire::api::auth::{
-    AuthSource, DefaultServerParameterProvider, LoginInfo, Password, StartupHandler,
-};
+use datafusion_postgres::pgwire::api::auth::{AuthSource, LoginInfo, Password, StartupHandler};
 use datafusion_postgres::pgwire::api::cancel::CancelHandler;
 use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use datafusion_postgres::pgwire::api::{
-    ClientInfo, ErrorHandler, METADATA_USER, PgWireServerHandlers, PidSecretKeyGenerator, RandomPidSecretKeyGenerator,
+    ClientInfo, ErrorHandler, METADATA_USER, PgWireServerHandlers, RandomPidSecretKeyGenerator,
 };
-use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::pgwire::messages::cancel::CancelRequest;
 use datafusion_postgres::pgwire::messages::startup::SecretKey;
 use datafusion_postgres::pgwire::tokio::{TlsAcceptor, process_socket};
@@ -56,7 +61,9 @@ use tokio_util::task::TaskTracker;
 use super::error::QueryError;
 use super::logins::{Logins, lock};
 use crate::config::{ITERATIONS, Verifier};
+use holder::{Counted, Counts, Holder, Left, LoginKey};
 use service::Service;
+use startup::Startup;
 
 /// The version that clients go by: what they ask of a server of this version is what datafusion-postgres answers.
 const SERVER_VERSION: &str = concat!("16.6 (callweave ", env!("CARGO_PKG_VERSION"), ")");
@@ -66,6 +73,8 @@ const CONNECTIONS_MAX: usize = 1_000;
 const WATCHED_MAX: usize = 250;
 /// Wait after a failure to accept, which is most often one of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For so long a connection without a login is there still, so that its client reads why.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 /// Time that statements in flight have at a graceful stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -78,6 +87,10 @@ pub struct Postgres {
     idle: SessionState,
     pids: RandomPidSecretKeyGenerator,
     running: Arc<Running>,
+    /// Connections that have not logged in yet, by their [`holder::neighbourhood`].
+    strangers: Arc<Counts<IpAddr>>,
+    /// Those that have.
+    open: Arc<Counts<LoginKey>>,
     /// What answers to unknown names are made with.
     nobody: uuid::Uuid,
 }
@@ -125,6 +138,18 @@ fn again(stream: &TcpStream) -> std::io::Result<TcpStream> {
     TcpStream::from_std(again)
 }
 
+/// Takes no connection, and says why.
+fn refuse(stream: TcpStream, why: PgWireError) -> std::io::Result<()> {
+    let mut told = BytesMut::new();
+    PgWireBackendMessage::ErrorResponse(ErrorInfo::from(why).into()).encode(&mut told)?;
+    // It does not block: what is written fits a new connection's buffer.
+    let mut stream = stream.into_std()?;
+    // What is closed with something unread in it is reset, and the words may be lost.
+    let unread = stream.read(&mut [0; 1 << 10]).unwrap_or(0);
+    tracing::trace!(unread, "refused a connection of postgres");
+    stream.write_all(&told)
+}
+
 impl Postgres {
     /// `tls`: what connections are encrypted with if the client asks for it.
     pub fn new(logins: Arc<Logins>, tls: Option<TlsAcceptor>) -> Arc<Postgres> {
@@ -135,6 +160,8 @@ impl Postgres {
             idle: SessionContext::new().state(),
             pids: RandomPidSecretKeyGenerator::default(),
             running: Arc::default(),
+            strangers: Counts::new(holder::STRANGERS_MAX),
+            open: Counts::new(holder::OF_LOGIN_MAX),
             nobody: uuid::Uuid::new_v4(),
         })
     }
@@ -155,7 +182,12 @@ impl Postgres {
             };
             match accepted {
                 Some((place, Ok((stream, peer)))) => {
-                    let (connection, cut) = (Connection::new(&self), cut.clone());
+                    let Some(stranger) = self.strangers.one(holder::neighbourhood(peer.ip())) else {
+                        let told = refuse(stream, holder::too_many_strangers());
+                        tracing::debug!(%peer, ?told, "too many connections of this address have not logged in");
+                        continue;
+                    };
+                    let (connection, cut) = (Connection::new(&self, stranger), cut.clone());
                     let watched = (places.available_permits() >= CONNECTIONS_MAX - WATCHED_MAX).then(|| again(&stream));
                     connections.spawn(async move {
                         connection.run(stream, peer, watched.and_then(Result::ok), cut).await;
@@ -186,22 +218,19 @@ struct Connection {
     server: Arc<Postgres>,
     service: Arc<Service>,
     current: Arc<Current>,
-    pid: Arc<Mutex<Option<i32>>>,
-    /// Whose password was asked for.
-    tried: Arc<Mutex<Option<String>>>,
+    holder: Arc<Holder>,
 }
 
 impl Connection {
-    fn new(server: &Arc<Postgres>) -> Connection {
-        let current = Arc::new(Current::default());
-        let service = Service::new(Arc::clone(server), Arc::clone(&current));
-        let (pid, tried) = Default::default();
-        Connection { server: Arc::clone(server), service: Arc::new(service), current, pid, tried }
+    fn new(server: &Arc<Postgres>, stranger: Counted<IpAddr>) -> Connection {
+        let (current, holder) = (Arc::new(Current::default()), Holder::new(stranger));
+        let service = Service::new(Arc::clone(server), Arc::clone(&current), Arc::clone(&holder));
+        Connection { server: Arc::clone(server), service: Arc::new(service), current, holder }
     }
 
     async fn run(self, stream: TcpStream, peer: SocketAddr, watched: Option<TcpStream>, cut: CancellationToken) {
         let gone = self.current.gone.clone();
-        let (server, pid, tried) = (Arc::clone(&self.server), Arc::clone(&self.pid), Arc::clone(&self.tried));
+        let (server, holder) = (Arc::clone(&self.server), Arc::clone(&self.holder));
         let tls = server.tls.clone();
         tokio::select! {
             () = cut.cancelled() => {}
@@ -210,19 +239,23 @@ impl Connection {
                 gone.cancel();
                 std::future::pending().await
             } => {}
+            // pgwire would go on listening, even after an error that it calls fatal.
+            () = async {
+                holder.refused.cancelled().await;
+                tokio::time::sleep(TOLD_WITHIN).await;
+            } => {}
             ended = process_socket(stream, tls, Arc::new(self)) => {
                 if let Err(error) = ended {
                     tracing::debug!(%peer, %error, "connection of postgres ended");
                 }
             }
         }
-        match (*lock(&pid), lock(&tried).take()) {
-            (Some(pid), _) => {
+        match holder.left() {
+            Left::Number(pid) => {
                 lock(&server.running.0).remove(&pid);
             }
-            // A number to cancel by is given to who has proven the password.
-            (None, Some(name)) => server.logins.was_wrong(&name),
-            (None, None) => {}
+            Left::Wrong(name) => server.logins.was_wrong(&name),
+            Left::Nothing => {}
         }
     }
 }
@@ -237,41 +270,19 @@ impl PgWireServerHandlers for Connection {
     }
 
     fn startup_handler(&self) -> Arc<impl StartupHandler> {
-        let mut scram =
-            ScramAuth::new(Arc::new(Passwords { server: Arc::clone(&self.server), tried: Arc::clone(&self.tried) }));
+        let passwords = Passwords { server: Arc::clone(&self.server), holder: Arc::clone(&self.holder) };
+        let mut scram = ScramAuth::new(Arc::new(passwords));
         scram.set_iterations(ITERATIONS as usize);
-        let mut parameters = DefaultServerParameterProvider::default();
-        parameters.server_version = SERVER_VERSION.to_owned();
-        parameters.is_superuser = false;
-        parameters.default_transaction_read_only = true;
-        let pids =
-            Pids { server: Arc::clone(&self.server), current: Arc::clone(&self.current), pid: Arc::clone(&self.pid) };
-        let startup = SASLAuthStartupHandler::new(Arc::new(parameters));
-        Arc::new(startup.with_scram(scram).with_pid_secret_key_generator(Arc::new(pids)))
+        let (server, current) = (Arc::clone(&self.server), Arc::clone(&self.current));
+        Arc::new(Startup::new(server, current, Arc::clone(&self.holder), scram))
     }
 
     fn error_handler(&self) -> Arc<impl ErrorHandler> {
-        Arc::new(Errors)
+        Arc::new(Errors { server: Arc::clone(&self.server), holder: Arc::clone(&self.holder) })
     }
 
     fn cancel_handler(&self) -> Arc<impl CancelHandler> {
         Arc::new(Cancel(Arc::clone(&self.server.running)))
-    }
-}
-
-/// Gives a connection the numbers that it can be cancelled by.
-struct Pids {
-    server: Arc<Postgres>,
-    current: Arc<Current>,
-    pid: Arc<Mutex<Option<i32>>>,
-}
-
-impl PidSecretKeyGenerator for Pids {
-    fn generate(&self, client: &dyn ClientInfo) -> (i32, SecretKey) {
-        let (pid, secret) = self.server.pids.generate(client);
-        *lock(&self.pid) = Some(pid);
-        lock(&self.server.running.0).insert(pid, (secret.clone(), Arc::clone(&self.current)));
-        (pid, secret)
     }
 }
 
@@ -291,7 +302,7 @@ impl CancelHandler for Cancel {
 /// The verifiers of the logins.
 struct Passwords {
     server: Arc<Postgres>,
-    tried: Arc<Mutex<Option<String>>>,
+    holder: Arc<Holder>,
 }
 
 impl fmt::Debug for Passwords {
@@ -318,18 +329,21 @@ impl Passwords {
             let found = self.server.logins.find(&user, database.as_deref()).await;
             let name = Logins::name(found.as_deref(), &user);
             self.server.logins.may_try(&name).map_err(|why| QueryError::Login(why.to_string()))?;
-            *lock(&self.tried) = Some(name);
-            let verifier = match found {
+            let verifier = match &found {
                 Some(reader) => reader.verifier.clone(),
                 None => Verifier::of_nobody(&user, self.server.nobody.as_bytes()),
             };
+            self.holder.ask(name, found);
             Ok(Password::new(Some(verifier.salt), verifier.hash.to_vec()))
         }
         .boxed()
     }
 }
 
-struct Errors;
+struct Errors {
+    server: Arc<Postgres>,
+    holder: Arc<Holder>,
+}
 
 impl ErrorHandler for Errors {
     fn on_error<C>(&self, client: &C, error: &mut PgWireError)
@@ -343,6 +357,16 @@ impl ErrorHandler for Errors {
         if let PgWireError::ApiError(_) | PgWireError::UserError(_) = error {
             let told = std::mem::replace(error, PgWireError::QueryCanceled);
             *error = errors::told(told);
+        }
+        // After other errors pgwire takes statements, though nobody has logged in.
+        if !self.holder.is_in() {
+            let told = std::mem::replace(error, PgWireError::QueryCanceled);
+            *error = errors::as_fatal(told);
+            self.holder.refused.cancel();
+            // Now: whoever keeps the connection open would not be counted for as long.
+            if let Left::Wrong(name) = self.holder.left() {
+                self.server.logins.was_wrong(&name);
+            }
         }
         tracing::debug!(peer = %client.socket_addr(), %error, "told an error by postgres");
     }

@@ -31,7 +31,7 @@ import polars
 import psycopg
 import sqlalchemy
 
-from parts import busy, dialect
+from parts import busy, dialect, entry
 
 COUNTS = {"passed": 0, "failed": 0}
 TLS_KEY = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
@@ -253,6 +253,7 @@ def try_psycopg(server, calls):
         check("psycopg: goes on after it", connection.execute("select 2").fetchone(), (2,))
         connection.execute("set statement_timeout = 300")
         check_fails("psycopg: statement_timeout", "57014", lambda: connection.execute(endless))
+        connection.execute("set statement_timeout = 0")  # a slow machine takes longer for what follows
         for what, sql, state in [("a table that is not there", "select * from nothing", "42P01"), ("a column", "select nothing from calls", "42703"),
                                  ("a function", "select nothing(1)", "42883"), ("no SQL", "selec 1", "42601"), ("a cast", "select cast(call_id as int) from calls", "22P02"),
                                  ("a text of no number", "select 'x'::int", "22P02 Cannot cast"), ("no day", "select '2026-13-45'::date", "22008"), ("no time", "select count(*) from calls where started_at > 'abc'", "22007"),
@@ -642,13 +643,17 @@ def try_dialect(server, calls):
     dialect.try_dialect(server, calls, check, check_fails)
 
 
+def try_entry(server, calls):
+    entry.try_entry(server, check, check_fails)
+
+
 def main():
     binary = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="callweave-sql-") as folder:
         server = Server(binary, folder)
         calls = server.sql("select count(*) as n from calls where account = 'acme'")[0]["n"]
         try:
-            for attempt in (try_psql, try_psycopg, try_dialect, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_busy, try_openapi, try_to_break_out, try_calls_after, try_guessing):
+            for attempt in (try_psql, try_psycopg, try_dialect, try_sqlalchemy, try_asyncpg, try_jdbc, try_odbc, try_flight, try_http, try_busy, try_openapi, try_to_break_out, try_calls_after, try_entry, try_guessing):
                 try:
                     attempt(server, calls)
                 except Exception as error:  # one client must not hide what the others find

@@ -18,13 +18,15 @@ const CANCELED: &str = "57014";
 const OUT_OF_MEMORY: &str = "53200";
 pub(super) const TOO_MANY: &str = "54000";
 const TOO_COMPLEX: &str = "54001";
-const BUSY: &str = "53300";
-const NOT_ALLOWED: &str = "28000";
+pub(super) const BUSY: &str = "53300";
+pub(super) const NOT_ALLOWED: &str = "28000";
 const FAILED_TRANSACTION: &str = "25P02";
 pub(super) const DUPLICATE_STATEMENT: &str = "42P05";
 pub(super) const UNDEFINED_STATEMENT: &str = "26000";
 const LOST: &str = "57P02";
 pub(super) const INTERNAL: &str = "XX000";
+/// A severity: by it pgwire closes the connection.
+const FATAL: &str = "FATAL";
 
 /// An error as the client is told it.
 pub(super) fn told(error: PgWireError) -> PgWireError {
@@ -117,6 +119,18 @@ fn of_words(text: &str) -> &'static str {
 /// A parameter's value that cannot be.
 pub(super) fn invalid(message: String) -> PgWireError {
     info(INVALID, message)
+}
+
+/// An error after which the connection is over.
+pub(super) fn fatal(code: &str, message: String) -> PgWireError {
+    PgWireError::UserError(Box::new(ErrorInfo::new(FATAL.to_owned(), code.to_owned(), message)))
+}
+
+/// The same error, as one after which the connection is over.
+pub(super) fn as_fatal(error: PgWireError) -> PgWireError {
+    let mut info = ErrorInfo::from(error);
+    FATAL.clone_into(&mut info.severity);
+    PgWireError::UserError(Box::new(info))
 }
 
 pub(super) fn info(code: &str, message: String) -> PgWireError {

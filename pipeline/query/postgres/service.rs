@@ -1,11 +1,9 @@
 //! The statements of one connection. datafusion-postgres answers them from one session; before each of them that session gets
 //! the lake as it then is, as far as the login goes, with the login's bounds.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use datafusion::common::config::Dialect;
-use datafusion::execution::{FunctionRegistry, SessionState};
+use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as DfStatement;
@@ -21,9 +19,10 @@ use datafusion_postgres::pgwire::api::results::{
 };
 use datafusion_postgres::pgwire::api::stmt::{QueryParser, StoredStatement};
 use datafusion_postgres::pgwire::api::store::PortalStore;
-use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, METADATA_DATABASE, METADATA_USER, Type};
+use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NAME, METADATA_USER, Type};
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
+use datafusion_postgres::pgwire::messages::extendedquery::Execute;
 use datafusion_postgres::pgwire::messages::response::TransactionStatus;
 use datafusion_postgres::pgwire::messages::simplequery::Query as PgQuery;
 use datafusion_postgres::{DfSessionService, QueryHook};
@@ -31,15 +30,16 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, Sink};
 
 use super::answers::{Shown, plan, rows, settled};
-use super::mend::{Mend, SEARCH_PATH, TIMEOUT, reworded, timeout_set};
+use super::holder::{Holder, no_login};
+use super::mend::{Mend, reworded};
 use super::names::{told_answer, told_fields};
 use super::numbers::as_numerics;
+use super::questions::{default_schema, is_declare, named_in, questions, time_of, timeout};
 use super::savepoint::BackToSavepoint;
 use super::{Current, Postgres, copy, errors, functions, prepared};
 use crate::query::QueryError;
 use crate::query::guard;
-use crate::query::logins::Reader;
-use crate::query::session::{HISTORY, MART};
+use crate::query::logins::{Reader, lock};
 
 /// A statement as datafusion-postgres keeps it.
 type Prepared = (String, Option<(Statement, LogicalPlan)>);
@@ -47,12 +47,15 @@ type Prepared = (String, Option<(Statement, LogicalPlan)>);
 pub(super) struct Service {
     server: Arc<Postgres>,
     current: Arc<Current>,
+    holder: Arc<Holder>,
+    /// Who asked last.
+    asked: Arc<Mutex<Option<Arc<Reader>>>>,
     context: Arc<SessionContext>,
     inner: Arc<DfSessionService>,
 }
 
 impl Service {
-    pub fn new(server: Arc<Postgres>, current: Arc<Current>) -> Service {
+    pub fn new(server: Arc<Postgres>, current: Arc<Current>, holder: Arc<Holder>) -> Service {
         let context = Arc::new(SessionContext::new_with_state(server.idle.clone()));
         let hooks: Vec<Arc<dyn QueryHook>> = vec![
             Arc::new(BackToSavepoint),
@@ -62,20 +65,27 @@ impl Service {
             Arc::new(SetShowHook),
         ];
         let inner = Arc::new(DfSessionService::new_with_hooks(Arc::clone(&context), hooks));
-        Service { server, current, context, inner }
+        Service { server, current, holder, asked: Arc::default(), context, inner }
     }
 
-    /// Who asks. They are looked up for each statement: whose login is taken away asks no more.
-    async fn reader<C: ClientInfo>(&self, client: &C) -> PgWireResult<Arc<Reader>> {
-        let of = |name: &str| client.metadata().get(name).map(String::as_str);
-        let user = of(METADATA_USER).unwrap_or_default();
-        let reader = self.server.logins.find(user, of(METADATA_DATABASE)).await;
-        Ok(reader.ok_or_else(|| QueryError::Login(format!("the login {user:?} is no longer there")))?)
+    /// Who asks: whoever logged in on this connection. They are looked up for each statement: whose login is taken away, or has another
+    /// password by then, asks no more.
+    async fn reader(&self) -> PgWireResult<Arc<Reader>> {
+        let entry = self.holder.entry().ok_or_else(no_login)?;
+        let reader = self.server.logins.still(&entry).await;
+        Ok(reader.map_err(|why| QueryError::Login(why.to_string()))?)
+    }
+
+    /// Whether the login is another than the last time, in its role perhaps: what was opened with the old one gives no more rows.
+    async fn is_another(&self) -> PgWireResult<bool> {
+        let reader = self.reader().await?;
+        let before = lock(&self.asked).replace(Arc::clone(&reader));
+        Ok(before.is_some_and(|before| !Arc::ptr_eq(&before, &reader)))
     }
 
     /// Sets the scene for the statements of `sql`; `runs`: they are run, and not only looked at.
     async fn set_scene<C: ClientInfo>(&self, client: &C, sql: &str, runs: bool) -> PgWireResult<()> {
-        let reader = self.reader(client).await?;
+        let reader = self.reader().await?;
         let statements = self.parse(sql)?;
         let time = time_of(&statements).unwrap_or_else(|| timeout(client));
         let mut asked: Vec<DfStatement> = statements.into_iter().flat_map(questions).collect();
@@ -148,61 +158,6 @@ impl Service {
     }
 }
 
-/// What a statement asks of tables.
-fn questions(statement: Statement) -> Vec<DfStatement> {
-    match statement {
-        Statement::Copy { .. } => copy::question(&statement)
-            .map(|query| DfStatement::Statement(Box::new(Statement::Query(query))))
-            .into_iter()
-            .collect(),
-        Statement::Declare { stmts } => stmts
-            .into_iter()
-            .filter_map(|declared| declared.for_query)
-            .map(|query| DfStatement::Statement(Box::new(Statement::Query(query))))
-            .collect(),
-        Statement::Query(_)
-        | Statement::Explain { .. }
-        | Statement::ExplainTable { .. }
-        | Statement::ShowTables { .. }
-        | Statement::ShowColumns { .. }
-        | Statement::ShowFunctions { .. } => vec![DfStatement::Statement(Box::new(statement))],
-        _ => Vec::new(),
-    }
-}
-
-/// The schema that names without one are looked for in, if the client chose another than the usual one.
-fn default_schema<C: ClientInfo>(client: &C) -> Option<&'static str> {
-    let path = client.metadata().get(SEARCH_PATH)?;
-    let first = path.split(',').next().unwrap_or_default().trim().trim_matches('"');
-    [HISTORY, MART].into_iter().find(|schema| first.eq_ignore_ascii_case(schema))
-}
-
-/// Statements that name in `schema` what `asked` name without one.
-fn named_in(schema: &str, asked: &[DfStatement], state: &SessionState) -> Vec<DfStatement> {
-    let references = asked.iter().flat_map(|statement| state.resolve_table_references(statement).unwrap_or_default());
-    let names = references.filter(|reference| reference.schema().is_none()).map(|reference| {
-        let table = reference.table().replace('"', "\"\"");
-        state.sql_to_statement(&format!("SELECT 1 FROM {schema}.\"{table}\""), &Dialect::PostgreSQL)
-    });
-    names.filter_map(Result::ok).collect()
-}
-
-/// The limit that a text sets before its first question, for what comes behind it in the same text.
-fn time_of(statements: &[Statement]) -> Option<Option<Duration>> {
-    let before = statements.iter().take_while(|statement| !is_question(statement));
-    before.filter_map(timeout_set).last()
-}
-
-fn is_question(statement: &Statement) -> bool {
-    matches!(statement, Statement::Query(_) | Statement::Copy { .. } | Statement::Declare { .. })
-}
-
-/// The client's own limit (`SET statement_timeout`).
-fn timeout<C: ClientInfo>(client: &C) -> Option<Duration> {
-    let millis = client.metadata().get(TIMEOUT)?;
-    millis.parse().ok().map(Duration::from_millis)
-}
-
 impl SimpleQueryHandler for Service {
     // As `async_trait` has it: see `query`.
     fn on_query<'a, 'b, 'f, C>(&'a self, client: &'b mut C, query: PgQuery) -> BoxFuture<'f, PgWireResult<()>>
@@ -245,10 +200,25 @@ impl ExtendedQueryHandler for Service {
             service: Service {
                 server: Arc::clone(&self.server),
                 current: Arc::clone(&self.current),
+                holder: Arc::clone(&self.holder),
+                asked: Arc::clone(&self.asked),
                 context: Arc::clone(&self.context),
                 inner: Arc::clone(&self.inner),
             },
         })
+    }
+
+    // As `async_trait` has it: see `query`.
+    fn on_execute<'a, 'b, 'f, C>(&'a self, client: &'b mut C, message: Execute) -> BoxFuture<'f, PgWireResult<()>>
+    where
+        'a: 'f,
+        'b: 'f,
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync + 'f,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        self.execute(client, message)
     }
 
     // As `async_trait` has it: see `query`.
@@ -317,6 +287,9 @@ impl Service {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         async move {
+            if self.is_another().await? {
+                client.portal_store().clear_portals();
+            }
             if client.transaction_status() == TransactionStatus::Error && BackToSavepoint::begins(&query.query) {
                 client.set_transaction_status(TransactionStatus::Transaction);
             }
@@ -350,6 +323,33 @@ impl Service {
             let answers = SimpleQueryHandler::do_query(&*self.inner, client, query).await;
             self.clear();
             Ok(answers?.into_iter().map(told_answer).collect())
+        }
+        .boxed()
+    }
+
+    /// Rows that a portal has left are given without a question to anybody else.
+    fn execute<'f, C>(&'f self, client: &'f mut C, message: Execute) -> BoxFuture<'f, PgWireResult<()>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        async move {
+            if self.is_another().await? {
+                let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
+                let named = client.portal_store().get_portal(name).and_then(|entry| entry.value().cloned());
+                client.portal_store().clear_portals();
+                // What has given no row yet is planned anew.
+                let is_new = match &named {
+                    Some(portal) => matches!(*portal.state.lock().await, PortalExecutionState::Initial),
+                    None => false,
+                };
+                if let Some(portal) = named.filter(|_| is_new) {
+                    client.portal_store().put_portal(portal);
+                }
+            }
+            self._on_execute(client, message).await
         }
         .boxed()
     }
@@ -489,10 +489,6 @@ pub(super) fn begun(state: &PortalExecutionState) -> Option<Vec<FieldInfo>> {
     }
 }
 
-fn is_declare(statement: &Statement) -> bool {
-    matches!(statement, Statement::Declare { .. })
-}
-
 /// Parses and plans for datafusion-postgres, with the scene set.
 pub(super) struct Parser {
     service: Service,
@@ -541,6 +537,7 @@ impl Parser {
         C: ClientInfo + Unpin + Send + Sync,
     {
         async move {
+            self.service.reader().await?;
             guard::admit_text(sql)?;
             let sql = &*reworded(sql, types);
             let executed = match prepared::is_named_in(sql) {
