@@ -410,7 +410,7 @@ pub const MEMBERS: &[Member] = &[
         name: "notify.secrets",
         form: PATH,
         default: "",
-        about: "Folder of the files that webhooks name as `secret_file`; those of exports lie in a folder of the account's name within.",
+        about: "Folder of the files that webhooks and exports name as `secret_file`, each account's in a folder of its name within.",
         set: |config, given| put(&mut config.notify.secrets, given.path().map(Some)),
     },
     Member {
@@ -430,7 +430,7 @@ pub const ACCOUNT_MEMBERS: &[(&str, &str, &str)] = &[
         "Keys that senders of this account's events present. At least 16 characters each.",
     ),
     ("keys_file", PATH, "A file with one key a line; empty lines and those that begin with `#` do not count."),
-    ("settings", "a path to a JSON or TOML file, or a table", "The account's settings (contract, section 3)."),
+    ("settings", "a path to a JSON or TOML file, or a table", "The account's settings: `docs/settings.md`."),
     ("twilio_auth_token", "text", "What Twilio signs requests with."),
     ("twilio_auth_token_file", PATH, "A file that holds it alone."),
     ("twilio_api_url", "a URL", "Where calls back are asked for instead of at Twilio's own address, such as a proxy."),

@@ -3,20 +3,79 @@
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 
+use callweave_core::limits::WEBHOOK_FILTER_BYTES_MAX;
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::json::ReaderBuilder;
 use datafusion::common::DFSchema;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::DFParserBuilder;
+use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr};
+use datafusion::sql::sqlparser::ast::{FunctionArguments, UnaryOperator};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use serde_json::{Map, Value};
 
 use crate::lake::TableName;
 use crate::lake::json::schema;
+
+/// Columns, values, operators and calls of one filter: the engine goes down them by recursion.
+const NODES_MAX: usize = 1_000;
+/// Tokens of one filter, each as often as it may be read: see [`READS`].
+const READINGS_MAX: usize = 1 << 18;
+/// How often sqlparser reads what stands in parentheses at most, where it turns out not to be what it was taken for.
+const READS: usize = 4;
+/// Bytes of all regular expressions of one filter, each times the counts of its repetitions. So many steps a byte of text takes at most.
+const PATTERN_STEPS_MAX: usize = 10_000;
+/// What a filter may call: what makes no more text than it takes, and is the same for the same row.
+const FUNCTIONS: [&str; 40] = [
+    "abs",
+    "bit_length",
+    "btrim",
+    "ceil",
+    "char_length",
+    "character_length",
+    "coalesce",
+    "contains",
+    "date_part",
+    "date_trunc",
+    "datepart",
+    "datetrunc",
+    "ends_with",
+    "floor",
+    "greatest",
+    "ifnull",
+    "instr",
+    "least",
+    "left",
+    "length",
+    "lower",
+    "ltrim",
+    "nullif",
+    "nvl",
+    "octet_length",
+    "position",
+    REGEXP_LIKE,
+    "reverse",
+    "right",
+    "round",
+    "rtrim",
+    "signum",
+    "split_part",
+    "starts_with",
+    "strpos",
+    "substr",
+    "substring",
+    "trim",
+    "trunc",
+    "upper",
+];
+const REGEXP_LIKE: &str = "regexp_like";
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
@@ -26,8 +85,25 @@ pub enum FilterError {
     Sql(String),
     #[error("the filter is of type {0}; write a condition that is true or false")]
     Type(String),
-    #[error("the filter calls {0}, which is not the same for the same row; write a condition over the row alone")]
-    Volatile(String),
+    #[error("the filter has {0} bytes, and may have {max} at most", max = WEBHOOK_FILTER_BYTES_MAX)]
+    Length(usize),
+    #[error(
+        "the filter is too large: write up to {max} columns, values and operators, and fewer parentheses in one another",
+        max = NODES_MAX
+    )]
+    Size,
+    #[error("the filter calls {0}, which no filter may; it may call {all}", all = FUNCTIONS.join(", "))]
+    Function(String),
+    #[error(
+        "the filter has {0} in it, which none may; write comparisons, AND, OR, NOT, IN, BETWEEN, LIKE, ~, CASE, CAST and arithmetic"
+    )]
+    Part(String),
+    #[error(
+        "a regular expression of the filter is too much: write it as a text, with {{n}} for repetitions alone (a brace is \\{{), and so \
+         that the bytes of all, each times its repetitions, are {max} at most",
+        max = PATTERN_STEPS_MAX
+    )]
+    Pattern,
 }
 
 /// Why the row could not be looked at.
@@ -52,7 +128,7 @@ static ROW: LazyLock<SchemaRef> = LazyLock::new(|| {
     Schema::new(calls.fields().iter().cloned().chain(more).collect::<Vec<_>>()).into()
 });
 
-static ENGINE: LazyLock<SessionContext> = LazyLock::new(SessionContext::new);
+static ENGINE: LazyLock<SessionState> = LazyLock::new(|| SessionContext::new().state());
 
 /// Whether the row of a moment has a member of this name.
 pub fn is_column(name: &str) -> bool {
@@ -73,12 +149,18 @@ impl Filter {
         let wrong = |error: datafusion::common::DataFusionError| {
             FilterError::Sql(error.strip_backtrace().lines().next().unwrap_or_default().to_owned())
         };
-        let schema = DFSchema::try_from(ROW.clone()).map_err(wrong)?;
-        let expression = ENGINE.parse_sql_expr(sql, &schema).map_err(wrong)?;
-        if matches!(expression, Expr::Alias(_)) {
+        if sql.len() > WEBHOOK_FILTER_BYTES_MAX {
+            return Err(FilterError::Length(sql.len()));
+        }
+        look_over_text(sql)?;
+        let mut parser = DFParserBuilder::new(sql).build().map_err(wrong)?;
+        let parsed = parser.parse_into_expr().map_err(wrong)?;
+        if parsed.alias.is_some() {
             return Err(FilterError::Sql("it gives its result a name".to_owned()));
         }
-        refuse_volatile(&expression)?;
+        look_over(&parsed.expr)?;
+        let schema = DFSchema::try_from(ROW.clone()).map_err(wrong)?;
+        let expression = ENGINE.create_logical_expr_from_sql_expr(parsed, &schema).map_err(wrong)?;
         // Some functions are only names for others, and go when it is simplified.
         let context = SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build();
         let simplifier = ExprSimplifier::new(context);
@@ -105,21 +187,237 @@ impl Filter {
     }
 }
 
-fn refuse_volatile(expression: &Expr) -> Result<(), FilterError> {
-    let mut found = None;
-    let walked = expression.apply(|part| {
-        if let Expr::ScalarFunction(call) = part
-            && call.func.signature().volatility != Volatility::Immutable
-        {
-            found = Some(call.func.name().to_owned());
-            return Ok(TreeNodeRecursion::Stop);
+/// Refuses what sqlparser would read for ever: where it turns out not to be what it was taken for, it reads on from there once more, and
+/// so what stands in ten parentheses a thousand times. `INTERVAL` is read twice without any.
+fn look_over_text(sql: &str) -> Result<(), FilterError> {
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
+    let tokens = tokens.map_err(|error| FilterError::Sql(error.to_string()))?;
+    let mut tokens = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).peekable();
+    let (mut depth, mut readings) = (0u32, 0usize);
+    while let Some(token) = tokens.next() {
+        let is_interval = matches!(token, Token::Word(word) if word.keyword == Keyword::INTERVAL);
+        if is_interval && !matches!(tokens.peek(), Some(Token::SingleQuotedString(_) | Token::Number(..))) {
+            return Err(FilterError::Sql("it has INTERVAL without a text such as '1 day' behind it".to_owned()));
         }
-        Ok(TreeNodeRecursion::Continue)
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        readings = readings.saturating_add(READS.saturating_pow(depth));
+        if readings > READINGS_MAX {
+            return Err(FilterError::Size);
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what is not on the list, before anything is made of it: the engine computes what it can while it plans, on the thread that
+/// asks, and `repeat('x', 2000000000)` would take the whole process.
+fn look_over(filter: &Expr) -> Result<(), FilterError> {
+    let (mut waiting, mut nodes, mut steps) = (vec![filter], 0, 0usize);
+    while let Some(part) = waiting.pop() {
+        nodes += 1;
+        if nodes > NODES_MAX {
+            return Err(FilterError::Size);
+        }
+        match part {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => {}
+            Expr::TypedString(text) if is_plain(&text.data_type) => {}
+            Expr::Interval(interval) => waiting.push(&interval.value),
+            Expr::Nested(expr)
+            | Expr::IsFalse(expr)
+            | Expr::IsNotFalse(expr)
+            | Expr::IsTrue(expr)
+            | Expr::IsNotTrue(expr)
+            | Expr::IsNull(expr)
+            | Expr::IsNotNull(expr)
+            | Expr::IsUnknown(expr)
+            | Expr::IsNotUnknown(expr)
+            | Expr::Extract { expr, .. }
+            | Expr::Ceil { expr, .. }
+            | Expr::Floor { expr, .. }
+            | Expr::UnaryOp { op: UnaryOperator::Plus | UnaryOperator::Minus | UnaryOperator::Not, expr } => {
+                waiting.push(expr);
+            }
+            Expr::Cast { expr, data_type, array: false, .. } if is_plain(data_type) => waiting.push(expr),
+            Expr::BinaryOp { left, op, right } if is_plain_operator(op) => waiting.extend([&**left, &**right]),
+            Expr::BinaryOp { left, op, right } if is_pattern_operator(op) => {
+                steps = steps.saturating_add(pattern_steps(&[&**right]).ok_or(FilterError::Pattern)?);
+                waiting.push(left);
+            }
+            Expr::IsDistinctFrom(left, right)
+            | Expr::IsNotDistinctFrom(left, right)
+            | Expr::Like { any: false, expr: left, pattern: right, .. }
+            | Expr::ILike { any: false, expr: left, pattern: right, .. }
+            | Expr::AtTimeZone { timestamp: left, time_zone: right }
+            | Expr::Position { expr: left, r#in: right } => waiting.extend([&**left, &**right]),
+            Expr::Between { expr, low, high, .. } => waiting.extend([&**expr, &**low, &**high]),
+            Expr::InList { expr, list, .. } => {
+                waiting.push(expr);
+                waiting.extend(list);
+            }
+            Expr::Substring { expr, substring_from, substring_for, .. } => {
+                waiting.push(expr);
+                waiting.extend(substring_from.as_deref());
+                waiting.extend(substring_for.as_deref());
+            }
+            Expr::Trim { expr, trim_what, trim_characters, .. } => {
+                waiting.push(expr);
+                waiting.extend(trim_what.as_deref());
+                waiting.extend(trim_characters.iter().flatten());
+            }
+            Expr::Case { operand, conditions, else_result, .. } => {
+                waiting.extend(operand.as_deref());
+                waiting.extend(conditions.iter().flat_map(|when| [&when.condition, &when.result]));
+                waiting.extend(else_result.as_deref());
+            }
+            Expr::Function(call) => {
+                let name = call.name.to_string().to_ascii_lowercase();
+                if !FUNCTIONS.contains(&name.as_str()) {
+                    return Err(FilterError::Function(name));
+                }
+                let arguments = arguments(call).ok_or_else(|| FilterError::Part(named(part)))?;
+                if name == REGEXP_LIKE {
+                    let pattern = arguments.get(1..).and_then(pattern_steps);
+                    steps = steps.saturating_add(pattern.ok_or(FilterError::Pattern)?);
+                }
+                waiting.extend(arguments);
+            }
+            other => return Err(FilterError::Part(named(other))),
+        }
+        if steps > PATTERN_STEPS_MAX {
+            return Err(FilterError::Pattern);
+        }
+    }
+    Ok(())
+}
+
+fn is_plain_operator(operator: &BinaryOperator) -> bool {
+    use BinaryOperator::{And, Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Or, Plus};
+    matches!(operator, And | Divide | Eq | Gt | GtEq | Lt | LtEq | Minus | Modulo | Multiply | NotEq | Or | Plus)
+}
+
+fn is_pattern_operator(operator: &BinaryOperator) -> bool {
+    use BinaryOperator::{PGRegexIMatch, PGRegexMatch, PGRegexNotIMatch, PGRegexNotMatch};
+    matches!(operator, PGRegexIMatch | PGRegexMatch | PGRegexNotIMatch | PGRegexNotMatch)
+}
+
+/// A type whose values are small: of `INT[2000000000]` nothing at all takes 8 GB.
+fn is_plain(kind: &ast::DataType) -> bool {
+    use ast::DataType::{
+        BigInt, Bool, Boolean, Char, CharVarying, Character, CharacterVarying, Date, Datetime, Dec, Decimal, Double,
+        DoublePrecision, Float, Float4, Float8, Int, Int2, Int4, Int8, Integer, Interval, Numeric, Real, SmallInt,
+        String, Text, Time, Timestamp, TinyInt, Varchar,
+    };
+    matches!(
+        kind,
+        BigInt(_)
+            | Int(_)
+            | Int2(_)
+            | Int4(_)
+            | Int8(_)
+            | Integer(_)
+            | SmallInt(_)
+            | TinyInt(_)
+            | Dec(_)
+            | Decimal(_)
+            | Double(_)
+            | DoublePrecision
+            | Float(_)
+            | Float4
+            | Float8
+            | Numeric(_)
+            | Real
+            | Char(_)
+            | CharVarying(_)
+            | Character(_)
+            | CharacterVarying(_)
+            | String(_)
+            | Text
+            | Varchar(_)
+            | Bool
+            | Boolean
+            | Date
+            | Datetime(_)
+            | Interval { .. }
+            | Time(..)
+            | Timestamp(..)
+    )
+}
+
+/// The arguments of a call that has nothing else.
+fn arguments(call: &Function) -> Option<Vec<&Expr>> {
+    let FunctionArguments::List(list) = &call.args else { return None };
+    let is_plain = matches!(call.parameters, FunctionArguments::None)
+        && call.filter.is_none()
+        && call.over.is_none()
+        && call.null_treatment.is_none()
+        && call.within_group.is_empty()
+        && list.duplicate_treatment.is_none()
+        && list.clauses.is_empty();
+    let arguments = list.args.iter().map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(it)) => Some(it),
+        _ => None,
     });
-    match (walked, found) {
-        (_, Some(name)) => Err(FilterError::Volatile(name)),
-        (Err(error), None) => Err(FilterError::Sql(error.to_string())),
-        (Ok(_), None) => Ok(()),
+    arguments.collect::<Option<Vec<_>>>().filter(|_| is_plain)
+}
+
+/// What a regular expression, and its flags with it, costs for a byte of text: its bytes, times the counts of its repetitions wherever
+/// they stand, since `(a{9}){9}` is as long as 81 of it. Nothing where it is no text, or a brace holds no count.
+fn pattern_steps(parts: &[&Expr]) -> Option<usize> {
+    let texts: Option<Vec<&str>> = parts.iter().map(|part| text(part)).collect();
+    let pattern = texts?.concat();
+    let (mut steps, mut rest) = (pattern.len(), pattern.as_str());
+    while let Some(at) = rest.find(['\\', '{']) {
+        let is_escape = rest[at..].starts_with('\\');
+        rest = &rest[at + 1..];
+        if is_escape {
+            let mut characters = rest.chars();
+            let has_name = matches!(characters.next(), Some('p' | 'P' | 'x' | 'u' | 'U'));
+            rest = characters.as_str();
+            if has_name && rest.starts_with('{') {
+                rest = rest.split_once('}')?.1;
+            }
+            continue;
+        }
+        let (counts, behind) = rest.split_once('}')?;
+        let mut most = 1;
+        for count in counts.split(',').filter(|count| !count.is_empty()) {
+            if !count.bytes().all(|byte| byte.is_ascii_digit()) {
+                return None;
+            }
+            most = usize::max(most, count.parse().ok()?);
+        }
+        steps = steps.checked_mul(most)?;
+        rest = behind;
+    }
+    Some(steps)
+}
+
+fn text(part: &Expr) -> Option<&str> {
+    use ast::Value::{EscapedStringLiteral, SingleQuotedString};
+    match part {
+        Expr::Nested(inner) => text(inner),
+        Expr::Value(value) => match &value.value {
+            SingleQuotedString(text) | EscapedStringLiteral(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What a part is called where it is refused.
+fn named(part: &Expr) -> String {
+    match part {
+        Expr::BinaryOp { op, .. } => format!("the operator {op}"),
+        Expr::UnaryOp { op, .. } => format!("the operator {op}"),
+        Expr::Cast { data_type, .. } => format!("a value of type {data_type}"),
+        Expr::TypedString(text) => format!("a value of type {}", text.data_type),
+        Expr::Exists { .. } | Expr::InSubquery { .. } | Expr::Subquery(_) => "a query".to_owned(),
+        Expr::Array(_) | Expr::Tuple(_) | Expr::AnyOp { .. } | Expr::AllOp { .. } => "a list".to_owned(),
+        Expr::Function(call) => format!("more than arguments of {}", call.name),
+        _ => "something".to_owned(),
     }
 }
 
@@ -167,6 +465,11 @@ mod tests {
             ("extract(hour FROM started_at) = 12", true),
             ("lower(coalesce(campaign, 'None')) = 'none'", true),
             ("regexp_like(caller, '^\\+1415')", true),
+            ("caller ~ '^\\+1\\d{10}$' AND caller !~ '\\p{L}'", true),
+            ("started_at > timestamp '2026-11-20T12:00:00Z' - interval '1 day'", true),
+            ("date_part('hour', started_at) BETWEEN 12 AND 13", true),
+            ("CASE WHEN round(abs(talk_seconds)) = 0 THEN substr(caller, 1, 2) END = '+1'", true),
+            ("trim(both 'x' from source) ILIKE 'GOO%' AND position('o' IN source) = 2", true),
             ("deal_id IS NOT NULL", false),
             ("true", true),
         ] {
@@ -206,16 +509,56 @@ mod tests {
             ("outcome", "type Utf8"),
             ("started_at > now()", "calls now"),
             ("random() > 0.5", "calls random"),
-            ("count(*) > 1", "cannot be used"),
-            ("EXISTS (SELECT 1)", "cannot be used"),
+            ("count(*) > 1", "calls count"),
+            ("EXISTS (SELECT 1)", "has a query in it"),
             ("outcome = 'x' AS y", "cannot be used"),
             ("true; DROP TABLE calls", "cannot be used"),
             ("true) OR (true", "cannot be used"),
-            ("row_number() OVER () = 1", "cannot be used"),
+            ("row_number() OVER () = 1", "calls row_number"),
         ] {
             let error = Filter::parse(sql).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(expected), "{sql}: {error}");
         }
+    }
+
+    /// Each of these took the process, its memory or a thread for long when it was read.
+    #[test]
+    fn what_makes_much_out_of_little_is_refused_unread() {
+        let (sums, long) = (format!("{}1 = 1", "1+".repeat(600)), format!("source = '{}'", "x".repeat(5_000)));
+        let (nested, intervals) = ("position(".repeat(40), "interval ".repeat(40));
+        for (sql, expected) in [
+            ("length(repeat('x', 2000000000)) > 1", "calls repeat, which no filter may"),
+            ("octet_length(lpad('x', 150000000, 'y')) > 1", "calls lpad"),
+            ("cardinality(range(1, 2000000000)) > 1", "calls cardinality"),
+            ("lower(replace(repeat('x', 2000000000), 'x', 'yy')) = ''", "calls replace"),
+            ("\"repeat\"('x', 2000000000) = ''", "calls \"repeat\""),
+            ("EXISTS (SELECT 1 FROM generate_series(1, length(repeat('x', 2000000000))))", "a query"),
+            ("candidates IN (SELECT 1)", "a query"),
+            ("source || source = 'x'", "the operator ||"),
+            ("[1, 2] IS NULL", "a list"),
+            ("CAST(NULL AS INT[2000000000]) IS NULL", "a value of type INT[2000000000]"),
+            ("lower(DISTINCT source) = 'x'", "more than arguments of lower"),
+            ("source ~ campaign", "a regular expression"),
+            ("source ~ '(\\w{100}){100}'", "a regular expression"),
+            ("source ~ '(?x) \\w{1 000}'", "a regular expression"),
+            ("regexp_like(source, 'a', campaign)", "a regular expression"),
+            (sums.as_str(), "too large"),
+            (nested.as_str(), "too large"),
+            (intervals.as_str(), "INTERVAL without a text"),
+            (long.as_str(), "has 5011 bytes, and may have 4096"),
+        ] {
+            let error = Filter::parse(sql).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(expected), "{sql}: {error}");
+        }
+        let names: Vec<String> = (0..300).map(|at| format!("'n{at}'")).collect();
+        assert!(Filter::parse(&format!("campaign IN ({})", names.join(","))).is_ok());
+    }
+
+    #[test]
+    fn a_filter_may_call_what_there_is() {
+        let known = ENGINE.scalar_functions();
+        let unknown: Vec<&str> = FUNCTIONS.into_iter().filter(|name| !known.contains_key(*name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 
     #[test]

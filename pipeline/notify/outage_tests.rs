@@ -112,7 +112,7 @@ async fn work(
     to: &Receiver,
     tools: &Tools,
 ) -> (JoinHandle<()>, Arc<str>, mpsc::Sender<super::worker::Command>) {
-    let secrets = Secrets { master: Arc::new([7; 32]), folder: None };
+    let secrets = Secrets { master: Arc::new([7; 32]), folder: None, beside: Arc::default() };
     let webhook =
         Webhook { name: name.into(), url: format!("http://{}/", to.address), ordered: true, ..Webhook::default() };
     let settings = Settings { webhooks: vec![webhook], ..Settings::default() };

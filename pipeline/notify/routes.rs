@@ -290,7 +290,8 @@ async fn secret(State(place): Here, headers: HeaderMap, Path(name): Path<String>
     let Entry::Webhook(webhook) = &known.entry else {
         return Err(Refused::Wrong("an export signs nothing, and its secrets are not shown again".to_owned()));
     };
-    let texts = place.shared.secrets.texts(&of, webhook).map_err(|error| Refused::Wrong(error.to_string()))?;
+    let texts = place.shared.secrets.texts(&of, &known.account, webhook);
+    let texts = texts.map_err(|error| Refused::Wrong(error.to_string()))?;
     let verifier = |text: &String| SigningKey::parse(text).ok().map(|key| key.public().unwrap_or_else(|| text.clone()));
     Ok(Json(json!({ "secrets": texts.iter().filter_map(verifier).collect::<Vec<_>>() })))
 }

@@ -97,8 +97,11 @@ impl Notify {
         let Notify { log, moments, accounts, data, terms, metrics, clock, chance } = self;
         let folder = data.join("notify");
         let store = Store::open(&folder)?;
-        let secrets =
-            Secrets { master: Arc::new(master(&folder).map_err(NotifyError::Secret)?), folder: terms.secrets.clone() };
+        let secrets = Secrets {
+            master: Arc::new(master(&folder).map_err(NotifyError::Secret)?),
+            folder: terms.secrets.clone(),
+            beside: Secrets::beside(accounts.iter()),
+        };
         let sender = Sender::new(Guard::new(&terms.allow));
         let warm = sender.clone();
         // Nobody waits for it: who comes first makes it, or waits for whoever does.

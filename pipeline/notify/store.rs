@@ -180,7 +180,7 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Store, StoreError> {
         let path = folder.join(FILE);
         let failed = |error: std::io::Error| StoreError::File { path: path.clone(), reason: error.to_string() };
-        std::fs::create_dir_all(folder).map_err(failed)?;
+        crate::files::private_folder(folder).map_err(failed)?;
         let database = RwLock::new(Some(Shared::open(&path)?));
         let shared = Arc::new(Shared { path: path.clone(), database });
         let (jobs, queue) = mpsc::channel(QUEUE);

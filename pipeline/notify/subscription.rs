@@ -1,7 +1,8 @@
 //! One subscription, made ready: its filter read, its secrets found, its body's shape known. An export is one, too: only what is sent
 //! differs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use url::Url;
 use super::export::Exporter;
 use super::filter::{Filter, FilterError, is_column};
 use super::send::{ANSWER_KEPT, Answer, Outgoing, Sender};
-use crate::config::Config;
+use crate::config::{Account, Config};
 
 /// The longest file of secrets that is read.
 const SECRETS_BYTES_MAX: u64 = 64 << 10;
@@ -31,14 +32,24 @@ pub enum SubscriptionError {
     Name(String),
     #[error("secret_file needs a folder: give notify.secrets in the configuration")]
     NoFolder,
-    #[error("the secrets in {path} cannot be used: {reason}")]
-    File { path: PathBuf, reason: String },
+    #[error("secret_file {0}")]
+    FileName(&'static str),
+    #[error("an account whose name begins with a dot has no folder of secrets: leave secret_file out")]
+    Dotted,
+    /// The same whatever lies elsewhere: nobody learns of others' files.
+    #[error(
+        "there is no such file in the account's own folder: secret_file is {0} in the folder notify.secrets; a file beside the \
+         accounts' folders must be moved there"
+    )]
+    NoFile(String),
+    #[error("the secrets in {file} cannot be used: {reason}")]
+    File { file: String, reason: String },
     #[error("a secret {0}")]
     Secret(#[from] SecretError),
-    #[error("line {line} of {path} is no name=value")]
-    Line { path: PathBuf, line: usize },
-    #[error("{path} has no {name}")]
-    Missing { path: PathBuf, name: &'static str },
+    #[error("line {line} of {file} is no name=value")]
+    Line { file: String, line: usize },
+    #[error("{file} has no {name}")]
+    Missing { file: String, name: &'static str },
     #[error("it names no provider, or several: give one of ga4, google_ads, microsoft_ads, meta and crm")]
     Provider,
 }
@@ -116,6 +127,8 @@ pub struct Secrets {
     /// What those are derived from that nobody gave.
     pub master: Arc<[u8; 32]>,
     pub folder: Option<PathBuf>,
+    /// Files beside the accounts' folders, as they were before there were any: see [`Secrets::beside`].
+    pub beside: Arc<BTreeSet<(String, String)>>,
 }
 
 #[derive(Debug)]
@@ -161,7 +174,7 @@ impl Subscription {
                 moments: webhook.moments.clone(),
                 ordered: webhook.ordered,
                 delay: 0,
-                target: Target::Webhook(Box::new(Hook::new(&of, webhook, secrets)?)),
+                target: Target::Webhook(Box::new(Hook::new(&of, &account, webhook, secrets)?)),
                 account,
                 of,
             }),
@@ -208,13 +221,13 @@ impl Subscription {
 }
 
 impl Hook {
-    fn new(of: &str, webhook: &Webhook, secrets: &Secrets) -> Result<Hook, SubscriptionError> {
+    fn new(of: &str, account: &str, webhook: &Webhook, secrets: &Secrets) -> Result<Hook, SubscriptionError> {
         let shape = Shape::of(webhook)?;
         if let Some(name) = shape.unknown_name(is_column) {
             return Err(SubscriptionError::Name(name.to_owned()));
         }
         let url = Url::parse(&webhook.url).map_err(SubscriptionError::Url)?;
-        Ok(Hook { url, keys: secrets.keys(of, webhook)?, webhook: webhook.clone(), shape })
+        Ok(Hook { url, keys: secrets.keys(of, account, webhook)?, webhook: webhook.clone(), shape })
     }
 
     async fn deliver(&self, event: &Map<String, Value>, text: &str, id: &str, sender: &Sender, now: Time) -> Answer {
@@ -247,7 +260,7 @@ impl Secrets {
     /// What changes where a file of secrets does.
     pub fn marks(&self, of: &str, account: &str, entry: &Entry) -> Vec<String> {
         match entry {
-            Entry::Webhook(webhook) => self.texts(of, webhook).unwrap_or_default(),
+            Entry::Webhook(webhook) => self.texts(of, account, webhook).unwrap_or_default(),
             Entry::Export(export, _) => {
                 let known = self.of_export(account, export, &[]).unwrap_or_default();
                 known.iter().map(|(name, value)| format!("{name}={}", value.reveal())).collect()
@@ -255,7 +268,7 @@ impl Secrets {
         }
     }
 
-    /// The secrets of an export by name, from a file in the account's own folder: another account's cannot be named.
+    /// The secrets of an export by name.
     fn of_export(
         &self,
         account: &str,
@@ -263,27 +276,31 @@ impl Secrets {
         needed: &[&'static str],
     ) -> Result<BTreeMap<String, Hidden>, SubscriptionError> {
         let Some(name) = &export.secret_file else { return Ok(export.secrets.clone()) };
-        // `..` is an account's name, too.
-        let own = self.folder.as_ref().filter(|_| !account.starts_with('.'));
-        let path = own.ok_or(SubscriptionError::NoFolder)?.join(account).join(name);
-        let lines = read(&path).map_err(|reason| SubscriptionError::File { path: path.clone(), reason })?;
+        let lines = self.own(account, name, export.secret_file_mistake())?;
+        let file = format!("{account}/{name}");
         let mut known = BTreeMap::new();
         for (at, line) in lines.iter().enumerate() {
-            let wrong = || SubscriptionError::Line { path: path.clone(), line: at + 1 };
+            let wrong = || SubscriptionError::Line { file: file.clone(), line: at + 1 };
             let (name, value) = line.split_once('=').ok_or_else(wrong)?;
             known.insert(name.trim().to_owned(), Hidden::new(value.trim()));
         }
         match needed.iter().find(|name| !known.contains_key(**name)) {
-            Some(name) => Err(SubscriptionError::Missing { path, name }),
+            Some(name) => Err(SubscriptionError::Missing { file, name }),
             None => Ok(known),
         }
     }
 
     /// The texts that sign for a webhook.
-    pub fn texts(&self, of: &str, webhook: &Webhook) -> Result<Vec<String>, SubscriptionError> {
+    pub fn texts(&self, of: &str, account: &str, webhook: &Webhook) -> Result<Vec<String>, SubscriptionError> {
         if let Some(name) = &webhook.secret_file {
-            let path = self.folder.as_ref().ok_or(SubscriptionError::NoFolder)?.join(name);
-            return read(&path).map_err(|reason| SubscriptionError::File { path, reason });
+            return match (self.own(account, name, webhook.secret_file_mistake()), &self.folder) {
+                (Err(error @ (SubscriptionError::NoFile(_) | SubscriptionError::Dotted)), Some(folder))
+                    if self.beside.contains(&(account.to_owned(), name.clone())) =>
+                {
+                    read(&folder.join(name), name)?.ok_or(error)
+                }
+                (own, _) => own,
+            };
         }
         if !webhook.secrets.is_empty() {
             return Ok(webhook.secrets.iter().map(|secret| secret.reveal().to_owned()).collect());
@@ -291,8 +308,32 @@ impl Secrets {
         Ok(vec![SigningKey::derived(&self.master, of)])
     }
 
-    fn keys(&self, of: &str, webhook: &Webhook) -> Result<Vec<SigningKey>, SubscriptionError> {
-        let texts = self.texts(of, webhook)?;
+    /// The lines of a file in the account's own folder: what is no plain name of a file, or of a folder, is not opened.
+    fn own(&self, account: &str, name: &str, mistake: Option<&'static str>) -> Result<Vec<String>, SubscriptionError> {
+        if let Some(mistake) = mistake {
+            return Err(SubscriptionError::FileName(mistake));
+        }
+        let folder = self.folder.as_ref().ok_or(SubscriptionError::NoFolder)?;
+        // `..` is an account's name, too.
+        if account.starts_with('.') {
+            return Err(SubscriptionError::Dotted);
+        }
+        let file = format!("{account}/{name}");
+        read(&folder.join(&file), &file)?.ok_or(SubscriptionError::NoFile(file))
+    }
+
+    /// The files that webhooks of the configuration name, each with its account: whoever wrote the configuration may have meant one
+    /// beside the accounts' folders. Nobody who has a key alone is believed that.
+    pub fn beside<'a>(accounts: impl Iterator<Item = &'a Account>) -> Arc<BTreeSet<(String, String)>> {
+        let named = accounts.flat_map(|account| {
+            let webhooks = account.settings.iter().flat_map(|settings| &settings.webhooks);
+            webhooks.filter_map(|webhook| Some((account.name.clone(), webhook.secret_file.clone()?)))
+        });
+        Arc::new(named.collect())
+    }
+
+    fn keys(&self, of: &str, account: &str, webhook: &Webhook) -> Result<Vec<SigningKey>, SubscriptionError> {
+        let texts = self.texts(of, account, webhook)?;
         Ok(texts.iter().map(|text| SigningKey::parse(text)).collect::<Result<_, _>>()?)
     }
 }
@@ -300,7 +341,8 @@ impl Secrets {
 /// What is wrong with the webhooks and exports of a configuration, beyond what its settings' own check tells.
 pub fn look_over(config: &Config) -> Vec<String> {
     // No secret is made for a look.
-    let secrets = Secrets { master: Arc::new([0; 32]), folder: config.notify.secrets.clone() };
+    let (folder, beside) = (config.notify.secrets.clone(), Secrets::beside(config.accounts.values()));
+    let secrets = Secrets { master: Arc::new([0; 32]), folder, beside };
     let mut mistakes = Vec::new();
     for (account, settings) in config.accounts.values().filter_map(|it| Some((&it.name, it.settings.as_ref()?))) {
         for entry in Entry::all(settings) {
@@ -335,15 +377,20 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
     mistakes
 }
 
-fn read(path: &Path) -> Result<Vec<String>, String> {
-    let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
+/// The lines of a file of secrets; nothing where there is none. `file` is what the file is called in messages.
+fn read(path: &Path, file: &str) -> Result<Option<Vec<String>>, SubscriptionError> {
+    let wrong = |reason: String| SubscriptionError::File { file: file.to_owned(), reason };
+    let about = match std::fs::metadata(path) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        about => about.map_err(|error| wrong(error.to_string()))?,
+    };
     if !about.is_file() || about.len() > SECRETS_BYTES_MAX {
-        return Err(format!("it is no file of up to {SECRETS_BYTES_MAX} bytes"));
+        return Err(wrong(format!("it is no file of up to {SECRETS_BYTES_MAX} bytes")));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let secrets: Vec<String> = lines.map(str::to_owned).collect();
-    if secrets.is_empty() { Err("it holds none; write one a line".to_owned()) } else { Ok(secrets) }
+    if secrets.is_empty() { Err(wrong("it holds none; write one a line".to_owned())) } else { Ok(Some(secrets)) }
 }
 
 /// The secret that others are derived from: made once, in a file that only this user may read.
@@ -360,7 +407,7 @@ pub fn master(folder: &Path) -> Result<[u8; 32], std::io::Error> {
                 format!("{} does not hold 32 bytes: restore it, or move it away for new secrets", path.display());
             std::io::Error::other(text)
         }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             // Two random ids have 244 random bits.
             let mut key = [0; 32];
             key[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
@@ -383,7 +430,7 @@ mod tests {
     use super::*;
 
     fn secrets(folder: Option<&Path>) -> Secrets {
-        Secrets { master: Arc::new([7; 32]), folder: folder.map(Path::to_owned) }
+        Secrets { master: Arc::new([7; 32]), folder: folder.map(Path::to_owned), beside: Arc::default() }
     }
 
     fn webhook(change: impl FnOnce(&mut Webhook)) -> Webhook {
@@ -402,6 +449,7 @@ mod tests {
             (|it| it.body = Some("{{colour}}".into()), "\"colour\" is no member"),
             (|it| it.body = Some("{{caller}} {{moment}} {{changes|json}}".into()), ""),
             (|it| it.secret_file = Some("crm".into()), "secret_file needs a folder"),
+            (|it| it.secret_file = Some("/etc/passwd".into()), "secret_file is not the name of a file"),
             (|it| it.url = "https://exa mple/".into(), "url cannot be read"),
         ];
         for (change, expected) in table {
@@ -415,14 +463,66 @@ mod tests {
     fn secrets_come_from_a_file_or_are_derived() {
         let folder = tempfile::tempdir().expect("a folder");
         let line = SigningKey::shared(&[1; 32]);
-        std::fs::write(folder.path().join("crm"), format!("# old\n{line}\n\n{line}\n")).expect("a file");
+        std::fs::create_dir(folder.path().join("acme")).expect("a folder");
+        std::fs::write(folder.path().join("acme/crm"), format!("# old\n{line}\n\n{line}\n")).expect("a file");
         let from_file = webhook(|it| it.secret_file = Some("crm".into()));
         let all = secrets(Some(folder.path()));
-        assert_eq!(all.texts("acme/crm", &from_file).expect("two"), [line.clone(), line]);
-        let missing = webhook(|it| it.secret_file = Some("none".into()));
-        assert!(matches!(all.texts("acme/crm", &missing), Err(SubscriptionError::File { .. })));
-        let derived = all.texts("acme/crm", &webhook(|_| {})).expect("one");
+        assert_eq!(all.texts("acme/crm", "acme", &from_file).expect("two"), [line.clone(), line]);
+        let derived = all.texts("acme/crm", "acme", &webhook(|_| {})).expect("one");
         assert!(derived.len() == 1 && derived[0].starts_with("whsec_"));
+    }
+
+    #[test]
+    fn a_webhook_reads_no_file_of_others_and_learns_of_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let line = SigningKey::shared(&[1; 32]);
+        std::fs::create_dir_all(folder.path().join("secrets/acme")).expect("a folder");
+        for file in ["outside", "secrets/flat", "secrets/acme/crm", "secrets/plain"] {
+            std::fs::write(folder.path().join(file), &line).expect("a file");
+        }
+        let named = |file: &str| webhook(|it| it.secret_file = Some(file.into()));
+        let inside = folder.path().join("secrets");
+        let all = secrets(Some(inside.as_path()));
+        let told = |account: &str, file: &str| {
+            let told = all.texts("of", account, &named(file)).map_err(|error| error.to_string());
+            told.expect_err("none of the account's own").replace(&format!("/{file} "), "/NAME ")
+        };
+        assert!(all.texts("of", "acme", &named("crm")).is_ok());
+        // What is there and what is not is told in the same words.
+        let none = told("beta", "none");
+        assert!(none.contains("secret_file is beta/NAME in the folder"), "{none}");
+        for file in ["flat", "crm", "acme"] {
+            assert_eq!(told("beta", file), none, "{file}");
+        }
+        assert_eq!(told("plain", "none"), none.replace("beta", "plain"));
+        let path = told("beta", "/nowhere/at/all");
+        assert!(path.starts_with("secret_file is not the name of a file"), "{path}");
+        let outside = folder.path().join("outside").display().to_string();
+        for file in ["../outside", "acme/crm", "..", ".", "", outside.as_str()] {
+            assert_eq!(all.texts("of", "beta", &named(file)).expect_err(file).to_string(), path, "{file}");
+        }
+        for account in [".", ".."] {
+            let error = all.texts("of", account, &named("outside")).expect_err(account);
+            assert!(matches!(error, SubscriptionError::Dotted), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_beside_the_folders_is_read_for_the_configuration_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let line = SigningKey::shared(&[1; 32]);
+        std::fs::write(folder.path().join("crm"), &line).expect("a file");
+        let configured = webhook(|it| it.secret_file = Some("crm".into()));
+        let settings = Settings { webhooks: vec![configured.clone()], ..Settings::default() };
+        let account = |name: &str, settings| Account { name: name.into(), keys: vec![], settings, logins: vec![] };
+        let accounts = [account("acme", Some(settings)), account("beta", None)];
+        let all = Secrets { beside: Secrets::beside(accounts.iter()), ..secrets(Some(folder.path())) };
+        assert_eq!(all.texts("acme/crm", "acme", &configured).expect("one"), [line]);
+        assert!(matches!(all.texts("beta/crm", "beta", &configured), Err(SubscriptionError::NoFile(_))));
+        let other = SigningKey::shared(&[2; 32]);
+        std::fs::create_dir(folder.path().join("acme")).expect("a folder");
+        std::fs::write(folder.path().join("acme/crm"), &other).expect("a file");
+        assert_eq!(all.texts("acme/crm", "acme", &configured).expect("its own first"), [other]);
     }
 
     #[test]
@@ -436,9 +536,10 @@ mod tests {
         let all = secrets(Some(folder.path()));
         for (account, file, expected) in [
             ("acme", "ga", ""),
-            ("other", "ga", "the secrets in "),
-            ("..", "ga", "secret_file needs"),
-            (".", "ga", "secret_file needs"),
+            ("other", "ga", "there is no such file in the account's own folder: secret_file is other/ga in "),
+            ("..", "ga", "has no folder of secrets"),
+            (".", "ga", "has no folder of secrets"),
+            ("other", "../acme/ga", "secret_file is not the name of a file"),
             ("acme", "bad", "line 1 of "),
             ("acme", "other", " has no api_secret"),
         ] {

@@ -278,7 +278,9 @@ fn an_export_is_checked_when_it_is_made() {
     let program = Program::start(&place, &["up"]);
     for (change, status, says) in [
         (json!({"filter": "colour = 'red'"}), 422, "colour"),
-        (json!({"secret_file": "none"}), 422, "none cannot be used"),
+        (json!({"secret_file": "none"}), 422, "secret_file is acme/none in the folder notify.secrets"),
+        (json!({"secret_file": "/etc/passwd"}), 422, "secret_file is not the name of a file"),
+        (json!({"secret_file": "../acme.json"}), 422, "secret_file is not the name of a file"),
         (json!({"secret_file": "crm"}), 422, "has no developer_token"),
         (json!({"google_ads": {"customer_id": "1"}}), 422, "exports[0].google_ads.customer_id"),
         (json!({"ga4": {"measurement_id": "G-1"}}), 422, "several"),
@@ -292,6 +294,19 @@ fn an_export_is_checked_when_it_is_made() {
     }
     until("its state", || (ask(&program, "acme", "GET", "exports/ads", "").1["state"] == "on").then_some(()));
     assert_eq!(ask(&program, "globex", "GET", "exports/ads", "").0, 404);
+    // Nor has anybody else the secrets, or learns whether there are any.
+    for (file, says) in [
+        ("crm", "secret_file is globex/crm in the folder notify.secrets"),
+        ("none", "secret_file is globex/none in the folder notify.secrets"),
+        ("acme", "secret_file is globex/acme in the folder notify.secrets"),
+        ("../secrets/acme/crm", "secret_file is not the name of a file"),
+        ("/nowhere/at/all", "secret_file is not the name of a file"),
+    ] {
+        let hook = json!({"name": "steal", "url": "https://example.com/", "secret_file": file}).to_string();
+        let (status, answer) = ask(&program, "globex", "POST", "webhooks", &hook);
+        assert!(status == 422 && answer.to_string().contains(says), "{file}: {answer}");
+        assert_eq!(ask(&program, "globex", "GET", "webhooks/steal/secret", "").0, 404, "{file}");
+    }
     let (_, test) = ask(&program, "acme", "POST", "exports/ads/test", "");
     assert!(test["attempt"]["outcome"].as_str().is_some_and(|it| it.starts_with("skipped: nothing is sent")), "{test}");
     assert_eq!(ask(&program, "acme", "DELETE", "exports/ads", "").0, 200);

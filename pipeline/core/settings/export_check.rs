@@ -34,6 +34,13 @@ pub(super) fn mistakes(exports: &[Export]) -> Vec<Mistake> {
     look.mistakes
 }
 
+impl Export {
+    /// Why `secret_file` is no name of a file: what leads out of a folder is not to be opened.
+    pub fn secret_file_mistake(&self) -> Option<&'static str> {
+        self.secret_file.as_deref().and_then(file_mistake)
+    }
+}
+
 struct Look {
     mistakes: Vec<Mistake>,
     at: usize,
@@ -240,8 +247,8 @@ impl Look {
         }
         match &export.secret_file {
             Some(_) if !export.secrets.is_empty() => self.say("secret_file", "stands beside secrets; keep one of them"),
-            Some(file) => {
-                if let Some(mistake) = file_mistake(file) {
+            Some(_) => {
+                if let Some(mistake) = export.secret_file_mistake() {
                     self.say("secret_file", mistake);
                 }
             }

@@ -38,7 +38,7 @@ pub struct Webhook {
     /// `whsec_…` (HMAC-SHA256) or `whsk_…` (Ed25519); each signs, so that a receiver can change to another. They stand in the log
     /// as the settings do: with none here and no `secret_file`, callweave makes one of its own and keeps it out of the log.
     pub secrets: Vec<Hidden>,
-    /// The name of a file in the folder `notify.secrets`, one secret a line.
+    /// The name of a file in the folder `ACCOUNT` of `notify.secrets`, one secret a line.
     pub secret_file: Option<String>,
     /// Time to connect. 3 if absent.
     pub connect_seconds: u32,
@@ -103,6 +103,13 @@ impl Default for Webhook {
             enabled: true,
             ordered: false,
         }
+    }
+}
+
+impl Webhook {
+    /// Why `secret_file` is no name of a file: what leads out of a folder is not to be opened.
+    pub fn secret_file_mistake(&self) -> Option<&'static str> {
+        self.secret_file.as_deref().and_then(file_mistake)
     }
 }
 
@@ -224,13 +231,11 @@ impl Look {
                 self.say(&format!("secrets[{place}]"), mistake.to_string());
             }
         }
-        if let Some(file) = &webhook.secret_file {
-            if let Some(mistake) = file_mistake(file) {
-                self.say("secret_file", mistake.to_owned());
-            }
-            if !webhook.secrets.is_empty() {
-                self.say("secret_file", "stands beside secrets; keep one of them".to_owned());
-            }
+        if let Some(mistake) = webhook.secret_file_mistake() {
+            self.say("secret_file", mistake.to_owned());
+        }
+        if webhook.secret_file.is_some() && !webhook.secrets.is_empty() {
+            self.say("secret_file", "stands beside secrets; keep one of them".to_owned());
         }
     }
 }
