@@ -34,7 +34,6 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::error::QueryError;
-use callweave_core::phone::Phone;
 
 const ACCOUNT: &str = "account";
 
@@ -86,27 +85,33 @@ const TEXT_BYTES: usize = 24;
 const HINT_VALUES_MAX: usize = 100;
 /// A withheld number is nobody's.
 const ANONYMOUS: &str = callweave_core::phone::ANONYMOUS;
+/// A text with so many digits in a row holds a phone number, however it is written; an extension has fewer. E.164 knows none that are shorter.
+const PHONE_DIGITS_MIN: usize = 7;
+/// What stands between two numbers, and within none.
+const BETWEEN_NUMBERS: [char; 6] = [',', ';', '&', '|', '@', ':'];
 
 /// What becomes of a column that is hidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hide {
     /// Each person has a name of their own, so that they can still be counted and joined.
     Pseudonym,
-    /// The same, of a phone number; other texts stay. Of an outbound call the destination, and whom a telephone system takes for the
-    /// agent, may be the person who is called.
+    /// The same, of a text that holds a phone number; extensions, queues and names stay. Of an outbound call the destination, and whom a
+    /// telephone system takes for the agent, may be the person who is called, in whatever way that system writes it (`sip:+1…@trunk`).
     Phone,
     /// Nothing is left.
     Empty,
 }
 
 /// The columns that name people or hold what they said, by table: phone numbers, network addresses, free text, recordings,
-/// and the bytes of events that could not be used.
+/// and the bytes of events that could not be used; and those that tell whose telephone it is to somebody who made a visitor ask to be called
+/// at a number, which anybody can.
 pub(super) fn hidden(table: &str, column: &str) -> Option<Hide> {
     match (table, column) {
         ("calls", "caller") | ("deals", "phone") => Some(Hide::Pseudonym),
         ("calls", "destination" | "agent") => Some(Hide::Phone),
         ("calls", "recording_url")
         | ("page_views", "ip" | "user_id" | "client_id")
+        | ("call_candidates", "asked_for_callback" | "known_caller")
         | ("web_events", "properties")
         | ("notes", "comment")
         | ("transcripts", "segments")
@@ -396,8 +401,18 @@ fn magnitude(rows: usize) -> usize {
     (0..).map_while(|digits| 10usize.checked_pow(digits)).find(|it| *it >= rows).unwrap_or(rows)
 }
 
-fn is_phone(text: &str) -> bool {
-    Phone::parse(text).is_ok()
+/// Whether a text holds a phone number, by its digits: what else stands between them (`+1 (212) 555-9177`) does not part them, unless it is a
+/// letter or stands between numbers.
+fn holds_phone(text: &str) -> bool {
+    let mut digits = 0;
+    text.chars().any(|letter| {
+        if letter.is_numeric() {
+            digits += 1;
+        } else if letter.is_alphabetic() || BETWEEN_NUMBERS.contains(&letter) {
+            digits = 0;
+        }
+        digits >= PHONE_DIGITS_MIN
+    })
 }
 
 impl Seer {
@@ -417,7 +432,7 @@ impl Seer {
                 None => Ok(cast(column, field.data_type())?),
                 Some(Hide::Empty) => Ok(new_null_array(field.data_type(), column.len())),
                 Some(Hide::Pseudonym) => Ok(cast(&self.pseudonyms(column, |_| true)?, field.data_type())?),
-                Some(Hide::Phone) => Ok(cast(&self.pseudonyms(column, is_phone)?, field.data_type())?),
+                Some(Hide::Phone) => Ok(cast(&self.pseudonyms(column, holds_phone)?, field.data_type())?),
             })
             .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(mine.num_rows()));
@@ -498,6 +513,55 @@ mod tests {
                     _ => {}
                 }
             }
+        }
+    }
+
+    #[test]
+    fn who_asked_to_be_called_is_hidden() {
+        for column in ["asked_for_callback", "known_caller"] {
+            assert_eq!(hidden("call_candidates", column), Some(Hide::Empty), "{column}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_one_however_it_is_written() {
+        for phone in [
+            "+12125559177",
+            "12125559177",
+            "0012125559177",
+            "2125559177",
+            "5559177",
+            "tel:+12125559177",
+            "sip:+12125559177@trunk.example",
+            "sip:12125559177@x;user=phone",
+            "PJSIP/+12125559177@trunk",
+            "SIP/trunk/2125559177",
+            "+1 (212) 555-9177",
+            "212.555.9177",
+            "+1\u{a0}212\u{2011}555\u{2011}9177",
+            "\u{202a}+12125559177\u{202c}",
+            " +12125559177",
+            "+12125559177;ext=5",
+            "+12125559177,,5",
+            "٠٢١٢٥٥٥٩١٧٧",
+        ] {
+            assert!(holds_phone(phone), "{phone}");
+        }
+        for other in [
+            "",
+            "anonymous",
+            "101",
+            "sip:101@pbx.example",
+            "PJSIP/101",
+            "SIP/101&SIP/102&SIP/103",
+            "101,102,103",
+            "101:5060",
+            "Sales 2",
+            "queue-450",
+            "anna.smith@acme.example",
+            "agent 4711",
+        ] {
+            assert!(!holds_phone(other), "{other}");
         }
     }
 

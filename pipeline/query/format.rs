@@ -2,14 +2,17 @@
 //!
 //! In text, times are RFC 3339 in UTC with microseconds (`2026-11-20T12:34:56.789000Z`), local times the same without
 //! `Z`, dates `2026-11-20`, booleans `true` and `false`, bytes hexadecimal. Nothing is an empty field in CSV, `null` in
-//! JSON and an empty cell in a table.
+//! JSON and an empty cell in a table. A table is for terminals, and its texts are strangers': characters that a terminal would obey are
+//! written as psql writes them (`\x1B`), but for line ends, which stay within their cell.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::fmt::Write as _;
 use std::io::Write;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray, StringBuilder};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::csv;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -301,13 +304,54 @@ fn write_table(
 ) -> Result<(), ArrowError> {
     let options =
         FormatOptions::new().with_null("").with_timestamp_tz_format(Some(TIME)).with_timestamp_format(Some(LOCAL_TIME));
-    let empty = [RecordBatch::new_empty(Arc::clone(schema))];
-    let batches = if batches.is_empty() { &empty } else { batches };
+    let batches: Vec<RecordBatch> = match batches {
+        [] => vec![RecordBatch::new_empty(Arc::clone(schema))],
+        some => some.iter().map(for_terminal).collect::<Result<_, _>>()?,
+    };
     if !schema.fields().is_empty() {
-        writeln!(to, "{}", pretty_format_batches_with_options(batches, &options)?)?;
+        let table = pretty_format_batches_with_options(&batches, &options)?.to_string();
+        // Names of columns, and texts within lists, are in there as they are.
+        writeln!(to, "{}", obeyed_by_none(&table))?;
     }
     writeln!(to, "({rows} {})", if rows == 1 { "row" } else { "rows" })?;
     Ok(())
+}
+
+/// The batch with texts that a terminal obeys in nothing, before cells are made as wide as they are.
+fn for_terminal(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let shown = |column: &ArrayRef| -> ArrayRef {
+        match column.as_string_opt::<i32>().filter(|texts| texts.iter().flatten().any(|text| text.contains(is_obeyed)))
+        {
+            Some(texts) => Arc::new(texts.iter().map(|text| text.map(obeyed_by_none)).collect::<StringArray>()),
+            None => Arc::clone(column),
+        }
+    };
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(batch.schema(), batch.columns().iter().map(shown).collect(), &options)
+}
+
+/// What a terminal does something at, beyond a line's end: the control characters of C0 and C1, and delete.
+fn is_obeyed(letter: char) -> bool {
+    letter.is_control() && letter != '\n'
+}
+
+/// The text with such characters by their codes.
+pub(super) fn obeyed_by_none(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        let code = u32::from(letter);
+        // Nothing fails that writes to a text.
+        let _ = match letter {
+            '\r' => shown.write_str("\\r"),
+            _ if !is_obeyed(letter) => shown.write_char(letter),
+            _ if letter.is_ascii() => write!(shown, "\\x{code:02X}"),
+            _ => write!(shown, "\\u{code:04X}"),
+        };
+    }
+    Cow::Owned(shown)
 }
 
 #[cfg(test)]

@@ -32,13 +32,15 @@ const CHAIN_MAX: usize = 1_000;
 const LIST_MAX: usize = 100_000;
 
 /// Tokens, each as often as it is read: sqlparser reads what stands in a function twice where PostgreSQL's dialect is spoken, so
-/// what stands in twenty is read a million times.
+/// what stands in twenty is read a million times. What stands in `position` it reads up to four times, and what follows an `interval` twice
+/// unless that is a literal.
 const READINGS_MAX: u64 = 4_000_000;
 
 /// What has opened and not yet closed.
 #[derive(Default)]
 struct Level {
-    is_function: bool,
+    /// So often doubles what opened it how often its tokens are read.
+    doublings: usize,
     is_list: bool,
     /// Of the term that is being read, until the next `AND` or `OR`.
     operators: usize,
@@ -58,31 +60,39 @@ pub fn admit_text(sql: &str) -> Result<(), QueryError> {
     }
     let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else { return Ok(()) };
     let mut levels = vec![Level::default()];
-    let (mut depth, mut functions, mut readings) = (0, 0, 0u64);
+    let (mut depth, mut doublings, mut intervals, mut readings) = (0, 0, 0, 0u64);
     let mut before = None;
     for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
-        readings = readings.saturating_add(1 << usize::min(functions, 40));
+        if before.is_some_and(|before| self::keyword(before) == Keyword::INTERVAL) && !is_literal(token) {
+            intervals += 1;
+        }
+        readings = readings.saturating_add(1 << usize::min(doublings + intervals, 40));
         let (keyword, is_open) = (keyword(token), levels.len() > 1);
         let Some(level) = levels.last_mut() else { break };
         match token {
             Token::LParen => {
                 let opened_by = before.map_or(Keyword::NoKeyword, self::keyword);
-                let is_function = matches!(before, Some(Token::Word(_))) && !takes_no_arguments(opened_by);
-                functions += usize::from(is_function);
-                levels.push(Level { is_function, is_list: opened_by == Keyword::IN, ..Level::default() });
+                let own = match before {
+                    Some(Token::Word(_)) if opened_by == Keyword::POSITION => 2,
+                    Some(Token::Word(_)) if !takes_no_arguments(opened_by) => 1,
+                    _ => 0,
+                };
+                doublings += own;
+                levels.push(Level { doublings: own, is_list: opened_by == Keyword::IN, ..Level::default() });
             }
             Token::RParen if is_open => {
                 let closed = levels.pop().unwrap_or_default();
                 depth -= closed.operators + closed.conditions + closed.joins;
-                functions -= usize::from(closed.is_function);
+                doublings -= closed.doublings;
             }
             Token::Comma => {
                 depth -= std::mem::take(&mut level.operators) + std::mem::take(&mut level.conditions);
                 level.values += 1;
+                intervals = 0;
             }
             Token::SemiColon => {
                 levels = vec![Level::default()];
-                (depth, functions) = (0, 0);
+                (depth, doublings, intervals) = (0, 0, 0);
             }
             _ if is_clause(keyword) => {
                 depth -= std::mem::take(&mut level.operators) + std::mem::take(&mut level.conditions);
@@ -131,6 +141,10 @@ fn keyword(token: &Token) -> Keyword {
         Token::Word(word) => word.keyword,
         _ => Keyword::NoKeyword,
     }
+}
+
+fn is_literal(token: &Token) -> bool {
+    matches!(token, Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) | Token::Number(..))
 }
 
 /// Whether a parenthesis after this word opens something else than a function's arguments.
@@ -463,6 +477,9 @@ mod tests {
             format!("SELECT {} true", "NOT ".repeat(1_100)),
             format!("SELECT 1{}", "::int".repeat(1_100)),
             functions(25),
+            format!("SELECT {}'a'{}", "position(".repeat(13), " IN 'b')".repeat(13)),
+            format!("SELECT {}'1 day'", "interval ".repeat(24)),
+            format!("SELECT {}", "interval - ".repeat(24)),
             format!("SELECT {}{}", "replace(".repeat(12), ",'a','b')".repeat(12).replace(',', &",1".repeat(2_000))),
             list(200_000),
         ] {
@@ -473,6 +490,8 @@ mod tests {
             chain("1", "+", 900),
             chain("a = 1", " OR ", 900),
             functions(18),
+            many("interval '1 day' + interval '2 days'"),
+            many("interval"),
             list(5_000),
             many("a + b * c = 1 AND NOT d"),
             format!("SELECT CASE {} END", "WHEN a = 1 AND b = 2 THEN 'x' ".repeat(5_000)),

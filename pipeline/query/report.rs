@@ -13,12 +13,14 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::dataframe::DataFrame;
 use datafusion::sql::parser::Statement;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use narrow::Scope;
 
@@ -29,6 +31,7 @@ use super::library::{CHECKS, REPORTS, Text};
 use super::output::{Output, Shape, pump};
 use super::run::{refuse_bytes_on_terminal, refuse_inside, tell_cut};
 use super::session::{Answer, QuerySession, Scene};
+use crate::telemetry::say;
 
 /// The name under which all checks are counted; `checks/NAME` shows what one of them finds.
 const CHECKS_NAME: &str = "checks";
@@ -112,6 +115,11 @@ async fn write_report(options: &ReportOptions, shape: Shape) -> Result<(), Query
         return write_statement(text, options, &range, Output::open(output)?);
     }
     let session = super::run::open(&options.lake)?;
+    if let Some(account) = &options.account
+        && let Some(told) = stranger(&session, account).await?
+    {
+        say!("callweave: {told}");
+    }
     let (scene, frame) = frame(&session, text, &range).await?;
     let answer = scene.run(frame, text.sql).await?;
     if options.plot {
@@ -122,6 +130,26 @@ async fn write_report(options: &ReportOptions, shape: Shape) -> Result<(), Query
         tell_cut(written.rows, shape.format);
     }
     to.finish()
+}
+
+/// Accounts that reports can have rows of.
+const ACCOUNTS: &str = "SELECT DISTINCT account FROM (SELECT account FROM calls UNION ALL SELECT account FROM sessions \
+    UNION ALL SELECT account FROM leases UNION ALL SELECT account FROM deals UNION ALL SELECT account FROM ad_costs) AS rows";
+
+/// What to say of an account that nothing in the lake is of: its report is empty, and so is that of a misspelt one.
+pub(super) async fn stranger(session: &QuerySession, account: &str) -> Result<Option<String>, QueryError> {
+    let statement = session.admit(ACCOUNTS)?.pop().ok_or(QueryError::NoQuery)?;
+    let rows = session.answer(statement, ACCOUNTS).await?.rows;
+    let batches: Vec<RecordBatch> =
+        rows.try_collect().await.map_err(|error| QueryError::from_engine(error, ACCOUNTS))?;
+    let accounts = |batch: &RecordBatch| cast(batch.column(0), &DataType::Utf8);
+    let accounts: Vec<ArrayRef> = batches.iter().map(accounts).collect::<Result<_, _>>()?;
+    let known: Vec<&str> = accounts.iter().flat_map(|it| it.as_string::<i32>().iter().flatten()).collect();
+    if known.contains(&account) {
+        return Ok(None);
+    }
+    let mend = nearest(account, known).map_or(String::new(), |near| format!("; did you mean {near}?"));
+    Ok(Some(format!("nothing in this lake is of account {account}{mend}")))
 }
 
 /// The checks look at the whole lake.

@@ -20,7 +20,7 @@ use datafusion::sql::parser::Statement;
 use tokio::sync::OnceCell;
 
 use super::access::Access;
-use super::bounded;
+use super::bounded::{self, Allowance, ConstantsBesideRows};
 use super::bounds::Bounds;
 use super::careful::careful;
 use super::changes::{CALLS, Changes, ChangesError, changes};
@@ -69,7 +69,7 @@ pub const HISTORY: &str = "history";
 pub const MART: &str = "marts";
 
 /// Rules of our own, whose operators only this process knows.
-const OWN_RULES: [&str; 5] = [partitions::RULE, compact::RULE, newest::RULE, few::RULE, yields::RULE];
+const OWN_RULES: [&str; 6] = [partitions::RULE, compact::RULE, newest::RULE, few::RULE, bounded::RULE, yields::RULE];
 
 /// What a sort keeps free for merging what it has sent to disk.
 const SORT_RESERVED_BYTES: usize = 2 << 20;
@@ -160,6 +160,7 @@ impl QuerySession {
                 .with_config(config)
                 .with_physical_optimizer_rules(rules)
                 .build();
+            Allowance::give(&mut self.base, Some(true));
         }
         self.crew = crew;
         self
@@ -288,6 +289,7 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
         .with_physical_optimizer_rule(Arc::new(CompactBeforeSorts))
         .with_physical_optimizer_rule(Arc::new(OrderBehindBarrier))
         .with_physical_optimizer_rule(Arc::new(FewFirst))
+        .with_physical_optimizer_rule(Arc::new(ConstantsBesideRows))
         .with_physical_optimizer_rule(Arc::new(YieldInJoins))
         .with_runtime_env(bounded_runtime(memory_bytes, None)?);
     *builder.table_factories() = None;
@@ -332,7 +334,9 @@ pub struct Scene {
 
 impl Scene {
     pub(super) fn of(state: &SessionState) -> Scene {
-        Scene { context: SessionContext::new_with_state(state.clone()) }
+        let mut state = state.clone();
+        Allowance::give(&mut state, None);
+        Scene { context: SessionContext::new_with_state(state) }
     }
 
     pub fn context(&self) -> &SessionContext {

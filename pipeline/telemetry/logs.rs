@@ -33,8 +33,12 @@ static STARTED: OnceLock<Format> = OnceLock::new();
 /// Where the engines below us only repeat what we report ourselves, they are heard from `warn` on.
 const ENGINES: &str = "warn";
 
+/// The PostgreSQL server below us repeats each `SET` that it does not know word for word, at `warn`: what clients say there may be a
+/// password or a phone number, and may hold line ends that look like lines of ours. It has nothing to tell that we do not.
+const UNHEARD: &str = "datafusion_postgres::hooks=error";
+
 /// Reads `log.level`: one word is our own level, with the engines at `warn`; anything longer is a filter in the syntax
-/// of `RUST_LOG`, taken as it is.
+/// of `RUST_LOG`, taken as it is. What clients say word for word is heard only where a filter names its target.
 ///
 /// # Errors
 /// The text is neither.
@@ -43,13 +47,13 @@ pub fn filter(text: &str) -> Result<EnvFilter, LogsError> {
     let wrong = |reason: String| LogsError::Filter { text: text.to_owned(), reason };
     let directives = match text {
         "" => return Err(wrong("it is empty".to_owned())),
-        _ if text.contains([',', '=']) => text.to_owned(),
+        _ if text.contains([',', '=']) => format!("{UNHEARD},{text}"),
         // EnvFilter takes an unknown word for a target, and then logs nothing at all.
         _ if text.parse::<tracing::level_filters::LevelFilter>().is_err() => {
             return Err(wrong("no such level".to_owned()));
         }
         _ if text.eq_ignore_ascii_case("off") => text.to_owned(),
-        _ => format!("{ENGINES},callweave={text},callweave_core={text}"),
+        _ => format!("{ENGINES},{UNHEARD},callweave={text},callweave_core={text}"),
     };
     EnvFilter::try_new(directives).map_err(|error| wrong(error.to_string()))
 }
@@ -98,10 +102,11 @@ mod tests {
     #[test]
     fn reads_levels_and_filters() {
         let table = [
-            ("info", Ok("callweave=info,callweave_core=info,warn")),
-            ("DEBUG", Ok("callweave=debug,callweave_core=debug,warn")),
+            ("info", Ok("callweave=info,callweave_core=info,datafusion_postgres::hooks=error,warn")),
+            ("DEBUG", Ok("callweave=debug,callweave_core=debug,datafusion_postgres::hooks=error,warn")),
             ("off", Ok("off")),
-            ("info,callweave::collect=trace", Ok("callweave::collect=trace,info")),
+            ("info,callweave::collect=trace", Ok("callweave::collect=trace,datafusion_postgres::hooks=error,info")),
+            ("info,datafusion_postgres::hooks=warn", Ok("datafusion_postgres::hooks=warn,info")),
             ("loud", Err("no such level")),
             ("", Err("it is empty")),
             ("callweave=loud", Err("error parsing level filter")),

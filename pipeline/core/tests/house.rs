@@ -67,8 +67,8 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ("datafusion", &["query/", "notify/filter.rs"], "SQL is query's; a filter is one expression"),
     (
         "datafusion_postgres",
-        &["query/postgres.rs", "query/postgres/", "query/directory.rs", "query/server.rs"],
-        "PostgreSQL's protocol has one place; its catalog is part of the directory",
+        &["query/postgres.rs", "query/postgres/", "query/directory.rs", "query/server.rs", "telemetry/logs.rs"],
+        "PostgreSQL's protocol has one place; its catalog is part of the directory, and what it logs is not for logs",
     ),
     ("arrow_flight", &["query/flight.rs", "query/flight/"], "Flight SQL has one place"),
     ("tonic", &["query/flight.rs", "query/flight/", "query/workers/"], "Flight SQL has one place, and workers one"),

@@ -116,6 +116,25 @@ fn a_table_counts_its_rows() -> Fallible {
 }
 
 #[test]
+fn a_terminal_obeys_no_text_of_a_table() -> Fallible {
+    let texts: ArrayRef =
+        Arc::new(StringViewArray::from(vec!["\u{1b}]0;owned\u{7}\u{1b}[31mRED\r\na\tb\u{9b}2J\u{7f}", "plain"]));
+    let mut list = datafusion::arrow::array::ListBuilder::new(StringBuilder::new());
+    list.append_value([Some("\u{1b}[2J")]);
+    list.append_value([Some("plain")]);
+    let batch = RecordBatch::try_from_iter([("title", texts), ("list", Arc::new(list.finish()) as ArrayRef)])?;
+    let text = String::from_utf8(encode(Format::Table, false, &batch.schema(), std::slice::from_ref(&batch))?)?;
+    assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text:?}");
+    for shown in ["\\x1B]0;owned\\x07\\x1B[31mRED\\r", "| a\\x09b\\u009B2J\\x7F ", "[\\x1B[2J]"] {
+        assert!(text.contains(shown), "{text}");
+    }
+    // Whoever reads it by a program gets it as it is.
+    let csv = String::from_utf8(encode(Format::Csv, false, &batch.schema(), &[batch])?)?;
+    assert!(csv.contains("\u{1b}[31mRED"), "{csv:?}");
+    Ok(())
+}
+
+#[test]
 fn a_format_is_found_by_its_name() {
     for format in Format::ALL {
         assert_eq!(format.name().parse::<Format>().ok(), Some(format));

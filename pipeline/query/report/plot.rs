@@ -9,6 +9,8 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::query::format::obeyed_by_none;
+
 /// Bars that are drawn; they are held whole, since the longest sets the scale.
 pub const BARS_MAX: usize = 1_000;
 /// Columns of a terminal that does not say how wide it is.
@@ -50,7 +52,8 @@ pub fn bars(batch: &RecordBatch, measure: usize) -> Result<Vec<Bar>, ArrowError>
         let mut words = words?;
         let value = words.pop().unwrap_or_default();
         let length = lengths.filter(|lengths| lengths.is_valid(row)).map_or(0.0, |lengths| lengths.value(row));
-        Ok(Bar { label: words.join(" · "), value, length: if length > 0.0 { length } else { 0.0 } })
+        let label = obeyed_by_none(&words.join(" · ")).into_owned();
+        Ok(Bar { label, value, length: if length > 0.0 { length } else { 0.0 } })
     };
     (0..batch.num_rows()).map(bar).collect()
 }

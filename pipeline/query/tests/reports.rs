@@ -11,7 +11,7 @@ use crate::query::format::Format;
 use crate::query::library::{CHECKS, REPORTS, Text};
 use crate::query::output::{Shape, pump};
 use crate::query::report::narrow::Scope;
-use crate::query::report::{ReportOptions, checks, frame, report};
+use crate::query::report::{ReportOptions, checks, frame, report, stranger};
 
 /// A report's answer as CSV without its header.
 async fn tell(dir: &TempDir, name: &str, options: ReportOptions) -> Result<String, QueryError> {
@@ -72,6 +72,17 @@ async fn reports_give_known_answers() -> Result<(), Failure> {
     ] {
         assert_eq!(tell(&dir, name, options.clone()).await?, expected, "{name} {options:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_account_that_nothing_is_of_is_told() -> Result<(), Failure> {
+    let dir = small().await?;
+    let session = open(&dir)?;
+    assert_eq!(stranger(&session, "acme").await?, None);
+    let told = |near| Some(format!("nothing in this lake is of account {near}"));
+    assert_eq!(stranger(&session, "acne").await?, told("acne; did you mean acme?"));
+    assert_eq!(stranger(&session, "nobody's").await?, told("nobody's"));
     Ok(())
 }
 

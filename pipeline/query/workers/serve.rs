@@ -25,6 +25,7 @@ use crate::config::{Config, FirstRunError, mask_key};
 use crate::lake::location;
 use crate::query::QueryError;
 use crate::query::access::MaskKey;
+use crate::query::bounded;
 use crate::query::desk;
 use crate::query::reckon;
 use crate::query::removal;
@@ -124,13 +125,13 @@ fn worker(badge: Badge, runtime: Arc<RuntimeEnv>, mask: MaskKey, metrics: Metric
     let (peers, codec) = (Peers::new(badge), Codec::new(mask));
     let session = move |context: WorkerQueryContext| {
         let state = session(context, &peers, &codec, &metrics);
-        async move { Ok(state) }
+        async move { state }
     };
     Worker::from_session_builder(session).with_runtime_env(runtime).with_version(version)
 }
 
 /// What one part of a statement runs in.
-fn session(context: WorkerQueryContext, peers: &Peers, codec: &Codec, metrics: &Metrics) -> SessionState {
+fn session(context: WorkerQueryContext, peers: &Peers, codec: &Codec, metrics: &Metrics) -> Result<SessionState> {
     let taken = metrics.worker_tasks.clone();
     let admit = move |event: WorkerPlanRewriteEvent<'_>| {
         look_over(&event.plan)?;
@@ -147,5 +148,6 @@ fn session(context: WorkerQueryContext, peers: &Peers, codec: &Codec, metrics: &
     let context = SessionContext::new_with_state(builder.build());
     removal::register(&context);
     reckon::add_functions(&context);
-    context.state()
+    bounded::register(&context)?;
+    Ok(context.state())
 }
