@@ -9,7 +9,7 @@ use super::account::Account;
 use super::attribution::{Choice, Click, Evidence, Judge, Rates, RestsOn, State, is_moments_before, talk_bin};
 use super::intern::Sym;
 use super::leases::Line;
-use super::links::Link;
+use super::links::{CALLERS_SUPPOSED, Link};
 use super::visitors::Said;
 use crate::event::{Direction, Outcome};
 use crate::limits::CANDIDATES_PER_CALL;
@@ -133,13 +133,15 @@ impl Account {
         if links.is_empty() {
             evidence.iter_mut().for_each(|it| it.link = 0.0);
         }
+        let asked = evidence.iter_mut().filter(|it| it.asked.is_some());
+        let is_asked = asked.map(|it| it.link = it.link.max(ASKER_LINK)).count() > 0;
         let pool = self.pool_of(candidates);
         let rates: &Rates = self.learner.rates(call.start(), pool.as_deref()).unwrap_or(&self.supposed);
         let present = share_links(candidates, &mut evidence);
         let before = self.called_before(ix, links, present);
         let judge = Judge {
             rates,
-            anybody: before.anybody,
+            anybody: if is_asked { before.anybody.min(1.0 / CALLERS_SUPPOSED) } else { before.anybody },
             is_callback: call.direction() == Direction::Callback,
             called_before: before.since,
             absent: before.absent,
@@ -442,6 +444,9 @@ impl Account {
         place.country.as_ref().map(|country| **country == **caller)
     }
 }
+
+/// How likely a telephone is the visitor's who asked to be called at it: most give their own.
+const ASKER_LINK: f64 = 0.95;
 
 /// How much likelier the session of the call before calls again than another one of its visitor.
 const SAME_SESSION: f64 = 100.0;

@@ -42,7 +42,7 @@ const JOINED_MOST: usize = 16;
 const TELLS: u16 = 500;
 /// People who may call at all, as far as a telephone of which little is known goes. Not counted: how many are known when a call
 /// is decided depends on when that is, and the same call must have the same answer live and in a bounded job.
-const CALLERS_SUPPOSED: f64 = 10_000.0;
+pub(super) const CALLERS_SUPPOSED: f64 = 10_000.0;
 /// The share of calls of a telephone with many owners that are new ones'.
 const NEW_OWNERS: f64 = 0.7;
 

@@ -56,6 +56,8 @@ mod timeline;
 mod timers;
 mod visitors;
 mod visits;
+#[cfg(test)]
+mod wish_tests;
 
 use std::sync::Arc;
 
