@@ -27,6 +27,11 @@ pub fn total_bytes(files: &[PathBuf]) -> Option<u64> {
     Some(total)
 }
 
+/// Whether a file can be read a second time: a pipe gives what it has once.
+pub fn is_kept(path: &Path) -> bool {
+    !is_stdin(path) && std::fs::metadata(path).is_ok_and(|about| about.is_file())
+}
+
 /// Looks whether all files are there. What is no file, such as a pipe, is not opened: its writer would take that for the reader.
 ///
 /// # Errors
@@ -44,6 +49,24 @@ pub fn find(files: &[PathBuf]) -> Result<(), (&Path, io::Error)> {
         look().map_err(|error| (path.as_path(), error))?;
     }
     Ok(())
+}
+
+/// Makes a folder whose files hold secrets, unless it is there: others of this machine do not see into it (mode 0700). The folders above it
+/// are as usual.
+pub fn private_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !folder.is_dir() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The bytes as they lie there.
@@ -112,6 +135,21 @@ mod tests {
         for wrong in [gone, folder.path().to_owned()] {
             assert_eq!(find(&[there.clone(), wrong.clone()]).map_err(|(path, _)| path), Err(wrong.as_path()));
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_sees_into_a_private_folder() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("data/log");
+        private_folder(&log).unwrap();
+        private_folder(&log).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&log), 0o700);
+        assert_ne!(mode(&folder.path().join("data")), 0o700, "what lies beside it is for others, too");
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(private_folder(&folder.path().join("file")).is_err());
     }
 
     #[test]

@@ -292,7 +292,7 @@ async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
 
 /// A new file, and its name, on disk.
 fn begin(folder: &Path, path: &Path) -> io::Result<File> {
-    fs::create_dir_all(folder)?;
+    crate::files::private_folder(folder)?;
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(&HEADER)?;
     file.sync_all()?;

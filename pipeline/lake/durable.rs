@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::state::FOLDER;
+
 /// Whether a file may take the place of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -84,6 +86,11 @@ pub fn create_folders(path: &Path) -> io::Result<()> {
     let parent = path.parent();
     if let Some(parent) = parent {
         create_folders(parent)?;
+    }
+    if path.file_name().is_some_and(|name| name == FOLDER) {
+        // Snapshots hold accounts' settings.
+        crate::files::private_folder(path)?;
+        return parent.map_or(Ok(()), sync_folder);
     }
     match fs::create_dir(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists || !path.is_dir() => return Err(error),

@@ -172,7 +172,8 @@ impl Drop for EmbeddedLog {
 fn open_file(folder: &Path, options: EmbeddedOptions) -> Result<EmbeddedLog, OpenError> {
     let path = folder.join(FILE);
     let io = |source| OpenError::Io { path: path.clone(), source };
-    std::fs::create_dir_all(folder).map_err(io)?;
+    // It has accounts' settings, and with them what logins are proved by.
+    crate::files::private_folder(folder).map_err(io)?;
     let is_new = !path.exists();
     // redb may panic on a file that something else wrote to; that is a damaged file, not a fault of ours.
     let started = std::panic::catch_unwind(AssertUnwindSafe(|| {

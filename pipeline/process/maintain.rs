@@ -104,7 +104,7 @@ pub async fn erase(lake: &Lake, erasures: &[Erasure], now: Time) -> Result<(), M
         account: it.account.to_string(),
         visitor_id: it.visitor_id.as_deref().map(str::to_owned),
         phone: it.phone,
-        name: Some(name_of_nobody(it.name)),
+        name: name_of_nobody(it.name),
         calls: it.calls.iter().map(ToString::to_string).collect(),
         until: it.until,
         rejected_until: now,

@@ -19,7 +19,7 @@ use deltalake_core::protocol::DeltaOperation;
 use deltalake_core::table::state::DeltaTableState;
 use hmac::{Hmac, Mac};
 use memchr::memmem;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use super::MaintainError;
 use super::rewrite::{Change, files};
@@ -35,8 +35,8 @@ pub struct Person {
     pub account: String,
     pub visitor_id: Option<String>,
     pub phone: Option<Phone>,
-    /// What the visitor is called from now on; nothing: by a name that is drawn.
-    pub name: Option<String>,
+    /// What the visitor is called from now on. Of each erasure another, by its own event.
+    pub name: String,
     /// Calls that are theirs, though no row says so.
     pub calls: Vec<String>,
     /// Rows of what happened until then are theirs.
@@ -62,8 +62,9 @@ struct Traces {
     needles: Vec<Needle>,
     /// What visitors are called from now on. (account, name).
     names: HashMap<(String, String), String>,
-    /// What others are called who are told of in a row of theirs follows from it; drawn anew each time, and kept nowhere else.
-    secret: [u8; 16],
+    /// What others are called who are told of in a row of theirs follows from it, and it from the erasures: the same erasures give the same
+    /// names, however often they are carried out.
+    secret: [u8; 32],
 }
 
 /// Somebody's name as it stands in bytes of whatever form: a visitor's in quotation marks, of a telephone the digits.
@@ -127,6 +128,10 @@ impl Traces {
     }
 }
 
+fn secret_of(people: &[Person]) -> [u8; 32] {
+    people.iter().fold(Sha256::new(), |all, person| all.chain_update(&person.name).chain_update("/")).finalize().into()
+}
+
 /// Whether somebody is called so who was forgotten: a browser's own name may begin alike.
 fn is_nobody(name: &str) -> bool {
     name.strip_prefix(ERASED).is_some_and(|rest| uuid::Uuid::try_parse(rest).is_ok())
@@ -137,7 +142,7 @@ impl Lake {
     /// again: `calls`, by which the rest is found, comes last. The old files go with the next vacuum after
     /// [`crate::lake::limits::FILE_RETENTION_DAYS`]. Returns how many files it changed.
     pub async fn erase(&self, people: &[Person]) -> Result<usize, MaintainError> {
-        let mut traces = Traces { secret: uuid::Uuid::new_v4().into_bytes(), ..Traces::default() };
+        let mut traces = Traces { secret: secret_of(people), ..Traces::default() };
         let note = |traces: &mut Until, person: &Person, name: String| {
             let until = traces.entry((person.account.clone(), name)).or_insert(person.until);
             *until = person.until.max(*until);
@@ -145,9 +150,7 @@ impl Lake {
         for person in people {
             if let Some(visitor) = &person.visitor_id {
                 traces.needles.extend(spellings(visitor).iter().map(|text| Needle::new(person, text)));
-                if let Some(name) = &person.name {
-                    traces.names.insert((person.account.clone(), visitor.clone()), name.clone());
-                }
+                traces.names.insert((person.account.clone(), visitor.clone()), person.name.clone());
                 note(&mut traces.visitors, person, visitor.clone());
             }
             if let Some(phone) = person.phone {
@@ -417,17 +420,33 @@ fn rename_sessions(
 mod tests {
     use super::*;
 
-    #[test]
-    fn bytes_name_somebody_however_json_spells_them() {
-        let person = Person {
+    fn person() -> Person {
+        Person {
             account: "acme".to_owned(),
             visitor_id: None,
             phone: None,
-            name: None,
+            name: String::new(),
             calls: Vec::new(),
             until: Time(0),
             rejected_until: Time(0),
+        }
+    }
+
+    #[test]
+    fn the_same_erasures_give_others_the_same_names() {
+        let named = |name: &str| Person { name: name.to_owned(), ..person() };
+        let other = |people: &[Person]| {
+            Traces { secret: secret_of(people), ..Traces::default() }.nobody("acme", "somebody else")
         };
+        let both = [named("a"), named("b")];
+        assert_eq!(other(&both), other(&both));
+        assert!(is_nobody(&other(&both)));
+        assert_ne!(other(&both), other(&both[..1]));
+    }
+
+    #[test]
+    fn bytes_name_somebody_however_json_spells_them() {
+        let person = person();
         let visitor = |name: &str, bytes: &str| {
             spellings(name).iter().any(|text| Needle::new(&person, text).is_in(bytes.as_bytes()))
         };

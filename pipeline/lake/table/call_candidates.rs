@@ -34,7 +34,7 @@ fn who_it_is() -> Vec<Candidate> {
         Candidate::int("rank", "From 1 by probability; 0 is none of them.", |r| count(r.rank)),
         Candidate::double(
             "probability",
-            "How likely the session's visitor is the caller; of all rows of a call about 1.",
+            "How likely the session's visitor is the caller; of all rows of a call about 1, unless it has more than 50 candidates: the others have no row.",
             |r| Some(r.probability),
         ),
         Candidate::bool("chosen", "The call was joined to this one.", |r| Some(r.chosen)),
@@ -60,7 +60,11 @@ fn why() -> Vec<Candidate> {
             r.delay_seconds
         }),
         Candidate::bool("lease_active", "The lease was active at the call's start.", |r| r.lease_active),
-        Candidate::bool("lease_released", "The lease was given back: the page was closed.", |r| r.released),
+        Candidate::bool(
+            "lease_released",
+            "The lease was given back, and nothing was seen of the session since: the page was closed.",
+            |r| r.released,
+        ),
         Candidate::double(
             "clicked_seconds",
             "From a click on the number to the call, if that was moments before.",

@@ -3,6 +3,7 @@
 use callweave::lake::table::{NoteRow, PageViewRow, RejectedRow, WebEventRow};
 use callweave::lake::{MaintainError, Person, Retention};
 use callweave_core::event::{CallNote, Direction, PageView, WebEvent};
+use callweave_core::join::ERASED;
 use callweave_core::phone::{Party, Phone};
 use callweave_core::row::{CallRow, Kinds, Method};
 use callweave_core::time::{MICROS_PER_DAY, MICROS_PER_HOUR};
@@ -162,13 +163,18 @@ fn call(call_id: &str, caller: u64, visitor: &str) -> CallRow {
     }
 }
 
+/// What a visitor such as `v1` is called once they are forgotten.
+fn name_of(id: &str) -> String {
+    format!("{ERASED}00000000-0000-4000-8000-{:0>12}", id.trim_start_matches('v'))
+}
+
 /// A visitor of `acme`, whose rows are theirs until then.
 fn visitor(id: &str, until: Time) -> Person {
     Person {
         account: "acme".into(),
         visitor_id: Some(id.into()),
         phone: None,
-        name: None,
+        name: name_of(id),
         calls: Vec::new(),
         until,
         rejected_until: until,
@@ -322,7 +328,9 @@ async fn a_forgotten_person_leaves_counts_only() -> Outcome {
     assert!(text.contains("| c6      | true | erased- |"), "{text}");
 
     // Whoever is forgotten together is still not one.
-    let both = ["v1", "v2"].map(|visitor| Person { visitor_id: Some(visitor.into()), ..later_person.clone() });
+    let other_name = |id: &str| name_of(&format!("{id}0"));
+    let both =
+        ["v1", "v2"].map(|id| Person { visitor_id: Some(id.into()), name: other_name(id), ..later_person.clone() });
     assert_eq!(lake.erase(&both).await?, 3);
     let text =
         sql(calls, "select count(distinct visitor_id) as people, count(distinct caller) as callers from calls").await?;
