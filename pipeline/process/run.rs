@@ -136,16 +136,17 @@ async fn land_all(table: &Table, writer: TableWriter, mark: &Mark) -> Result<(),
     Ok(())
 }
 
-/// The hash of what the files hold, one behind the other; nothing for standard input.
+/// The hash of what the files hold, one behind the other; nothing where one of them can be read only once.
 fn hash_of(inputs: &[PathBuf]) -> Result<Option<u128>, RunError> {
-    if inputs.iter().any(|path| files::is_stdin(path)) {
+    if !inputs.iter().all(|path| files::is_kept(path)) {
         return Ok(None);
     }
-    let mut hash = Xxh3::new();
+    let mut hash = InputHash::default();
     let mut buffer = vec![0; 1 << 20];
     for path in inputs {
         let failed = |source| RunError::Input { path: path.clone(), source };
         let mut file = std::fs::File::open(path).map_err(failed)?;
+        hash.next_file();
         loop {
             let read = file.read(&mut buffer).map_err(failed)?;
             if read == 0 {
@@ -154,13 +155,43 @@ fn hash_of(inputs: &[PathBuf]) -> Result<Option<u128>, RunError> {
             hash.update(&buffer[..read]);
         }
     }
-    Ok(Some(hash.digest128()))
+    Ok(Some(hash.hash.digest128()))
+}
+
+/// The hash of files, one behind the other. A file's last line ends with it, also where it has no line feed: the same bytes in one file are
+/// other lines.
+#[derive(Default)]
+struct InputHash {
+    hash: Xxh3,
+    first: Option<u8>,
+    last: Option<u8>,
+}
+
+/// Between two files where a line feed is missing. It is no text, so no line of events holds it.
+const NEXT_FILE: &[u8] = b"\xff\0next file\0\xff";
+/// Bytes that packed files begin with (gzip, zstd). What is packed is not looked into.
+const PACKED: [u8; 2] = [0x1f, 0x28];
+
+impl InputHash {
+    fn next_file(&mut self) {
+        let is_packed = self.first.is_some_and(|first| PACKED.contains(&first));
+        if self.last.is_some_and(|last| last != b'\n') && !is_packed {
+            self.hash.update(NEXT_FILE);
+        }
+        (self.first, self.last) = (None, None);
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.first = self.first.or(bytes.first().copied());
+        self.last = bytes.last().copied().or(self.last);
+    }
 }
 
 /// Hashes what passes through.
 struct Hashed<R> {
     inner: R,
-    hash: Arc<Mutex<Xxh3>>,
+    hash: Arc<Mutex<InputHash>>,
 }
 
 impl<R: Read> Read for Hashed<R> {
@@ -236,10 +267,13 @@ fn read(
     orders: &SyncSender<Order>,
     turns: &SyncSender<Receiver<Ready>>,
 ) -> Result<u128, RunError> {
-    let hash = Arc::new(Mutex::new(Xxh3::new()));
+    let hash = Arc::new(Mutex::new(InputHash::default()));
     progress.start(files::total_bytes(inputs));
     for path in inputs {
         let failed = |source| RunError::Input { path: path.clone(), source };
+        if let Ok(mut hash) = hash.lock() {
+            hash.next_file();
+        }
         let raw = Hashed { inner: files::raw(path).map_err(failed)?, hash: hash.clone() };
         let reader = files::unpack(raw, progress).map_err(failed)?;
         let mut chunks = Chunks::new(reader, name_of(path));
@@ -251,7 +285,7 @@ fn read(
         }
     }
     progress.finish();
-    hash.lock().map(|hash| hash.digest128()).map_err(|_| RunError::Stopped)
+    hash.lock().map(|hash| hash.hash.digest128()).map_err(|_| RunError::Stopped)
 }
 
 fn name_of(path: &Path) -> Arc<str> {
@@ -310,4 +344,29 @@ fn settle(join: &mut Join, writers: &[TableWriter], summary: &mut Summary) -> Re
     let mut batches = Batches::new();
     effect_rows(&mut effects, &mut batches)?;
     push(batches, writers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(files: &[&[u8]]) -> u128 {
+        let mut all = InputHash::default();
+        for file in files {
+            all.next_file();
+            file.chunks(2).for_each(|bytes| all.update(bytes));
+        }
+        all.hash.digest128()
+    }
+
+    #[test]
+    fn an_input_is_known_by_its_lines() {
+        // As inputs of before were known.
+        for whole in [&[b"{}\n{}\n".as_slice()] as &[&[u8]], &[b"{}\n", b"{}\n"], &[b"{}\n", b"", b"{}\n"]] {
+            assert_eq!(hash(whole), xxhash_rust::xxh3::xxh3_128(b"{}\n{}\n"), "{whole:?}");
+        }
+        assert_ne!(hash(&[b"{}", b"{}\n"]), hash(&[b"{}{}\n"]));
+        assert_ne!(hash(&[b"{}", b"{}\n"]), hash(&[b"{}\n", b"{}\n"]));
+        assert_eq!(hash(&[b"\x1f\x8b.", b"\x1f\x8b."]), hash(&[b"\x1f\x8b.\x1f\x8b."]));
+    }
 }
