@@ -303,10 +303,16 @@ impl<'r> CallLine<'r> {
         let direction = member(columns, record, "direction", "inbound, outbound or callback", values::direction)?;
         let direction = direction.unwrap_or(Direction::Inbound);
         let outcome_text = columns.get(record, "outcome");
-        let outcome = outcome_text.and_then(values::outcome);
+        let mut outcome = outcome_text.and_then(values::outcome);
         let started_at = time("started_at", None)?.ok_or("started_at is empty")?;
         let (talk, whole) = (seconds("talk_seconds")?, seconds("duration")?);
-        let mut answered_at = answered(columns, record, zone, started_at)?;
+        let mut answered_at = match answered(columns, record, zone, started_at)? {
+            Answered::At(at) => at,
+            Answered::Untimed => {
+                outcome = outcome.or(Some(Outcome::Answered));
+                None
+            }
+        };
         let ended_at = match (time("ended_at", answered_at.max(Some(started_at)))?, whole, answered_at, talk) {
             (Some(end), ..) => end,
             (None, Some(whole), ..) => started_at.plus(whole),
@@ -374,18 +380,21 @@ impl<'r> CallLine<'r> {
     }
 }
 
-/// `answered_at`; some exports have a column `answered` that says yes or no instead, which tells no time.
-fn answered(
-    columns: &Columns,
-    record: &[String],
-    zone: chrono_tz::Tz,
-    started_at: Time,
-) -> Result<Option<Time>, String> {
-    const WORDS: [&str; 8] = ["yes", "no", "true", "false", "1", "0", "y", "n"];
-    if columns.get(record, "answered_at").is_some_and(|text| WORDS.contains(&&*text.to_ascii_lowercase())) {
-        return Ok(None);
+enum Answered {
+    At(Option<Time>),
+    /// It was, and nothing tells when.
+    Untimed,
+}
+
+/// `answered_at`; some exports have a column `answered` that says yes or no instead.
+fn answered(columns: &Columns, record: &[String], zone: chrono_tz::Tz, started_at: Time) -> Result<Answered, String> {
+    match &*columns.get(record, "answered_at").unwrap_or_default().to_ascii_lowercase() {
+        "yes" | "true" | "1" | "y" => return Ok(Answered::Untimed),
+        "no" | "false" | "0" | "n" => return Ok(Answered::At(None)),
+        _ => {}
     }
-    member(columns, record, "answered_at", A_TIME, |text| values::time(text, zone, Some(started_at)))
+    let read = |text: &str| values::time(text, zone, Some(started_at));
+    member(columns, record, "answered_at", A_TIME, read).map(Answered::At)
 }
 
 /// Of the business's own number and the client's, only the client's may be withheld, and only where the client calls.
@@ -427,7 +436,7 @@ const MEDIUM_DEFAULT: &str = "cpc";
 
 impl<'r> CostLine<'r> {
     fn read(columns: &'r Columns, record: &'r [String], run: &Run<'_>) -> Result<CostLine<'r>, String> {
-        let count = |name| member(columns, record, name, "a whole number", |text| text.replace(',', "").parse().ok());
+        let count = |name| member(columns, record, name, "a whole number", values::count);
         let written = columns.get(record, "cost").map(values::currencies).unwrap_or_default();
         let currency = match (columns.get(record, "currency"), &written[..]) {
             (Some(told), _) => told,

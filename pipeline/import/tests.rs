@@ -256,6 +256,25 @@ fn calls_of_a_csv() {
     assert_eq!(calls[2]["call_id"].as_str().map(str::len), Some(32));
 }
 
+/// A column that says whether somebody took the call, and not when.
+#[test]
+fn calls_that_are_told_as_answered() {
+    let (counts, calls) = calls(
+        "call_id,from,to,start,duration,answered,status\n\
+         yes,+442079460001,+442079460002,2026-11-20 12:00:00,63,Yes,\n\
+         no,+442079460001,+442079460002,2026-11-20 12:00:00,63,no,\n\
+         told,+442079460001,+442079460002,2026-11-20 12:00:00,63,1,voicemail\n\
+         timed,+442079460001,+442079460002,2026-11-20 12:00:00,63,2026-11-20 12:00:03,\n",
+        |_| {},
+    );
+    assert_eq!((counts.calls, counts.unreadable), (4, 0));
+    let told = |at: usize| ["answered_at", "outcome"].map(|name| calls[at][name].as_str());
+    assert_eq!(told(0), [Some("2026-11-20T12:00:00.000Z"), Some("answered")]);
+    assert_eq!(told(1), [None, None]);
+    assert_eq!(told(2), [None, Some("voicemail")]);
+    assert_eq!(told(3), [Some("2026-11-20T12:00:03.000Z"), None]);
+}
+
 #[test]
 fn calls_in_an_hour_that_comes_twice() {
     // The clocks of New York are put back at 2:00 on 1 November 2026.

@@ -10,9 +10,10 @@ use callweave_core::time::{Date, MICROS_PER_SECOND, Time};
 use chrono::{Duration, LocalResult, NaiveDate, NaiveDateTime, TimeZone};
 use chrono_tz::Tz;
 use phonenumber::country;
+use phonenumber::metadata::DATABASE;
 
-/// Reads RFC 3339; `2026-11-20 12:34:56` (with `T` or `/`, without seconds, with a fraction) in the zone; or a Unix time
-/// in seconds, milliseconds or microseconds, by its size.
+/// Reads RFC 3339; `2026-11-20 12:34:56` (with `T` or `/`, without seconds, with a fraction) or `20261120123456` in the zone; or a
+/// Unix time in seconds, milliseconds or microseconds, by its size.
 ///
 /// Of a time that the clock on the wall shows twice the first is meant, unless that lies before `from`: a call that began at 2:50 and
 /// ended at 2:05 ended in the second hour.
@@ -21,7 +22,11 @@ pub(super) fn time(text: &str, zone: Tz, from: Option<Time>) -> Option<Time> {
         return Some(time);
     }
     if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') && text.len() >= 9 {
-        return unix(text);
+        let compact = COMPACT.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
+        return match compact.filter(|_| text.starts_with(['1', '2']) && matches!(whole_digits(text), 12 | 14)) {
+            Some(local) => Some(Time(utc_micros(local, zone, from)?)),
+            None => unix(text),
+        };
     }
     // `2026-11-20 12:34:56 UTC`, as some write it, and `2026-11-20T12:34Z`.
     let (text, zone) = match [" UTC", " GMT", "Z"].iter().find_map(|utc| text.strip_suffix(utc)) {
@@ -57,12 +62,20 @@ fn utc_micros(local: NaiveDateTime, zone: Tz, from: Option<Time>) -> Option<i64>
     }
 }
 
+/// Digits alone, with and without seconds. Of fourteen, milliseconds would be of the years from 2286 on; of twelve that begin with a
+/// century, they would be of before 1981, when nobody called a tracking number.
+const COMPACT: [&str; 2] = ["%Y%m%d%H%M%S%.f", "%Y%m%d%H%M"];
+
+fn whole_digits(text: &str) -> usize {
+    text.split('.').next().map_or(0, str::len)
+}
+
 fn unix(text: &str) -> Option<Time> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let number: i64 = whole.parse().ok()?;
     let unit = match whole.len() {
         9..=11 => MICROS_PER_SECOND,
-        12..=14 => 1000,
+        12..=13 => 1000,
         15..=17 => 1,
         _ => return None,
     };
@@ -127,13 +140,41 @@ pub(super) fn phone(text: &str, home: Option<country::Id>) -> Option<Phone> {
     if text.len() > 40 || !text.bytes().any(|b| b.is_ascii_digit()) || text.bytes().any(|b| b.is_ascii_alphabetic()) {
         return None;
     }
+    // What a spreadsheet makes of a number that it takes for one.
+    if text.strip_suffix(".0").is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit())) {
+        return None;
+    }
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     if text.starts_with('+') || text.starts_with("(+") {
         // The parser drops the zero of `+44 (0)20 …`. A number of no country that it knows is kept as it stands.
         let whole = format!("+{digits}");
         return phonenumber::parse(None, &whole).ok().and_then(|n| e164(&n)).or_else(|| Phone::parse(&whole).ok());
     }
-    e164(&phonenumber::parse(Some(home?), &digits).ok()?)
+    let home = home?;
+    let number = phonenumber::parse(Some(home), &digits).ok()?;
+    has_usual_length(&number, home).then(|| e164(&number)).flatten()
+}
+
+/// Whether numbers of its country, of whatever kind, have so many digits: a local one without its area is nobody's elsewhere.
+fn has_usual_length(number: &phonenumber::PhoneNumber, home: country::Id) -> bool {
+    // Of several countries with one code none may know such a number.
+    let own = number.metadata(&DATABASE).or_else(|| DATABASE.by_id(home.as_ref()));
+    let Some(country) = own else { return true };
+    let kinds = country.descriptors();
+    let kinds = [
+        kinds.fixed_line(),
+        kinds.mobile(),
+        kinds.toll_free(),
+        kinds.premium_rate(),
+        kinds.shared_cost(),
+        kinds.personal_number(),
+        kinds.voip(),
+        kinds.pager(),
+        kinds.uan(),
+        kinds.voicemail(),
+    ];
+    let digits = number.national().to_string().len();
+    kinds.iter().flatten().any(|kind| kind.possible_length().iter().any(|&length| usize::from(length) == digits))
 }
 
 fn e164(number: &phonenumber::PhoneNumber) -> Option<Phone> {
@@ -161,8 +202,8 @@ const WHOLE_DIGITS_MOST: usize = 12;
 const FRACTION_DIGITS_MOST: usize = 6;
 
 /// An amount as a JSON number: `1,234.50`, `1.234,50`, `$12`, `12,5 €`, `(3.20)`, `USD 12`, `1 234,50`. Of two different separators the
-/// last is the decimal one; a single comma before three digits separates thousands, and separators of thousands stand before three
-/// digits each. What has anything else between its digits is no amount: a part of it would be another.
+/// last is the decimal one; a single comma before three digits separates thousands (but behind a zero, which has none: `0,500`), and
+/// separators of thousands stand before three digits each. What has anything else between its digits is no amount: a part of it would be another.
 pub(super) fn money(text: &str) -> Option<String> {
     let is_digit = |c: char| c.is_ascii_digit();
     let (first, last) = (text.find(is_digit)?, text.rfind(is_digit)?);
@@ -187,7 +228,11 @@ pub(super) fn money(text: &str) -> Option<String> {
     let point = match (bare.rfind('.'), bare.rfind(',')) {
         (Some(point), Some(comma)) => Some(point.max(comma)),
         (Some(point), None) => (bare.matches('.').count() == 1).then_some(point),
-        (None, Some(comma)) => (bare.matches(',').count() == 1 && bare.len() - comma != 4).then_some(comma),
+        (None, Some(comma)) => {
+            let has_other = bare[..comma].contains(|c: char| !c.is_ascii_digit());
+            let is_decimal = bare.len() - comma != 4 || has_other || bare.starts_with('0');
+            (bare.matches(',').count() == 1 && is_decimal).then_some(comma)
+        }
         (None, None) => None,
     };
     let (whole, fraction) = point.map_or((bare, ""), |at| (&bare[..at], &bare[at + 1..]));
@@ -208,6 +253,20 @@ pub(super) fn money(text: &str) -> Option<String> {
     let whole = if whole.is_empty() { "0" } else { whole };
     let point = if fraction.is_empty() { "" } else { "." };
     Some(format!("{sign}{whole}{point}{fraction}"))
+}
+
+/// A whole number, with separators of thousands of one kind or without: `1234`, `1,234`, `1.234`, `1 234`.
+pub(super) fn count(text: &str) -> Option<u64> {
+    let separator = text.chars().find(|c| !c.is_ascii_digit());
+    if let Some(separator) = separator {
+        let groups: Vec<&str> = text.split(separator).collect();
+        let is_separator = matches!(separator, '.' | ',' | ' ' | '\u{a0}' | '\u{202f}' | '\'' | '’');
+        if !is_separator || !(1..=3).contains(&groups[0].len()) || groups[1..].iter().any(|group| group.len() != 3) {
+            return None;
+        }
+        return groups.concat().parse().ok();
+    }
+    text.parse().ok()
 }
 
 /// Signs of money, and the currencies (ISO 4217) that are written with them.
@@ -310,6 +369,11 @@ mod tests {
             ("1795178096", Some("2026-11-20T12:34:56.000000Z")),
             ("1795178096.5", Some("2026-11-20T12:34:56.500000Z")),
             ("1795178096789", Some("2026-11-20T12:34:56.789000Z")),
+            ("20261120123456", Some("2026-11-20T17:34:56.000000Z")),
+            ("20261120123456.5", Some("2026-11-20T17:34:56.500000Z")),
+            ("202611201234", Some("2026-11-20T17:34:00.000000Z")),
+            ("20261320123456", None),
+            ("989884800000", Some("2001-05-15T00:00:00.000000Z")),
             ("20.11.2026 12:34", None),
             ("yesterday", None),
             ("", None),
@@ -362,7 +426,13 @@ mod tests {
             ("415-555-0123", None, None),
             ("sip:+14155550123@example.com;user=phone", None, Some("+14155550123")),
             ("\"Jane\" <+14155550123>", None, Some("+14155550123")),
+            ("1 415 555 0199", Some("US"), Some("+14155550199")),
+            ("415.555.0199", Some("US"), Some("+14155550199")),
+            ("030 901820", Some("DE"), Some("+4930901820")),
             ("100", Some("US"), None),
+            ("5550199", Some("US"), None),
+            ("14155550199.0", Some("US"), None),
+            ("20261120123456", Some("US"), None),
             ("abc", Some("US"), None),
             ("", Some("US"), None),
         ] {
@@ -383,6 +453,9 @@ mod tests {
             ("1.234,50", Some("1234.5")),
             ("1,234", Some("1234")),
             ("12,5 €", Some("12.5")),
+            ("0,500 €", Some("0.5")),
+            ("0,123", Some("0.123")),
+            ("1 234,500", Some("1234.5")),
             ("$0.07", Some("0.07")),
             ("-3.10", Some("-3.1")),
             ("(3.10)", Some("-3.1")),
@@ -421,12 +494,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn counts() {
+        for (text, expected) in [
+            ("1234", Some(1234)),
+            ("1,234", Some(1234)),
+            ("1.234.567", Some(1_234_567)),
+            ("12 345", Some(12_345)),
+            ("1,5", None),
+            ("12,5", None),
+            ("1,234.567", None),
+            ("1.5", None),
+            ("1234,567", None),
+            (",234", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            assert_eq!(count(text), expected, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn nothing_panics(text in ".{0,60}", number in "[0-9.,:/ T+-]{0,30}") {
             for text in [&text, &number] {
                 let _ = time(text, chrono_tz::Europe::London, None);
-                let _ = (duration(text), date(text), money(text));
+                let _ = (duration(text), date(text), money(text), count(text));
                 let _ = party(Some(text), home("GB"));
             }
         }
