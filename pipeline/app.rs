@@ -139,7 +139,9 @@ where
 }
 
 fn start_logs(config: &Config) -> Result<(), Failure> {
-    logs::start(&config.log.level, config.log.format).map_err(|error| Failure::Usage(error.to_string()))
+    logs::start(&config.log.level, config.log.format).map_err(|error| Failure::Usage(error.to_string()))?;
+    config.doubtful.iter().for_each(|doubt| tracing::warn!("{doubt}"));
+    Ok(())
 }
 
 /// The machine's clock. The only place outside of the log that looks at it.
@@ -426,10 +428,24 @@ impl Up {
 
     /// Answers queries without a log: the embedded one is another process's, and the logins are those configured.
     async fn answer_alone(config: &Config, metrics: Metrics, shutdown: CancellationToken) -> Result<Up, Failure> {
+        // It has no log to wait for: it is ready as soon as it answers.
+        let ready = Arc::new(|| Box::pin(async { Ok(()) }) as _);
+        let admin = Admin::open(config.listen.admin, config.limits.clone(), metrics.clone(), ready, shutdown.clone());
+        let admin = match admin.await {
+            // The `up` beside it has the usual address.
+            Err(error) if config.listen.admin == Config::default().listen.admin => {
+                tracing::warn!(%error, "health and metrics are served nowhere: give listen.admin an address");
+                None
+            }
+            admin => Some(admin.map_err(Failure::failed)?),
+        };
         let server = query::Server::open(config, None, clock, &metrics).await.map_err(Failure::failed)?;
         let listener = Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
         let postgres = server.postgres_address();
         server.tell();
+        if let Some(admin) = &admin {
+            tracing::info!(admin = %admin.address(), "serving health and metrics");
+        }
         tracing::info!(collect = %listener.address, "answering over http");
         let (address, routes, limits) = (listener.address, server.routes(), config.limits.clone());
         let mut tasks = tokio::task::JoinSet::new();
@@ -443,7 +459,11 @@ impl Up {
         tasks.spawn({
             let shutdown = shutdown.clone();
             async move {
-                server.run(shutdown).await;
+                server.run(shutdown.clone()).await;
+                shutdown.cancelled().await;
+                if let Some(admin) = admin {
+                    admin.close().await;
+                }
                 Ok(())
             }
         });

@@ -94,7 +94,8 @@ fn lines(mistakes: &[Mistake]) -> String {
 /// # Errors
 /// With every mistake there is.
 pub fn load(flags: &Flags, variables: &[(String, String)]) -> Result<Config, Mistakes> {
-    let Read { config, wrong, .. } = read(flags, variables);
+    let Read { mut config, wrong, entries, .. } = read(flags, variables);
+    config.doubtful = doubts(&config, &entries).iter().map(Mistake::to_string).collect();
     if wrong.is_empty() { Ok(config) } else { Err(Mistakes(wrong)) }
 }
 
@@ -107,11 +108,10 @@ pub fn check(flags: &Flags, variables: &[(String, String)], look_over: fn(&Confi
         Some(path) => format!("file {}", path.display()),
         None => "no file: variables, flags and defaults".to_owned(),
     }];
-    let mut doubtful = strange;
     if wrong.is_empty() {
         right.extend(told(&config));
-        doubtful.extend(doubts(&config, &entries));
     }
+    let doubtful = strange.into_iter().chain(doubts(&config, &entries)).collect();
     Report { right, wrong, beside: look_over(&config), doubtful }
 }
 

@@ -170,7 +170,8 @@ impl Given<'_> {
             other => return Err(format!("is {}; give a list of addresses and networks", kind(other))),
         };
         let network = |text: &str| {
-            text.parse::<Network>().map_err(|error| format!("{text:?} {error}; give what the proxies connect from"))
+            text.parse::<Network>()
+                .map_err(|error| format!("{text:?} {error}; give an address, or a network such as 10.0.0.0/8"))
         };
         texts.into_iter().map(network).collect()
     }

@@ -38,7 +38,7 @@ fn mistakes_are_told_with_place_and_mending() {
             "trusted_proxies = [\"10.0.0.0/40\"]",
             &[],
             &["c.toml:1: trusted_proxies: \"10.0.0.0/40\" is no address or network such as 10.0.0.7, 10.0.0.0/8 or \
-                 2001:db8::/32; give what the proxies connect from"],
+                 2001:db8::/32; give an address, or a network such as 10.0.0.0/8"],
         ),
         ("partitons = 4", &[], &["c.toml:1: partitons: there is no such member; did you mean partitions?"]),
         (
@@ -351,8 +351,14 @@ fn what_is_hardly_meant_is_told_and_no_mistake() {
     "#;
     std::fs::write(&file, text).expect("a scratch file");
     let ours = variables(&[("CALLWEAVE_BIN", "/x/callweave")]);
-    let report = check(&Flags { config: Some(file), ..Flags::default() }, &ours, |_| Vec::new());
+    let flags = Flags { config: Some(file), ..Flags::default() };
+    let report = check(&flags, &ours, |_| Vec::new());
     assert!(report.is_right(), "{report}");
+    assert_eq!(load(&flags, &ours).expect("right").doubtful.len(), 3, "what a start warns of");
+    // Beside a mistake, too.
+    let wrong = variables(&[("CALLWEAVE_BIN", "/x/callweave"), ("CALLWEAVE_PARTITIONS", "many")]);
+    let other = check(&flags, &wrong, |_| Vec::new());
+    assert_eq!((other.wrong.len(), other.doubtful), (1, report.doubtful.clone()));
     let report = report.to_string();
     for words in [
         "variable CALLWEAVE_BIN: bin: there is no such member; it is left alone",

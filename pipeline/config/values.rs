@@ -43,6 +43,8 @@ pub struct Config {
     pub accounts: BTreeMap<String, Account>,
     /// Telephone systems, by account.
     pub telephony: BTreeMap<String, Telephony>,
+    /// What can be used and is hardly meant, in words: misspelt members of an account's settings, and the like.
+    pub doubtful: Vec<String>,
 }
 
 /// How NATS is reached.
@@ -229,6 +231,7 @@ impl Default for Config {
             public_url: None,
             accounts: BTreeMap::new(),
             telephony: BTreeMap::new(),
+            doubtful: Vec::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::program::Place;
+use crate::program::{Place, Program};
 
 #[test]
 fn settings_that_nothing_reads_are_told_of() {
@@ -31,6 +31,8 @@ routes = [{ url_parameters = { any = "*" }, number = "+14155550123" }]
         let found = told.iter().any(|line| line.starts_with("warn   ") && line.ends_with(&format!(": {words}")));
         assert!(found, "{words}: {said}");
     }
+    let program = Program::spawn(&place, &["query", "--postgres", "off", "--flight", "off"]);
+    program.says("targt_seconds: there is no such member; did you mean target_seconds?");
 }
 
 /// What roles would end with at their start is told by a look, too.

@@ -177,6 +177,8 @@ fn who_asks_before_anything_was_written_finds_empty_tables() {
     query.program.says("there is no lake at");
     let counted = || query.rows(MONA, "SELECT count(*) AS n FROM calls");
     assert_eq!(counted(), [r#"{"n":0}"#]);
+    assert_eq!(query.program.get("/readyz").as_deref(), Some("ok\n"));
+    assert!(query.program.get("/metrics").is_some_and(|told| told.contains("callweave_query_")), "no metrics");
     place.run(&["simulate", "--visits", "50", "--calls", "1", "--account", "acme", "-o", "some.ndjson"]);
     place.run(&["run", "--input", "some.ndjson"]);
     assert_ne!(counted(), [r#"{"n":0}"#]);
