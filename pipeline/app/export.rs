@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::webhook::{Asker, Question, account_of};
 use super::{Failure, block_on, clock};
 use crate::config::Config;
-use crate::files::outputs;
+use crate::files::outputs::Late;
 use crate::query;
 use crate::telemetry::say;
 
@@ -38,7 +38,7 @@ pub fn csv(
     let terms = Terms { export: &export, currency: &currency, secrets: &BTreeMap::new(), token: None, now: clock() };
     let to_file: Box<dyn Write + Send> = match &output {
         None => Box::new(io::stdout()),
-        Some(path) => Box::new(std::fs::File::create(outputs::of(path)).map_err(Failure::failed)?),
+        Some(path) => Box::new(Late::new(path)),
     };
     let mut out = BufWriter::new(to_file);
     out.write_all(CSV_HEAD.as_bytes()).map_err(Failure::failed)?;
@@ -54,7 +54,11 @@ pub fn csv(
             Ok(())
         }
     });
-    block_on(rows)?;
+    if let Err(error) = block_on(rows) {
+        // No file with nothing but its header.
+        let _ = out.into_parts();
+        return Err(error);
+    }
     out.flush().map_err(Failure::failed)?;
     say!("callweave: {written} conversions");
     left.iter().for_each(|(why, count)| say!("callweave: {count} left out: {why}"));

@@ -70,7 +70,11 @@ impl Evaluate {
             .and_then(|()| show::write_reliability(&everything, &mut out))
             .and_then(|()| writeln!(out))
             .and_then(|()| show::write_convergence(&everything, &mut out));
-        told.map_err(Failure::failed)?;
+        match told {
+            // Whoever reads has had enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            told => told.map_err(Failure::failed)?,
+        }
         if let Some(path) = &self.plot {
             let failed = |error: io::Error| Failure::said(format!("{}: {error}", path.display()));
             let mut file = BufWriter::new(File::create(path).map_err(failed)?);

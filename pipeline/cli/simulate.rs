@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use callweave_core::settings::OnExhausted;
-use callweave_core::time::Time;
+use callweave_core::time::{MICROS_PER_SECOND, Time};
 use clap::Args;
 
 use crate::app::Failure;
@@ -32,11 +32,13 @@ pub struct Simulate {
     /// Accounts, with commas between
     #[arg(long, value_name = "NAMES", default_value = "acme", value_delimiter = ',')]
     account: Vec<String>,
+    /// Visits a day of each account, on average; more by day, fewer at weekends [default: 20000]
     #[arg(long, value_name = "N")]
     visits_per_day: Option<f64>,
+    /// Pages of a visit, on average [default: 6]
     #[arg(long, value_name = "N")]
     pages_per_visit: Option<f64>,
-    /// Numbers of each pool
+    /// Numbers of all pools together
     #[arg(long, value_name = "N", conflicts_with = "utilisation")]
     pool_numbers: Option<usize>,
     /// Pools as large as makes them this busy at the peak: 0.5 is half held
@@ -54,8 +56,10 @@ pub struct Simulate {
     /// Share of visits by people who have been there before
     #[arg(long, value_name = "SHARE")]
     returning: Option<f64>,
+    /// `hold_minutes` of the pools [default: 10]
     #[arg(long, value_name = "N")]
     hold_minutes: Option<f64>,
+    /// `cooldown_minutes` of the pools [default: 5]
     #[arg(long, value_name = "N")]
     cooldown_minutes: Option<f64>,
     /// Show a held number to others too when a pool has no free one, instead of the overflow number
@@ -112,6 +116,8 @@ fn numbers<const N: usize>(text: &str) -> Result<[f64; N], String> {
     numbers.try_into().map_err(|numbers: Vec<f64>| format!("{} numbers, but {N} are needed", numbers.len()))
 }
 
+/// The year 9000.
+const START_LATEST: Time = Time(221_845_392_000 * MICROS_PER_SECOND);
 /// Events where nothing else bounds the simulation.
 const EVENTS_DEFAULT: u64 = 100_000;
 
@@ -119,7 +125,13 @@ impl Simulate {
     fn simulation(&self) -> Result<Simulation, Failure> {
         let mut options = Simulation { seed: self.seed, accounts: self.account.clone(), ..Simulation::default() };
         if let Some(start) = &self.start {
-            options.start = Time::parse(start).map_err(|error| Failure::Usage(format!("--start {start}: {error}")))?;
+            let wrong = |problem: &dyn std::fmt::Display| Failure::Usage(format!("--start {start}: {problem}"));
+            options.start = Time::parse(start).map_err(|error| wrong(&error))?;
+            if !(Time::EARLIEST..START_LATEST).contains(&options.start) {
+                return Err(wrong(
+                    &"no event may be of before 2000, and none can be written of after 9999: begin between 2000 and 9000",
+                ));
+            }
         }
         options.days = self.days;
         options.visits = self.visits;

@@ -168,7 +168,7 @@ impl schemars::JsonSchema for Money {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": ["number", "string"],
-            "pattern": "^-?[0-9]{1,12}(\\.[0-9]{1,6})?$",
+            "pattern": "^-?(0|[1-9][0-9]{0,11})(\\.[0-9]{1,6})?$",
             "exclusiveMinimum": -1e12,
             "exclusiveMaximum": 1e12,
         })

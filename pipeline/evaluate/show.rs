@@ -1,6 +1,7 @@
 //! The tables, as text.
 
 use std::io::{self, Write};
+use std::ops::Add;
 
 use super::case::{Case, Given};
 use super::score::{Score, calibration_error, reliability, score};
@@ -75,7 +76,7 @@ pub fn write_convergence(cases: &[&Case], out: &mut dyn Write) -> io::Result<()>
         let of: Vec<&Case> = cases.iter().filter(is_of).copied().collect();
         let (model, optimal) = (score(of.iter().map(|case| case.model())), score(of.iter().map(|case| case.optimal())));
         let named = of.iter().map(|case| case.model()).filter(|given| given.named);
-        let said = named.map(|given| given.probability).sum::<f64>() / model.named.max(1) as f64;
+        let said = named.map(|given| given.probability).fold(0.0, f64::add) / model.named.max(1) as f64;
         writeln!(
             out,
             "| {}{} | {} | {:.4} | {} | {:.4} | {:.4} | {:.4} |",

@@ -266,7 +266,6 @@ impl Simulation {
             ("static_share", self.static_share),
             ("--withheld", self.withheld_share),
             ("--shared-phones", self.shared_phone_share),
-            ("--repeats", self.repeat_share),
             ("record_share", self.record_share),
             ("tag_share", self.tag_share),
             ("note_share", self.note_share),
@@ -307,6 +306,8 @@ impl Simulation {
             ("--visits-per-day", self.visits_per_day, 1.0, 1e9),
             ("--days", self.days.unwrap_or(1.0), 0.0, 36_500.0),
             ("--pages-per-visit", self.pages_per_visit, 1.0, 100.0),
+            // Of each call a share calls again: at 1 that would never end.
+            ("--repeats", self.repeat_share, 0.0, 0.9),
             ("--page-seconds", self.page_seconds, 5.0, 600.0),
             ("--heartbeat-seconds", self.heartbeat_seconds, 1.0, 600.0),
             ("--hold-minutes", self.hold_minutes, 1.0, 1440.0),

@@ -8,7 +8,9 @@
 -- A data-driven model of attribution: a Markov chain of the first order over the channels of visits (Anderl and others,
 -- 2016). A journey is the visits in the 90 days up to a call, or those of a visitor that no call followed. removal is
 -- the share of calls that would be lost if every journey broke off where the channel comes up. weight is its part of
--- the sum of all channels, and credited are the calls with a visit, shared out by it.
+-- the sum of all channels, and credited are the calls with a visit, shared out by it. --from and --to
+-- mean calls of those days, with all visits before them, and visits of those days that none of these calls followed: a
+-- call behind --to has not come yet.
 WITH visits AS (
     SELECT
         concat('c ', account, ' ', call_id) AS journey,

@@ -28,7 +28,7 @@ pub struct AdCost<'a> {
     #[serde(default, deserialize_with = "some_text", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub content: Option<Text<'a>>,
-    #[schemars(range(min = 0), extend("pattern" = "^[0-9]{1,12}(\\.[0-9]{1,6})?$"))]
+    #[schemars(range(min = 0), extend("pattern" = "^(0|[1-9][0-9]{0,11})(\\.[0-9]{1,6})?$"))]
     pub cost: Money,
     /// ISO 4217.
     #[schemars(with = "Currency")]
