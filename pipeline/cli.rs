@@ -108,7 +108,8 @@ struct Serve {
     /// Partitions of a new log
     #[arg(long, value_name = "N")]
     partitions: Option<String>,
-    /// Where events are taken in [default: 127.0.0.1:8090]
+    /// Where HTTP is served: events (`up`, `collect`), SQL (`up`, `query`), webhooks and streams (`up`, `notify`)
+    /// [default: 127.0.0.1:8090]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
     /// Where metrics and health are served [default: 127.0.0.1:9090]
@@ -201,12 +202,14 @@ struct Report {
     /// IANA time zone in which days are cut [default: UTC]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
+    /// Rows of this account alone [default: of all]
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
     /// Bars of the first measure in place of a table
     #[arg(long)]
     plot: bool,
-    /// The report's SQL in place of its answer: other engines that see the marts answer it alike
+    /// The report's SQL in place of its answer: other engines that see the marts answer it alike, but for `data_driven`,
+    /// which calls a function of callweave's own
     #[arg(long)]
     sql: bool,
     #[command(flatten)]

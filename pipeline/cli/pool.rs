@@ -37,6 +37,7 @@ struct Plan {
     /// A site's name, or its host
     #[arg(long, value_name = "SITE", conflicts_with = "visits_per_hour")]
     site: Option<String>,
+    /// Whose visits count [default: the only account there is]
     #[arg(long, value_name = "NAME", conflicts_with = "visits_per_hour")]
     account: Option<String>,
     /// `hold_minutes` of the pool
