@@ -7,6 +7,7 @@ mod adapt;
 mod answers;
 mod casts;
 mod catalog;
+mod conversation;
 mod copy;
 mod errors;
 pub(super) mod functions;
@@ -49,7 +50,7 @@ use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::pgwire::messages::cancel::CancelRequest;
 use datafusion_postgres::pgwire::messages::startup::SecretKey;
-use datafusion_postgres::pgwire::tokio::{TlsAcceptor, process_socket};
+use datafusion_postgres::pgwire::tokio::TlsAcceptor;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::io::Interest;
@@ -60,6 +61,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::QueryError;
 use super::logins::{Logins, lock};
+use super::reckon;
 use crate::config::{ITERATIONS, Verifier};
 use holder::{Counted, Counts, Holder, Left, LoginKey};
 use service::Service;
@@ -150,6 +152,15 @@ fn refuse(stream: TcpStream, why: PgWireError) -> std::io::Result<()> {
     stream.write_all(&told)
 }
 
+/// What statements are described by: with the rules that types follow from.
+fn idle() -> SessionState {
+    let context = SessionContext::new();
+    if let Err(error) = reckon::register(&context) {
+        tracing::error!(%error, "answers may be described otherwise than they are");
+    }
+    context.state()
+}
+
 impl Postgres {
     /// `tls`: what connections are encrypted with if the client asks for it.
     pub fn new(logins: Arc<Logins>, tls: Option<TlsAcceptor>) -> Arc<Postgres> {
@@ -157,7 +168,7 @@ impl Postgres {
             logins,
             tls,
             parser: PostgresCompatibilityParser::new(),
-            idle: SessionContext::new().state(),
+            idle: idle(),
             pids: RandomPidSecretKeyGenerator::default(),
             running: Arc::default(),
             strangers: Counts::new(holder::STRANGERS_MAX),
@@ -244,7 +255,7 @@ impl Connection {
                 holder.refused.cancelled().await;
                 tokio::time::sleep(TOLD_WITHIN).await;
             } => {}
-            ended = process_socket(stream, tls, Arc::new(self)) => {
+            ended = conversation::answer(stream, tls, self) => {
                 if let Err(error) = ended {
                     tracing::debug!(%peer, %error, "connection of postgres ended");
                 }

@@ -120,3 +120,30 @@ async fn strangers_of_one_address_leave_places_to_others() -> Result<(), Failure
     assert_eq!(strangers.len(), holder::STRANGERS_MAX);
     Ok(())
 }
+
+/// pgwire would gather a gigabyte of it.
+#[tokio::test]
+async fn nobody_is_heard_to_the_end_of_a_long_message() -> Result<(), Failure> {
+    let place = place().await?;
+    let mut stream = TcpStream::connect(place.address).await?;
+    let startup = [&196_608_u32.to_be_bytes()[..], &b"user\0mona@acme\0\0"[..]].concat();
+    let begun = [&lengthened(&startup)?[..], &b"Q"[..], &(1_u32 << 29).to_be_bytes()[..]].concat();
+    stream.write_all(&begun).await?;
+    let (mut hears, mut says) = stream.into_split();
+    // Until the server hears no more of it.
+    let saying = tokio::spawn(async move {
+        let mut said = 0;
+        while says.write_all(&[b'x'; 1 << 16]).await.is_ok() {
+            said += 1 << 16;
+        }
+        said
+    });
+    let mut told = Vec::new();
+    // What was sent behind it may have the connection reset.
+    let _ = timeout(SOON, hears.read_to_end(&mut told)).await?;
+    let said = timeout(SOON, saying).await??;
+    assert!(said < 1 << 27, "{said} bytes were heard");
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.is_empty() || told.contains("SCRAM-SHA-256") || told.contains("C54000"), "{told}");
+    Ok(())
+}
