@@ -32,6 +32,8 @@ const READINGS_MAX: usize = 1 << 18;
 const READS: usize = 4;
 /// Bytes of all regular expressions of one filter, each times the counts of its repetitions. So many steps a byte of text takes at most.
 const PATTERN_STEPS_MAX: usize = 10_000;
+/// A class such as `\pL` or `\w` is a hundred branches of UTF-8, and the engine makes them anew for each row.
+const CLASS_STEPS: usize = 100;
 /// What a filter may call: what makes no more text than it takes, and is the same for the same row.
 const FUNCTIONS: [&str; 40] = [
     "abs",
@@ -374,7 +376,11 @@ fn pattern_steps(parts: &[&Expr]) -> Option<usize> {
         rest = &rest[at + 1..];
         if is_escape {
             let mut characters = rest.chars();
-            let has_name = matches!(characters.next(), Some('p' | 'P' | 'x' | 'u' | 'U'));
+            let escaped = characters.next();
+            if escaped.is_some_and(|escaped| "pPwWdDsSbB".contains(escaped)) {
+                steps = steps.checked_add(CLASS_STEPS)?;
+            }
+            let has_name = matches!(escaped, Some('p' | 'P' | 'x' | 'u' | 'U'));
             rest = characters.as_str();
             if has_name && rest.starts_with('{') {
                 rest = rest.split_once('}')?.1;

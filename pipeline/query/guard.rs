@@ -32,9 +32,13 @@ const CHAIN_MAX: usize = 1_000;
 const LIST_MAX: usize = 100_000;
 
 /// Tokens, each as often as it is read: sqlparser reads what stands in a function twice where PostgreSQL's dialect is spoken, so
-/// what stands in twenty is read a million times. What stands in `position` it reads up to four times, and what follows an `interval` twice
+/// what stands in twenty is read a million times. So it is with brackets, with tables and lists in parentheses, and with parentheses in
+/// parentheses. What stands in `position` it reads up to four times, and what follows an `interval` twice
 /// unless that is a literal.
 const READINGS_MAX: u64 = 4_000_000;
+
+/// Subqueries that are values (`EXISTS`, `IN`, of one value) in one another: the engine plans each with all that stand in it, twice and more.
+const SUBQUERIES_MAX: usize = 8;
 
 /// What has opened and not yet closed.
 #[derive(Default)]
@@ -42,6 +46,9 @@ struct Level {
     /// So often doubles what opened it how often its tokens are read.
     doublings: usize,
     is_list: bool,
+    /// What stands in it is a value, and no table.
+    is_expression: bool,
+    is_subquery: bool,
     /// Of the term that is being read, until the next `AND` or `OR`.
     operators: usize,
     /// Of the expression that is being read.
@@ -74,11 +81,33 @@ pub fn admit_text(sql: &str) -> Result<(), QueryError> {
                 let opened_by = before.map_or(Keyword::NoKeyword, self::keyword);
                 let own = match before {
                     Some(Token::Word(_)) if opened_by == Keyword::POSITION => 2,
-                    Some(Token::Word(_)) if !takes_no_arguments(opened_by) => 1,
+                    Some(Token::Word(_)) if is_read_again(opened_by) || !takes_no_arguments(opened_by) => 1,
+                    Some(Token::LParen | Token::LBracket | Token::Comma) => 1,
                     _ => 0,
                 };
                 doublings += own;
-                levels.push(Level { doublings: own, is_list: opened_by == Keyword::IN, ..Level::default() });
+                let is_expression =
+                    !matches!(opened_by, Keyword::FROM | Keyword::JOIN | Keyword::LATERAL | Keyword::AS);
+                let is_list = opened_by == Keyword::IN;
+                levels.push(Level { doublings: own, is_list, is_expression, ..Level::default() });
+            }
+            Token::LBracket => {
+                doublings += 1;
+                levels.push(Level { doublings: 1, ..Level::default() });
+            }
+            Token::RBracket if is_open => {
+                let closed = levels.pop().unwrap_or_default();
+                depth -= closed.operators + closed.conditions + closed.joins;
+                doublings -= closed.doublings;
+            }
+            Token::Word(word) if word.keyword == Keyword::SELECT && matches!(before, Some(Token::LParen)) => {
+                level.is_subquery = level.is_expression;
+                if levels.iter().filter(|level| level.is_subquery).count() > SUBQUERIES_MAX {
+                    return Err(too_deep(
+                        format!("more than {SUBQUERIES_MAX} subqueries in one another"),
+                        "join, or let a subquery (WITH) compute the inner ones",
+                    ));
+                }
             }
             Token::RParen if is_open => {
                 let closed = levels.pop().unwrap_or_default();
@@ -145,6 +174,20 @@ fn keyword(token: &Token) -> Keyword {
 
 fn is_literal(token: &Token) -> bool {
     matches!(token, Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) | Token::Number(..))
+}
+
+/// Whether sqlparser reads on behind such a word and its parenthesis as if one thing stood there, and then again for another.
+fn is_read_again(word: Keyword) -> bool {
+    matches!(
+        word,
+        Keyword::IN
+            | Keyword::FROM
+            | Keyword::JOIN
+            | Keyword::LATERAL
+            | Keyword::VALUES
+            | Keyword::EXISTS
+            | Keyword::ROW
+    )
 }
 
 /// Whether a parenthesis after this word opens something else than a function's arguments.
@@ -464,7 +507,7 @@ mod tests {
     fn length_and_nesting_are_bounded() {
         assert!(matches!(admit(&" ".repeat(QUERY_BYTES_MAX + 1)), Err(QueryError::TooLong { .. })));
         let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
-        assert!(matches!(admit(&deep), Err(QueryError::Sql(_) | QueryError::Engine(_))));
+        assert!(matches!(admit(&deep), Err(QueryError::TooDeep { .. })));
         let chain = |of: &str, by: &str, times: usize| format!("SELECT {}", vec![of; times].join(by));
         let functions = |times: usize| format!("SELECT {}1{}", "abs(".repeat(times), ")".repeat(times));
         let list = |times: usize| format!("SELECT * FROM calls WHERE call_id IN ({})", vec!["'1'"; times].join(","));
@@ -480,6 +523,10 @@ mod tests {
             format!("SELECT {}'a'{}", "position(".repeat(13), " IN 'b')".repeat(13)),
             format!("SELECT {}'1 day'", "interval ".repeat(24)),
             format!("SELECT {}", "interval - ".repeat(24)),
+            format!("SELECT {}1{}", "x IN (VALUES (".repeat(12), "]))".repeat(12)),
+            format!("SELECT * FROM {}1", "((SELECT 1 FROM ".repeat(12)),
+            format!("SELECT {}1", "ARRAY[".repeat(25)),
+            format!("SELECT {}1{}", "EXISTS (SELECT ".repeat(9), ")".repeat(9)),
             format!("SELECT {}{}", "replace(".repeat(12), ",'a','b')".repeat(12).replace(',', &",1".repeat(2_000))),
             list(200_000),
         ] {
@@ -491,6 +538,10 @@ mod tests {
             chain("a = 1", " OR ", 900),
             functions(18),
             many("interval '1 day' + interval '2 days'"),
+            many("((a + (b)) * (c))"),
+            format!("SELECT {}1{}", "EXISTS (SELECT ".repeat(8), ")".repeat(8)),
+            format!("SELECT * FROM {}calls{}", "(SELECT * FROM ".repeat(14), ") t".repeat(14)),
+            format!("SELECT {}1 = 1{}", "(a AND ".repeat(40), ")".repeat(40)),
             many("interval"),
             list(5_000),
             many("a + b * c = 1 AND NOT d"),
