@@ -71,8 +71,7 @@ const FUNCTIONS: [(&str, Estimate); 20] = [
 ];
 
 /// Those of which what they make is no longer than their arguments together.
-const JOINING: [&str; 8] =
-    ["||", "concat", "concat_ws", "overlay", "make_array", "array_concat", "array_append", "array_prepend"];
+const JOINING: [&str; 7] = ["||", "concat", "overlay", "make_array", "array_concat", "array_append", "array_prepend"];
 
 type Estimate = fn(&Args, usize) -> f64;
 
@@ -140,8 +139,15 @@ impl FunctionRewrite for Bind {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right })
                 if allowance.is_none_or(|allowance| !allowance.is_shared) =>
             {
-                let call = ScalarFunction::new_udf(Arc::clone(&self.joined), vec![*left, *right]);
-                Transformed::yes(Expr::ScalarFunction(call))
+                // A chain is one call: of calls within calls the engine would ask the types again and again.
+                let args = match *left {
+                    Expr::ScalarFunction(mut call) if Arc::ptr_eq(&call.func, &self.joined) => {
+                        call.args.push(*right);
+                        call.args
+                    }
+                    left => vec![left, *right],
+                };
+                Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(&self.joined), args)))
             }
             other => Transformed::no(other),
         })
@@ -188,6 +194,23 @@ fn bytes_of(value: &ScalarValue) -> usize {
         (None, Some(width)) => width,
         (None, None) => value.size(),
     }
+}
+
+/// Bytes of all arguments together, without a look at each row.
+fn bytes_of_all(args: &[ColumnarValue], rows: usize) -> Result<f64> {
+    let mut bytes = 0.0;
+    for arg in args {
+        bytes += match arg {
+            ColumnarValue::Scalar(value) => (bytes_of(value) * rows) as f64,
+            ColumnarValue::Array(array) => match (array.as_string_opt::<i32>(), array.as_string_view_opt()) {
+                (Some(texts), _) => f64::from(texts.value_offsets()[texts.len()] - texts.value_offsets()[0]),
+                // The length of each is the lower half of its view.
+                (None, Some(texts)) => texts.views().iter().map(|view| f64::from(*view as u32)).sum(),
+                (None, None) => bytes_held(array)?,
+            },
+        };
+    }
+    Ok(bytes)
 }
 
 /// Bytes of texts; of lists and others, those that a value takes on average.
@@ -325,8 +348,13 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let known = Args::of(&args.args)?;
-        let bytes: f64 = (0..args.number_rows).map(|row| (self.estimate)(&known, row).max(0.0)).sum();
+        let bytes = match self.joins() {
+            true => bytes_of_all(&args.args, args.number_rows)?,
+            false => {
+                let known = Args::of(&args.args)?;
+                (0..args.number_rows).map(|row| (self.estimate)(&known, row).max(0.0)).sum()
+            }
+        };
         let is_constant = args.number_rows <= 1 && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let allowance = args.config_options.extensions.get::<Allowance>();
         let allowed = allowance.map_or(FUNCTION_BYTES_MAX, |allowance| {
