@@ -132,7 +132,7 @@ impl Reckon {
         let midnight = |date: &Expr, of: &DataType, span: &Expr, by: &DataType| {
             let loses = matches!(of, DataType::Date32 | DataType::Date64)
                 && matches!(by, DataType::Interval(_))
-                && !is_of_days(span);
+                && !is_of_days(span, kind);
             loses.then(|| cast(date.clone(), DataType::Timestamp(TimeUnit::Nanosecond, None)))
         };
         let dates =
@@ -192,8 +192,13 @@ fn is_fractional(kind: &DataType) -> bool {
 }
 
 /// An interval without hours: a date stays one.
-fn is_of_days(span: &Expr) -> bool {
-    matches!(span, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(span)), _) if span.nanoseconds == 0)
+fn is_of_days(span: &Expr, kind: &impl Fn(&Expr) -> DataType) -> bool {
+    match span {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(span)), _) => span.nanoseconds == 0,
+        // What the engine makes of the 7 in `date + 7`: so many times 86,400 seconds.
+        Expr::Cast(cast) => kind(&cast.expr) == DataType::Duration(TimeUnit::Second),
+        _ => false,
+    }
 }
 
 fn has_part_of_time(of: &Expr) -> bool {

@@ -206,8 +206,11 @@ fn trunc_in_zone(function: &Function) -> Option<Expr> {
     let is_trunc = function.name.0.last().and_then(|part| part.as_ident());
     let is_trunc = is_trunc.is_some_and(|name| name.value.eq_ignore_ascii_case("date_trunc"));
     let (part, at, zone) = (of(0)?, of(1)?, of(2)?);
-    let there = Expr::AtTimeZone { timestamp: Box::new(Expr::Nested(Box::new(at))), time_zone: Box::new(zone) };
-    (is_trunc && list.args.len() == 3).then(|| call("date_trunc", [part, there]))
+    let in_zone = |at: Expr, zone: Expr| Expr::AtTimeZone { timestamp: Box::new(at), time_zone: Box::new(zone) };
+    let there = in_zone(Expr::Nested(Box::new(at)), zone);
+    // Back again: pgwire writes offsets of zones in whole hours.
+    let utc = Expr::Value(Value::SingleQuotedString("UTC".to_owned()).into());
+    (is_trunc && list.args.len() == 3).then(|| in_zone(call("date_trunc", [part, there]), utc))
 }
 
 /// `EXISTS` where a value is wanted: what is there, counted. The planner knows it as a condition alone.
@@ -304,7 +307,10 @@ mod tests {
             ("SELECT '\\x6162'::bytea", "SELECT decode('6162', 'hex')"),
             ("SELECT n FROM generate_series(1, 2) n", "SELECT n FROM generate_series(1, 2) n (n)"),
             ("SELECT value FROM generate_series(1, 2)", "SELECT value FROM generate_series(1, 2)"),
-            ("SELECT date_trunc('day', a, 'UTC')", "SELECT date_trunc('day', (a) AT TIME ZONE 'UTC')"),
+            (
+                "SELECT date_trunc('day', a, 'UTC')",
+                "SELECT date_trunc('day', (a) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'",
+            ),
             ("SELECT a AT TIME ZONE 'UTC'", "SELECT timezone('UTC', a)"),
             ("SELECT EXISTS(SELECT 1 FROM t)", "SELECT (SELECT count(*) > 0 AS exists FROM t)"),
             ("SELECT NOT EXISTS(SELECT 1 FROM t)", "SELECT (SELECT count(*) = 0 AS exists FROM t)"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import datetime
 import io
 import os
 import re
@@ -104,6 +105,13 @@ def words(connection, calls, check, check_fails):
     days = "count(distinct date_trunc('day', started_at at time zone 'Europe/Berlin')), count(distinct date_trunc('day', started_at, 'Europe/Berlin'))"
     found = connection.execute(f"select {days} from calls").fetchone()
     check("dialect: local days, either way", found[0] == found[1] > 0, True)
+    check("dialect: a day of a zone of half hours", connection.execute("select date_trunc('day', timestamptz '2026-11-02 10:00:00Z', 'Asia/Kolkata')").fetchone()[0].astimezone(datetime.timezone.utc).isoformat(), "2026-11-01T18:30:00+00:00")
+    for binary in (False, True):
+        # With a parameter: over the extended protocol, where columns are described before they come.
+        found = connection.cursor(binary=binary).execute("select max(date), max(date) + 7, max(date) - 30, max(date) + interval '6 hours', max(date) + interval '1 day' from calls where %s", (True,)).fetchone()
+        day = found[0]
+        expected = (day, day + datetime.timedelta(7), day - datetime.timedelta(30), datetime.datetime(day.year, day.month, day.day, 6), day + datetime.timedelta(1))
+        check(f"dialect: days and hours, binary: {binary}", found, expected)
     check_fails("dialect: no zone", "no time zone", lambda: connection.execute(f"select started_at at time zone 'Mars' {one}"))
 
 
