@@ -197,11 +197,15 @@ impl CallState {
         if self.voicemail {
             return Some(Outcome::Voicemail);
         }
+        let is_menus = self.menu && self.ringing.is_none();
+        if !is_menus && self.talk_seconds.get().is_some_and(|told| *told > 0.0) {
+            return Some(Outcome::Answered);
+        }
         let by_caller = self.hangup_by.get() == Some(&HangupBy::Caller);
         if by_caller && seconds_between(self.start(), ended) <= greeting_seconds {
             return Some(Outcome::AbandonedGreeting);
         }
-        if self.menu && self.ringing.is_none() {
+        if is_menus {
             return Some(Outcome::AbandonedMenu);
         }
         Some(Outcome::Missed)

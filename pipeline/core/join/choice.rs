@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::account::Account;
-use super::attribution::{Choice, Click, Evidence, Judge, Rates, RestsOn, State, is_moments_before, talk_bin};
+use super::attribution::{Choice, Click, Evidence, Judge, Rates, RestsOn, State, is_moments_before, rounded, talk_bin};
 use super::intern::Sym;
 use super::leases::Line;
 use super::links::{CALLERS_SUPPOSED, Link};
@@ -172,7 +172,7 @@ impl Account {
         Decision {
             method,
             confidence: choice.chosen.map(|at| choice.probabilities[at]),
-            source_confidence: source.as_ref().map(|(_, mass)| mass.min(1.0)),
+            source_confidence: source.as_ref().map(|(_, mass)| rounded(*mass).min(1.0)),
             source: source.map(|(source, _)| source),
             chosen: choice.chosen,
             candidates,

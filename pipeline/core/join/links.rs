@@ -168,7 +168,11 @@ impl Account {
         let anybody = (owners / CALLERS_SUPPOSED).min(1.0);
         let last = caller.call_before(place);
         let here = self.calls[ix].line.map(|(number, _)| line_hash(number));
-        let is_here = last.is_some_and(|(_, line)| Some(line) == here);
+        // An extension is one visit's: who dials another one now read it from another page.
+        let dialled = self.calls[ix].extension.get();
+        let before = caller.recent()[..place].last().and_then(|entry| entry.call);
+        let is_other = before.is_some_and(|before| self.calls[before].extension.get() != dialled);
+        let is_here = last.is_some_and(|(_, line)| Some(line) == here) && !is_other;
         let absent = if is_here { 1.0 - present.min(1.0) } else { 0.0 };
         Before { anybody, since: last.map(|(at, _)| start.since(at)), absent }
     }

@@ -54,6 +54,8 @@ mod thin;
 mod thin_tests;
 mod timeline;
 mod timers;
+#[cfg(test)]
+mod told_tests;
 mod visitors;
 mod visits;
 #[cfg(test)]

@@ -202,8 +202,8 @@ impl Judge<'_> {
             *rate *= (*rate / all).max(LEAST_SHARE).powf(flatten);
         }
         let all = strays + again + weights.iter().map(|(first, again)| first + again).sum::<f64>();
-        let probabilities: Vec<f64> = weights.iter().map(|(first, again)| (first + again) / all).collect();
-        let none = (strays + again) / all;
+        let probabilities: Vec<f64> = weights.iter().map(|(first, again)| rounded((first + again) / all)).collect();
+        let none = rounded((strays + again) / all);
         let again = (again + weights.iter().map(|(_, again)| again).sum::<f64>()) / all;
         let chosen = likeliest(&probabilities, none);
         Choice { chosen, probabilities, none, again, rests_on: None }
@@ -239,6 +239,11 @@ impl Evidence {
     pub fn knows_caller(&self) -> bool {
         self.link > 0.0 || self.asked.is_some()
     }
+}
+
+/// To a billionth: a last bit that differs is no news.
+pub(super) fn rounded(probability: f64) -> f64 {
+    (probability * 1e9).round() / 1e9
 }
 
 /// The first of the likeliest, or nothing where none of them is likelier.

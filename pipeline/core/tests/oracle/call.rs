@@ -133,10 +133,14 @@ impl<'a> Call<'a> {
         if !self.reached("voicemail").is_empty() {
             return Some("voicemail");
         }
+        let is_menus = !self.reached("menu").is_empty() && self.reached("ringing").is_empty();
+        if !is_menus && self.member("talk_seconds").and_then(Value::as_f64).is_some_and(|told| told > 0.0) {
+            return Some("answered");
+        }
         if self.text("hangup_by") == Some("caller") && total <= self.settings.greeting_seconds() {
             return Some("abandoned_greeting");
         }
-        if !self.reached("menu").is_empty() && self.reached("ringing").is_empty() {
+        if is_menus {
             return Some("abandoned_menu");
         }
         Some("missed")

@@ -1,0 +1,59 @@
+//! What a call is by what is told of it: by how long it was talked, and by the extension that was dialled.
+
+use super::tests::Story;
+use super::*;
+use crate::event::Outcome;
+use crate::row::Method;
+
+const NUMBER: &str = "+14155550100";
+const PHONE: &str = "+14155550199";
+
+fn told(story: &mut Story, minutes: i64, call: &str, status: &str, more: &str) {
+    let call = format!(
+        r#"{{"call_id":"{call}","status":"{status}","direction":"inbound","from":"{PHONE}","to":"{NUMBER}"{more}}}"#
+    );
+    story.apply(minutes, "call", &call);
+}
+
+#[test]
+fn what_was_talked_was_answered() {
+    for (steps, more, expected) in [
+        (&["started"][..], r#","talk_seconds":40"#, Outcome::Answered),
+        (&["started", "ringing"], r#","talk_seconds":40,"hangup_by":"caller""#, Outcome::Answered),
+        (&["started", "menu", "ringing"], r#","talk_seconds":40"#, Outcome::Answered),
+        (&["started"], r#","talk_seconds":0"#, Outcome::Missed),
+        (&["started"], "", Outcome::Missed),
+        (&["started", "voicemail"], r#","talk_seconds":40"#, Outcome::Voicemail),
+        (&["started", "menu"], r#","talk_seconds":40"#, Outcome::AbandonedMenu),
+        (&["started"], r#","talk_seconds":40,"outcome":"busy""#, Outcome::Busy),
+    ] {
+        let mut story = Story::new(Mode::Bounded);
+        steps.iter().for_each(|step| told(&mut story, 0, "c", step, ""));
+        told(&mut story, 1, "c", "ended", more);
+        story.settle();
+        let row = story.calls.last().unwrap();
+        assert_eq!(row.outcome, Some(expected), "{steps:?} {more}");
+        assert_eq!(row.kinds.is_target, expected == Outcome::Answered, "{steps:?} {more}");
+    }
+}
+
+/// An extension is one visit's: whose call the one before was tells nothing of it.
+#[test]
+fn who_dials_anothers_extension_is_not_who_called_before() {
+    let mut story = Story::new(Mode::Bounded);
+    for (at, visitor, extension) in [(0, "ann", "101"), (60, "bob", "102")] {
+        let page = format!(r#"{{"visitor_id":"{visitor}","session_id":"s-{visitor}","url":"https://example.com/"}}"#);
+        story.apply(at, "page_view", &page);
+        let until = story.time(at + 30);
+        let lease = format!(
+            r#"{{"lease_id":"l-{visitor}","pool":"p","number":"{NUMBER}","extension":"{extension}","visitor_id":"{visitor}","session_id":"s-{visitor}","expires_at":"{until}"}}"#
+        );
+        story.apply(at, "lease_granted", &lease);
+        told(&mut story, at + 1, visitor, "started", &format!(r#","extension":"{extension}""#));
+        told(&mut story, at + 3, visitor, "ended", r#","talk_seconds":60"#);
+    }
+    story.settle();
+    let row = story.calls.iter().rfind(|row| &*row.call_id == "bob").unwrap();
+    assert_eq!((row.attribution_method, row.session_id.as_deref()), (Method::Extension, Some("s-bob")));
+    assert!(row.attribution_confidence > Some(0.5), "{:?}", row.attribution_confidence);
+}
