@@ -6,8 +6,8 @@ use callweave_core::time::Time;
 use self_cell::self_cell;
 
 use super::step::{Item, Origin, survey};
-use crate::log::Entry;
 use crate::log::frame::Record;
+use crate::log::{Entry, partition_of};
 
 /// What stands in the entries, in order.
 struct Read<'a> {
@@ -23,6 +23,13 @@ pub struct Cut {
     /// Of the entry.
     pub sequence: u64,
     pub tick: Option<Time>,
+}
+
+/// The partition that entries are of, among so many.
+#[derive(Debug, Clone, Copy)]
+pub struct Home {
+    pub partition: u16,
+    pub partitions: u16,
 }
 
 /// Few events have less, so that room for them is made once.
@@ -57,9 +64,9 @@ pub struct Group {
 
 impl Group {
     /// Nothing where there are no entries.
-    pub fn new(entries: Vec<Entry>, surveyor: &mut Surveyor) -> Option<Group> {
+    pub fn new(entries: Vec<Entry>, home: Home, surveyor: &mut Surveyor) -> Option<Group> {
         let (upto, appended) = entries.last().map(|last| (last.sequence, last.appended))?;
-        let decoded = Decoded::new(entries, |entries| read(entries));
+        let decoded = Decoded::new(entries, |entries| read(entries, home));
         let surveyed = Surveyed::new(decoded, |decoded| survey(surveyor, &decoded.borrow_dependent().items));
         Some(Group { upto, appended, surveyed })
     }
@@ -78,7 +85,7 @@ impl Group {
     }
 }
 
-fn read(entries: &[Entry]) -> Read<'_> {
+fn read(entries: &[Entry], home: Home) -> Read<'_> {
     let bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
     let items = Vec::with_capacity(bytes / BYTES_PER_EVENT + entries.len());
     let mut read = Read { items, cuts: Vec::with_capacity(entries.len()) };
@@ -91,7 +98,9 @@ fn read(entries: &[Entry]) -> Read<'_> {
                     continue;
                 }
                 Ok(Record::Event { received, origin, bytes }) => {
-                    Item::decode(bytes, Some(received), received, Origin::Told(origin))
+                    let item = Item::decode(bytes, Some(received), received, Origin::Told(origin));
+                    // Ours come in frames, to where they belong.
+                    if entry.payload.first() == Some(&b'{') { at_home(item, home) } else { item }
                 }
                 Ok(Record::Rejected { received, origin, account, reason, path, bytes }) => Item {
                     what: Err(Box::new(Rejected {
@@ -113,6 +122,27 @@ fn read(entries: &[Entry]) -> Read<'_> {
     read
 }
 
+/// An event that somebody else wrote to the log is of its account's partition, or joins nothing there and may count twice.
+fn at_home(mut item: Item<'_>, home: Home) -> Item<'_> {
+    if let Ok(event) = &item.what
+        && let own = partition_of(&event.account, home.partitions)
+        && own != home.partition
+    {
+        let Home { partition, partitions } = home;
+        item.what = Err(Box::new(Rejected {
+            account: Some(event.account.to_string()),
+            reason: format!(
+                "account {:?} is of partition {own} of {partitions}, and this came to partition {partition}: publish it to a subject that \
+                 begins with callweave.events.{own}., or post it to /v1/events",
+                event.account
+            ),
+            path: "account".to_owned(),
+            raw: item.bytes.to_vec(),
+        }));
+    }
+    item
+}
+
 /// An entry that somebody else wrote, and that is no frame.
 fn unreadable<'a>(entry: &'a Entry, error: &str) -> Item<'a> {
     Item {
@@ -125,5 +155,28 @@ fn unreadable<'a>(entry: &'a Entry, error: &str) -> Item<'a> {
         bytes: &entry.payload,
         received: entry.appended,
         origin: Origin::Told(&entry.subject),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_another_partition_is_refused() {
+        let bare = r#"{"specversion":"1.0","id":"e","source":"s","type":"heartbeat","time":"2026-11-20T12:00:00Z","account":"acme","data":{"visitor_id":"v"}}"#;
+        let entries = [Entry {
+            sequence: 1,
+            subject: "callweave.events.0.other.acme".to_owned(),
+            appended: Time(1_795_178_096_000_000),
+            payload: bare.into(),
+        }];
+        let own = partition_of("acme", 2);
+        assert!(read(&entries, Home { partition: own, partitions: 2 }).items[0].what.is_ok());
+        let read = read(&entries, Home { partition: 1 - own, partitions: 2 });
+        let rejected = read.items[0].what.as_ref().expect_err("of another partition");
+        assert_eq!((rejected.path.as_str(), rejected.account.as_deref()), ("account", Some("acme")));
+        assert!(rejected.reason.contains(&format!("callweave.events.{own}.")), "{}", rejected.reason);
+        assert_eq!(rejected.raw, bare.as_bytes());
     }
 }

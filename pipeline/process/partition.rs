@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::forward::{Forward, Forwarder, Snapshot};
-use super::group::{Cut, Group};
+use super::group::{Cut, Group, Home};
 use super::hands::Hands;
 use super::live::ProcessError;
 use super::maintain::Retentions;
@@ -112,6 +112,7 @@ async fn decode(
     hands: Hands,
     to: mpsc::Sender<Result<Group, ReadError>>,
 ) {
+    let home = Home { partition: number, partitions: log.partitions() };
     let mut entries = log.read(number, after);
     let mut is_first = true;
     while let Some(mut batch) = entries.next().await {
@@ -128,7 +129,7 @@ async fn decode(
             Err(error) => return drop(to.send(Err(error)).await),
         };
         for group in groups {
-            let decoded = hands.have(move || (Group::new(group, &mut surveyor), surveyor)).await;
+            let decoded = hands.have(move || (Group::new(group, home, &mut surveyor), surveyor)).await;
             // A worker that broke down has said so; its receiver finds the channel closed.
             let Ok((group, same)) = decoded else { return };
             surveyor = same;
