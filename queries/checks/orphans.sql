@@ -16,7 +16,7 @@ LEFT JOIN sessions AS s ON s.account = c.account AND s.session_id = c.session_id
 WHERE
     c.session_id IS NOT NULL
     AND (
-        s.session_id IS NULL
+        (s.session_id IS NULL AND c.session_id NOT LIKE 'erased-%')
         OR (s.visitor_id <> c.visitor_id AND NOT (c.visitor_id LIKE 'erased-%' AND c.caller = 'anonymous'))
     )
 UNION ALL
