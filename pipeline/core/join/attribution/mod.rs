@@ -241,9 +241,9 @@ impl Evidence {
     }
 }
 
-/// To a billionth: a last bit that differs is no news.
+/// To twelve digits: a last bit that differs is no news.
 pub(super) fn rounded(probability: f64) -> f64 {
-    (probability * 1e9).round() / 1e9
+    (probability * 1e12).round() / 1e12
 }
 
 /// The first of the likeliest, or nothing where none of them is likelier.

@@ -41,7 +41,7 @@ fn check(
     let of_chosen = choice.chosen.map_or(choice.none, |at| choice.probabilities[at]);
     assert!(confidence.contains(&of_chosen), "{of_chosen} of {evidence:?}");
     let sum = choice.probabilities.iter().sum::<f64>() + choice.none;
-    assert!((sum - 1.0).abs() < 1e-7);
+    assert!((sum - 1.0).abs() < 1e-11);
 }
 
 #[test]
