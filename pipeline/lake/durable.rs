@@ -87,12 +87,12 @@ pub fn create_folders(path: &Path) -> io::Result<()> {
     if let Some(parent) = parent {
         create_folders(parent)?;
     }
-    if path.file_name().is_some_and(|name| name == FOLDER) {
-        // Snapshots hold accounts' settings.
-        crate::files::private_folder(path)?;
-        return parent.map_or(Ok(()), sync_folder);
-    }
-    match fs::create_dir(path) {
+    // Snapshots hold accounts' settings.
+    let made = match path.file_name().is_some_and(|name| name == FOLDER) {
+        true => crate::files::private_folder(path),
+        false => fs::create_dir(path),
+    };
+    match made {
         Err(error) if error.kind() != ErrorKind::AlreadyExists || !path.is_dir() => return Err(error),
         _ => {}
     }

@@ -272,11 +272,16 @@ pub struct Records<'a> {
     failed: Option<FrameError>,
 }
 
+/// Whether it is an event as somebody else wrote it, in no frame.
+pub fn is_bare(payload: &[u8]) -> bool {
+    payload.first() == Some(&b'{')
+}
+
 impl<'a> Records<'a> {
     /// `appended` and `subject` are the entry's: they stand in for what a bare event does not say.
     pub fn new(payload: &'a [u8], appended: Time, subject: &'a str) -> Records<'a> {
         let mut records = Records { all: payload, rest: &[], bare: None, failed: None };
-        if payload.first() == Some(&b'{') {
+        if is_bare(payload) {
             records.bare = Some(Record::Event { received: appended, origin: subject, bytes: payload });
         } else if let Some(rest) = payload.strip_prefix(MAGIC) {
             match rest.split_first() {

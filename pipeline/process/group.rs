@@ -6,7 +6,7 @@ use callweave_core::time::Time;
 use self_cell::self_cell;
 
 use super::step::{Item, Origin, survey};
-use crate::log::frame::Record;
+use crate::log::frame::{Record, is_bare};
 use crate::log::{Entry, partition_of};
 
 /// What stands in the entries, in order.
@@ -100,7 +100,7 @@ fn read(entries: &[Entry], home: Home) -> Read<'_> {
                 Ok(Record::Event { received, origin, bytes }) => {
                     let item = Item::decode(bytes, Some(received), received, Origin::Told(origin));
                     // Ours come in frames, to where they belong.
-                    if entry.payload.first() == Some(&b'{') { at_home(item, home) } else { item }
+                    if is_bare(&entry.payload) { at_home(item, home) } else { item }
                 }
                 Ok(Record::Rejected { received, origin, account, reason, path, bytes }) => Item {
                     what: Err(Box::new(Rejected {

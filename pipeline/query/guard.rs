@@ -99,11 +99,6 @@ pub fn admit_text(sql: &str) -> Result<(), QueryError> {
                 doublings += 1;
                 levels.push(Level { doublings: 1, ..Level::default() });
             }
-            Token::RBracket if is_open => {
-                let closed = levels.pop().unwrap_or_default();
-                depth -= closed.operators + closed.conditions + closed.joins;
-                doublings -= closed.doublings;
-            }
             Token::Word(word) if word.keyword == Keyword::SELECT && matches!(before, Some(Token::LParen)) => {
                 level.is_subquery = level.is_expression;
                 if levels.iter().filter(|level| level.is_subquery).count() > SUBQUERIES_MAX {
@@ -113,7 +108,7 @@ pub fn admit_text(sql: &str) -> Result<(), QueryError> {
                     ));
                 }
             }
-            Token::RParen if is_open => {
+            Token::RParen | Token::RBracket if is_open => {
                 let closed = levels.pop().unwrap_or_default();
                 depth -= closed.operators + closed.conditions + closed.joins;
                 doublings -= closed.doublings;

@@ -1,6 +1,7 @@
 //! Joins that stop in between. The engine of DataFusion 55.2 gives way where a leaf of the plan is asked for rows, and a join asks for
 //! none while it holds a batch against everything on its other side: a query that was given up would go on for minutes.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -82,16 +83,18 @@ pub(super) fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Execution
 
 /// A join of sorted sides that takes that side in slices that it holds against all rows of a key.
 fn with_slices(join: &SortMergeJoinExec, node: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let slices = |side: &Arc<dyn ExecutionPlan>| {
-        let counts = Arc::new([AtomicUsize::new(PAIRS / ROWS_OF_MERGES)]);
-        over(Arc::clone(side), Side { counts, least: Some(ROWS_OF_MERGES) })
-    };
+    let slices = |side: &Arc<dyn ExecutionPlan>| in_slices(Arc::clone(side), ROWS_OF_MERGES);
     let (left, right) = match SortMergeJoinExec::probe_side(&join.join_type()) {
         JoinSide::Right => (Arc::clone(join.left()), slices(join.right())),
         _ => (slices(join.left()), Arc::clone(join.right())),
     };
     let same = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
     Arc::clone(node).replace_children(vec![left, right], same)
+}
+
+/// The plan's rows in batches of `rows` at most, between which it gives way.
+pub(super) fn in_slices(input: Arc<dyn ExecutionPlan>, rows: usize) -> Arc<dyn ExecutionPlan> {
+    over(input, Side { counts: Arc::new([AtomicUsize::new(usize::MAX)]), least: Some(rows) })
 }
 
 /// Rows of a join's first side, by its parts. It is read to its end before the second is asked for any.
@@ -108,6 +111,10 @@ struct Side {
 impl Operation for Side {
     fn name(&self) -> &'static str {
         if self.least.is_some() { "Slices" } else { "Counted" }
+    }
+
+    fn detail(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.least.map_or(Ok(()), |rows| write!(f, ": rows={rows}"))
     }
 
     fn rows(

@@ -8,11 +8,11 @@ use crate::row::Method;
 const DAY: i64 = 24 * 60;
 const NUMBER: &str = "+14155550100";
 
-fn page(visitor: &str, session: &str, query: &str) -> String {
+pub(super) fn page(visitor: &str, session: &str, query: &str) -> String {
     format!(r#"{{"visitor_id":"{visitor}","session_id":"{session}","url":"https://example.com/{query}"}}"#)
 }
 
-fn lease(story: &Story, name: &str, holder: (&str, &str), number: &str, until: i64) -> String {
+pub(super) fn lease(story: &Story, name: &str, holder: (&str, &str), number: &str, until: i64) -> String {
     let ((visitor, session), until) = (holder, story.time(until));
     format!(
         r#"{{"lease_id":"{name}","pool":"p","number":"{number}","visitor_id":"{visitor}","session_id":"{session}","expires_at":"{until}"}}"#

@@ -1,5 +1,6 @@
 //! What a call is by what is told of it: by how long it was talked, and by the extension that was dialled.
 
+use super::order_tests::{lease, page};
 use super::tests::Story;
 use super::*;
 use crate::event::Outcome;
@@ -42,13 +43,10 @@ fn what_was_talked_was_answered() {
 fn who_dials_anothers_extension_is_not_who_called_before() {
     let mut story = Story::new(Mode::Bounded);
     for (at, visitor, extension) in [(0, "ann", "101"), (60, "bob", "102")] {
-        let page = format!(r#"{{"visitor_id":"{visitor}","session_id":"s-{visitor}","url":"https://example.com/"}}"#);
-        story.apply(at, "page_view", &page);
-        let until = story.time(at + 30);
-        let lease = format!(
-            r#"{{"lease_id":"l-{visitor}","pool":"p","number":"{NUMBER}","extension":"{extension}","visitor_id":"{visitor}","session_id":"s-{visitor}","expires_at":"{until}"}}"#
-        );
-        story.apply(at, "lease_granted", &lease);
+        let (session, dialled) = (format!("s-{visitor}"), format!(r#""extension":"{extension}","#));
+        story.apply(at, "page_view", &page(visitor, &session, ""));
+        let held = lease(&story, &format!("l-{visitor}"), (visitor, &session), NUMBER, at + 30);
+        story.apply(at, "lease_granted", &held.replacen('{', &format!("{{{dialled}"), 1));
         told(&mut story, at + 1, visitor, "started", &format!(r#","extension":"{extension}""#));
         told(&mut story, at + 3, visitor, "ended", r#","talk_seconds":60"#);
     }

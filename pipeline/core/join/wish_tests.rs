@@ -1,5 +1,6 @@
 //! Who asked to be called at a telephone is its caller, whoever holds the number when the call comes.
 
+use super::order_tests::{lease, page};
 use super::tests::Story;
 use super::*;
 use crate::row::Method;
@@ -8,13 +9,10 @@ const NUMBER: &str = "+14155550100";
 const PHONE: &str = "+14155550199";
 
 fn visit(story: &mut Story, at: i64, visitor: &str) {
-    let page = format!(r#"{{"visitor_id":"{visitor}","session_id":"s-{visitor}","url":"https://example.com/"}}"#);
-    story.apply(at, "page_view", &page);
-    let until = story.time(at + 30);
-    let lease = format!(
-        r#"{{"lease_id":"l-{visitor}","pool":"p","number":"{NUMBER}","visitor_id":"{visitor}","session_id":"s-{visitor}","expires_at":"{until}"}}"#
-    );
-    story.apply(at, "lease_granted", &lease);
+    let session = format!("s-{visitor}");
+    story.apply(at, "page_view", &page(visitor, &session, ""));
+    let held = lease(story, &format!("l-{visitor}"), (visitor, &session), NUMBER, at + 30);
+    story.apply(at, "lease_granted", &held);
 }
 
 /// Minutes at which the wish is told and the call comes; `Ann` asks, and `Bob` holds the number at the call.

@@ -1,27 +1,22 @@
 //! Constants beside rows. An operator writes a constant out for each row of a batch, so that a text of 64 KiB becomes half a gigabyte: where
 //! there is much of them, it is given fewer rows at once. And the calls of bounded functions are counted, which share what a statement may make.
 
-use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::{InListExpr, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
-use futures::{StreamExt, stream};
 
 use super::allowance::Allowance;
 use super::{Bounded, bytes_of};
-use crate::query::operator::{Operation, over};
+use crate::query::yields::in_slices;
 
 pub const RULE: &str = "constants_beside_rows";
 /// What the constants of an operator may become in one batch.
@@ -86,7 +81,7 @@ fn sliced(node: Arc<dyn ExecutionPlan>, usual: usize) -> Result<Transformed<Arc<
         return Ok(Transformed::no(node));
     }
     let same = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
-    Ok(Transformed::yes(node.replace_children(vec![over(input, Slices { rows })], same)?))
+    Ok(Transformed::yes(node.replace_children(vec![in_slices(input, rows)], same)?))
 }
 
 /// Bytes of the constants of an expression that may be written out for each row. The values of `IN (…)` are looked up.
@@ -98,53 +93,4 @@ fn constants(expr: &Arc<dyn PhysicalExpr>) -> usize {
         Some(list) => constants(list.expr()),
         None => expr.children().into_iter().map(constants).sum(),
     }
-}
-
-#[derive(Debug, Clone)]
-struct Slices {
-    rows: usize,
-}
-
-impl Operation for Slices {
-    fn name(&self) -> &'static str {
-        "Slices"
-    }
-
-    fn detail(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, ": rows={}", self.rows)
-    }
-
-    fn rows(
-        &self,
-        input: &Arc<dyn ExecutionPlan>,
-        part: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        let (rows, batches) = (self.rows, input.execute(part, context)?);
-        let slices = stream::try_unfold((batches, None), move |(batches, rest)| next(batches, rest, rows));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(input.schema(), slices)))
-    }
-}
-
-/// The input, and what is left of its last batch.
-type Cut = (SendableRecordBatchStream, Option<RecordBatch>);
-
-async fn next(
-    mut batches: SendableRecordBatchStream,
-    rest: Option<RecordBatch>,
-    rows: usize,
-) -> Result<Option<(RecordBatch, Cut)>> {
-    let batch = match rest {
-        Some(rest) => {
-            // No leaf of the plan is asked in between, where the engine gives way.
-            tokio::task::yield_now().await;
-            Some(rest)
-        }
-        None => batches.next().await.transpose()?,
-    };
-    Ok(batch.map(|batch| {
-        let rows = rows.min(batch.num_rows());
-        let rest = (rows < batch.num_rows()).then(|| batch.slice(rows, batch.num_rows() - rows));
-        (batch.slice(0, rows), (batches, rest))
-    }))
 }
