@@ -1,16 +1,76 @@
--- Visits that led to a call, one row for each call and visit of its visitor in the 90 days up to it.
+-- Visits that led to a call, one row for each call and visit of its visitor in the 90 days up to it, on all devices.
 -- grain: a call and a session
 -- key: account, call_id, session_id
 -- time: started_at
 --
 -- Prunes: a filter on date or account reaches the scan of calls (both are among the keys of all that is counted over a
--- call's visits). Sessions are read by account alone. date, started_at, local_started_at, day, weekday and hour are
--- the call's. A call without a visitor has no rows, nor has a robot's (spam_score from 0.5 on), nor one whose visitor
+-- call's visits). Sessions are read by account alone, and so are page views that name a user. date, started_at,
+-- local_started_at, day, weekday and hour are the call's. Visitors are one person where pages of both name one user_id,
+-- at any time: visits of the others count as the call's visitor's own (visitor_id is the call's). A call without a visitor has no rows, nor has a robot's (spam_score from 0.5 on), nor one whose visitor
 -- made no visit in these 90 days: that of a lease whose session is not known. Each weight sums to one over a call's
 -- rows: weight_position gives 40 % to the first and the last and 20 % to those between, weight_time_decay halves with
 -- every 7 days before the call. A visit without a source counts as direct. Where all are direct, the last one is the
 -- last that is not. What is not asked for is not reckoned: is_first and is_last cost less than all weights.
-WITH touched AS (
+WITH users AS (
+    SELECT DISTINCT account, visitor_id, user_id
+    FROM public.page_views
+    WHERE user_id IS NOT NULL
+),
+
+-- Whose visits count for a visitor's calls beside their own. The number tells visits of one instant apart.
+devices AS (
+    SELECT
+        d.account,
+        d.visitor_id,
+        d.other_id,
+        row_number() OVER (PARTITION BY d.account, d.visitor_id ORDER BY d.other_id) AS device_number
+    FROM (
+        SELECT DISTINCT
+            u.account,
+            u.visitor_id,
+            other.visitor_id AS other_id
+        FROM users AS u
+        INNER JOIN users AS other ON other.account = u.account AND other.user_id = u.user_id
+        WHERE other.visitor_id <> u.visitor_id
+    ) AS d
+),
+
+called AS (
+    SELECT
+        c.account,
+        c.date,
+        c.started_at,
+        c.call_id,
+        c.session_id,
+        c.visitor_id,
+        c.direction,
+        c.outcome,
+        c.talk_seconds,
+        c.is_unique,
+        c.is_target,
+        c.is_repeated,
+        c.is_first_target,
+        c.is_unique_target
+    FROM public.calls AS c
+    WHERE coalesce(c.spam_score, 0.0) < 0.5
+),
+
+called_by AS (
+    SELECT
+        c.*,
+        c.visitor_id AS visits_of,
+        CAST(0 AS BIGINT) AS device_number
+    FROM called AS c
+    UNION ALL
+    SELECT
+        c.*,
+        d.other_id AS visits_of,
+        CAST(d.device_number AS BIGINT) AS device_number
+    FROM called AS c
+    INNER JOIN devices AS d ON d.account = c.account AND d.visitor_id = c.visitor_id
+),
+
+touched AS (
     SELECT
         c.account,
         c.date,
@@ -44,16 +104,16 @@ WITH touched AS (
         coalesce(s.source, '(direct)') = '(direct)' AS is_direct,
         (date_part('epoch', c.started_at) - date_part('epoch', s.started_at)) / 86400.0 AS days_before_call,
         power(2.0, (date_part('epoch', s.started_at) - date_part('epoch', c.started_at)) / 604800.0) AS decay,
-        -- Sorts by start, then by the number of the visit: microseconds take 51 bits until 2041, 52 until 2112.
-        CAST(round(date_part('epoch', s.started_at) * 1000000) AS BIGINT) * 2048 + s.visit_number % 2048 AS place
-    FROM public.calls AS c
+        -- Sorts by start, then by visitor and the number of the visit: microseconds take 51 bits until 2041, 52 until 2112.
+        CAST(round(date_part('epoch', s.started_at) * 1000000) AS BIGINT) * 2048
+        + c.device_number % 32 * 64 + s.visit_number % 64 AS place
+    FROM called_by AS c
     INNER JOIN public.sessions AS s
         ON
             s.account = c.account
-            AND s.visitor_id = c.visitor_id
+            AND s.visitor_id = c.visits_of
             AND s.started_at <= c.started_at
             AND s.started_at >= c.started_at - INTERVAL '2160 hours'
-    WHERE coalesce(c.spam_score, 0.0) < 0.5
 ),
 
 weighed AS (

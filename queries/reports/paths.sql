@@ -5,8 +5,9 @@
 -- measure: calls
 -- only: visitor_id IS NOT NULL
 --
--- visits is how many visits the caller's browser made in the 90 days up to the call, that of the call included. The
--- columns to break down by are those of the last visit. Calls without a visitor are left out.
+-- visits is how many visits the caller made in the 90 days up to the call, that of the call included, on all devices
+-- that a user_id is known of. The columns to break down by are those of the last visit. Calls without a visitor are
+-- left out.
 SELECT
     touchpoints AS visits,
     account,

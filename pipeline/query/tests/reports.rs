@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::slt::story;
-use super::{Failure, ask, call, measures, open, small, with, write};
+use super::{Failure, ask, call, measures, open, session, small, with, write};
 use crate::query::QueryError;
 use crate::query::format::Format;
 use crate::query::library::{CHECKS, REPORTS, Text};
@@ -260,6 +260,36 @@ async fn a_deal_of_somebody_erased_is_of_no_call() -> Result<(), Failure> {
     write(dir.path(), "deals", &[deal("d1", "anonymous"), deal("d2", "+4930222")]).await?;
     let told = ask(&open(&dir)?, "SELECT deal_id, call_id FROM marts.deals ORDER BY deal_id").await?;
     assert_eq!(told, "d1,\nd2,b1\n");
+    Ok(())
+}
+
+/// Pages of two browsers name one user: a call of either has the visits of both. Two of them began at one instant.
+#[tokio::test]
+async fn touchpoints_are_of_all_devices_of_a_user() -> Result<(), Failure> {
+    let dir = small().await?;
+    let seen = |account: &str, id: &str, visitor: &str, user: &str| {
+        json!({"account": account, "time": "2026-11-22T10:00:00Z", "event_id": id, "event_source": "web",
+            "visitor_id": visitor, "user_id": user, "date": "2026-11-22"})
+    };
+    let sessions = [
+        session("s0", 1, "2026-11-20T23:50:00Z", "bing", "desktop"),
+        session("s9", 1, "2026-11-20T20:00:00Z", "bing", "desktop"),
+    ];
+    write(dir.path(), "sessions", &sessions).await?;
+    let asked = "SELECT call_id, session_id, visitor_id, position, round(weight_linear, 2), weight_first, weight_last
+        FROM marts.touchpoints ORDER BY call_id, position";
+    let alone = "a1,s1,v-s1,1,1.0,1.0,1.0\na2,s4,v-s4,1,1.0,1.0,1.0\n";
+    assert_eq!(ask(&open(&dir)?, asked).await?, alone);
+    // v-s9's user is another, and of another account where it is the same.
+    let views = [
+        seen("acme", "e2", "v-s1", "ann"),
+        seen("acme", "e3", "v-s0", "ann"),
+        seen("acme", "e4", "v-s9", "bob"),
+        seen("globex", "e5", "v-s9", "ann"),
+    ];
+    write(dir.path(), "page_views", &views).await?;
+    let both = "a1,s1,v-s1,1,0.5,1.0,0.0\na1,s0,v-s1,2,0.5,0.0,1.0\na2,s4,v-s4,1,1.0,1.0,1.0\n";
+    assert_eq!(ask(&open(&dir)?, asked).await?, both);
     Ok(())
 }
 
