@@ -2,6 +2,7 @@
 //! that a later engine learns is refused too. The plan is looked over as well before it runs (`SQLOptions`): two
 //! locks, since the words and the plan can each hide what the other shows.
 
+mod copies;
 mod silent;
 
 use std::ops::ControlFlow;
@@ -301,6 +302,7 @@ fn look_over_sql(statement: &ast::Statement) -> Result<(), QueryError> {
             // What the words mean is seen once they are put right.
             let mut query = query.clone();
             reword(&mut query);
+            copies::admit(&query)?;
             match query.visit(&mut Inspector::default()) {
                 ControlFlow::Continue(()) => Ok(()),
                 ControlFlow::Break(refused) => Err(refused),
