@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use callweave_core::event::{Event, Rejected};
 use callweave_core::telephony::Pass;
 use callweave_core::time::Time;
@@ -10,7 +11,7 @@ use tokio::time::timeout;
 
 use super::spool::{Kept, Spool, SpoolError};
 use crate::log::batching::{Batcher, Submission};
-use crate::log::frame::{FrameBuilder, FrameError, MAX_EVENT_BYTES, Record, Records, size_of};
+use crate::log::frame::{FrameBuilder, FrameError, MAX_EVENT_BYTES, Record, Records, size_of, unpack};
 use crate::log::{Kind, MessageId};
 use crate::telemetry::metrics::{Metrics, Reason, Type};
 
@@ -158,9 +159,33 @@ impl Outbox {
 /// What the log is given; the same record has the same id, so that one that was confirmed too late is not appended twice.
 pub fn submission_of(kept: &Kept<'_>) -> Result<Submission, FrameError> {
     let mut submission = Submission::new(kept.account).with_id(MessageId::of(kept.frame));
+    let frame = unpack(Bytes::copy_from_slice(kept.frame));
     // The records say themselves when and where they came from.
-    for record in Records::new(kept.frame, Time::MIN, "") {
+    for record in Records::new(&frame, Time::MIN, "") {
         submission.push(kept.kind, &record?)?;
     }
     Ok(submission)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Large frames are packed, in the spool too.
+    #[test]
+    fn frames_of_any_size_are_read() -> Result<(), FrameError> {
+        for records in [1, 9, 100] {
+            let bytes = "x".repeat(400);
+            let mut frame = FrameBuilder::new();
+            for _ in 0..records {
+                frame.push(&Record::Event { received: Time(7), origin: "generic", bytes: bytes.as_bytes() })?;
+            }
+            let plain = frame.len();
+            let frame = frame.finish();
+            assert_eq!(frame.len() < plain, records > 9, "{} of {plain}", frame.len());
+            let kept = Kept { kind: Kind::Call, account: "acme", frame: &frame };
+            assert_eq!(submission_of(&kept)?.records(), records);
+        }
+        Ok(())
+    }
 }

@@ -183,7 +183,7 @@ fn a_call_is_forwarded_while_the_log_is_away_and_arrives_later() {
 
 /// A row of Master.csv with 18 columns, in UTC.
 fn cdr(id: u32, from: &str) -> String {
-    let at = chrono::Utc::now() - chrono::Duration::minutes(10 - i64::from(id));
+    let at = chrono::Utc::now() - chrono::Duration::minutes(60 - i64::from(id));
     let (start, end) = (at.format("%F %T"), (at + chrono::Duration::seconds(40)).format("%F %T"));
     format!(
         "\"\",\"{from}\",\"14155550100\",\"from-trunk\",\"\"\"x\"\" <{from}>\",\"PJSIP/trunk-{id}\",\"PJSIP/21-{id}\",\
@@ -214,14 +214,15 @@ fn a_followed_file_is_read_across_rotation_and_restarts() {
     write(&half[40..]);
     calls(&place, "true", 2);
     program.stop();
-    // While nobody looks: more rows, and a new file.
+    // While nobody looks: more rows, and a new file with so many that the log packs what they come to.
     write(&cdr(3, "14155550103"));
     std::fs::rename(&file, place.folder.path().join("Master.csv.1")).expect("a new name");
-    write(&cdr(4, "14155550104"));
+    let many: Vec<String> = (4..=40).map(|id| cdr(id, &format!("141555501{id:02}"))).collect();
+    write(&many.concat());
     let program = Program::start(&place, &["up"]);
-    let rows = calls(&place, "true", 4);
-    let callers: Vec<&str> = rows.iter().filter_map(|row| row["caller"].as_str()).collect();
-    assert_eq!(callers, ["+14155550101", "+14155550102", "+14155550103", "+14155550104"]);
+    let rows = calls(&place, "true", 40);
+    let callers: Vec<String> = rows.iter().filter_map(|row| row["caller"].as_str().map(str::to_owned)).collect();
+    assert_eq!(callers, (1..=40).map(|id| format!("+141555501{id:02}")).collect::<Vec<_>>());
     assert!(rows.iter().all(|row| row["outcome"] == "answered"), "{rows:?}");
     place.check_once();
     program.stop();
@@ -282,6 +283,8 @@ fn a_manager_is_followed_over_tcp_and_connected_to_again() {
     let program = Program::start(&place, &["up"]);
     let login = manager.join().expect("a manager");
     assert!(login.contains("Username: callweave\r\n") && login.contains("Secret: hush hush\r\n"), "{login}");
+    // `dialplan` tells voicemail.
+    assert!(login.contains("Events: call,cdr,dialplan\r\n"), "{login}");
     let rows = calls(&place, "outcome = 'answered'", 2);
     assert_eq!((&rows[0]["caller"], &rows[0]["tracking_number"]), (&json!("+14155550199"), &json!(NUMBER)));
     assert!(!program.said().iter().any(|line| line.contains("hush hush")), "a secret is logged");

@@ -37,7 +37,9 @@ enum Ended {
     Silent(Duration),
     #[error("what answers there is no Asterisk manager")]
     NoManager,
-    #[error("it does not let this user in; look at manager.conf: user, secret, `read = call,cdr`, and `permit`")]
+    #[error(
+        "it does not let this user in; look at manager.conf: user, secret, `read = call,cdr,dialplan`, and `permit`"
+    )]
     NotLetIn,
     #[error("it broke off: {0}")]
     Broken(std::io::Error),
@@ -114,7 +116,7 @@ impl Ami {
             return Err(Ended::NoManager);
         }
         let action = format!(
-            "Action: Login\r\nActionID: {LOGIN_ID}\r\nUsername: {}\r\nSecret: {}\r\nEvents: call,cdr\r\n\r\n",
+            "Action: Login\r\nActionID: {LOGIN_ID}\r\nUsername: {}\r\nSecret: {}\r\nEvents: call,cdr,dialplan\r\n\r\n",
             self.user,
             self.secret.reveal()
         );
