@@ -4,6 +4,7 @@
 //! - `to_char(at, 'YYYY-MM')`: DataFusion wants `%Y-%m`, and gives any other text back as it is. `to_timestamp` and `to_date` likewise
 //!   (Tableau's filters).
 //! - `extract(epoch FROM a - b)`: DataFusion leaves the fractions of a second out.
+//! - `length` and `octet_length` of bytes: DataFusion takes them for text, and fails on what is none (`rejected.raw`).
 //! - `float`: DataFusion's has single precision, and counts no whole numbers above 16,777,216.
 //!
 //! And times without seconds (`'2026-11-02 10:00'`), which DataFusion does not read.
@@ -11,6 +12,8 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use datafusion::arrow::compute::cast as cast_array;
+use datafusion::arrow::compute::kernels::length::length;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
@@ -20,7 +23,9 @@ use datafusion::functions_aggregate::variance::var_samp_udaf;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::logical_expr::{Expr, ExprSchemable, cast, lit};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast, lit,
+};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::{DataType as SqlType, ExactNumberInfo};
 
@@ -59,8 +64,42 @@ impl FunctionRewrite for Dialect {
                 let units = cast(cast(of.clone(), DataType::Int64), DataType::Float64);
                 Ok(Transformed::yes(units / lit(per_second(unit))))
             }
+            ("character_length" | "octet_length", [of]) if is_bytes(of, schema)? => {
+                let octets = ScalarUDF::from(Octets { signature: Signature::any(1, Volatility::Immutable) });
+                Ok(Transformed::yes(octets.call(vec![of.clone()])))
+            }
             _ => Ok(Transformed::no(expr)),
         }
+    }
+}
+
+fn is_bytes(expr: &Expr, schema: &DFSchema) -> Result<bool> {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
+    Ok(matches!(expr.get_type(schema)?, Binary | BinaryView | LargeBinary | FixedSizeBinary(_)))
+}
+
+/// How many bytes there are.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Octets {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Octets {
+    fn name(&self) -> &'static str {
+        "octets"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int32)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let bytes = ColumnarValue::values_to_arrays(&args.args)?.swap_remove(0);
+        Ok(ColumnarValue::Array(cast_array(&length(&bytes)?, &DataType::Int32)?))
     }
 }
 

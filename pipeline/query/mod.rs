@@ -53,6 +53,7 @@ pub mod session;
 mod setter;
 mod spill;
 mod sums;
+mod sure;
 mod tables;
 mod traffic;
 mod tries;

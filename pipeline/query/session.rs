@@ -3,7 +3,8 @@
 //! Names, as a query sees them:
 //! - `calls`, `sessions`, `leases` and every other table of the contract: what counts (`queries/staging/`);
 //! - `history.…`: the same tables as they are stored, with all revisions and retracted sessions;
-//! - `marts.calls`, `marts.sessions`: what reports are made of (`queries/marts/`).
+//! - `marts.calls`, `marts.sessions`: what reports are made of (`queries/marts/`); `touchpoints` and others that no table is called
+//!   as go without `marts`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -110,6 +110,7 @@ impl<'a> Setter<'a> {
             let provider = match schema {
                 HISTORY => self.stored(name, false).await?.map(|stored| stored.provider),
                 MART => self.view(MARTS, name, None).await?,
+                _ if !STAGING.iter().any(|text| text.name == name) => self.view(MARTS, name, None).await?,
                 _ => {
                     let corrections = self.add_stored(name).await?;
                     let view = self.view(STAGING, name, corrections).await?;

@@ -15,6 +15,7 @@ use url::Url;
 use super::corrections::{Corrections, Known, key};
 use super::error::QueryError;
 use super::library::{STAGING, Text};
+use super::sure::Sure;
 use super::workers::Pinned;
 use crate::lake::location;
 use crate::lake::table::{DATE, TableName};
@@ -79,12 +80,12 @@ impl Tables {
         }
         let corrections = known.as_ref().filter(|_| corrections).and_then(Known::corrections);
         if !pinned {
-            return Ok(Some(Stored { provider: scan, corrections }));
+            return Ok(Some(Stored { provider: Arc::new(Sure(scan)), corrections }));
         }
         let snapshot = open.snapshot().map_err(|error| failed(name, error))?.snapshot().clone();
-        let provider = match Pinned::new(name, Arc::clone(&scan), snapshot) {
+        let provider: Arc<dyn TableProvider> = match Pinned::new(name, Arc::clone(&scan), snapshot) {
             Some(pinned) => Arc::new(pinned),
-            None => scan,
+            None => Arc::new(Sure(scan)),
         };
         Ok(Some(Stored { provider, corrections }))
     }

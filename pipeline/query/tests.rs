@@ -109,6 +109,9 @@ async fn small() -> Result<TempDir, Failure> {
     let view = json!({"account": "acme", "time": "2026-11-20T23:50:00Z", "event_id": "e1", "event_source": "web",
         "visitor_id": "v-s1", "numbers": ["+14155550100"], "date": "2026-11-20"});
     write(lake, "page_views", &[view]).await?;
+    let rejected = json!({"date": "2026-11-21", "raw": "ff00fe", "reason": "not JSON", "source": "file:1",
+        "received_at": "2026-11-21T10:00:00Z"});
+    write(lake, "rejected", &[rejected]).await?;
     Ok(dir)
 }
 
@@ -162,9 +165,47 @@ async fn only_what_counts_is_seen() -> Result<(), Failure> {
         ("SELECT event_id, numbers FROM page_views", "e1,\"[\"\"+14155550100\"\"]\"\n"),
         ("SELECT started_at FROM calls WHERE call_id = 'a1' AND account = 'acme'", "2026-11-21T00:00:05.000000Z\n"),
         ("SELECT count(*) FROM deals", "0\n"),
+        // Marts that no table is called as.
+        ("SELECT count(*) FROM touchpoints JOIN Callers ON calls > 0", "6\n"),
+        ("WITH pools AS (SELECT 1 AS one) SELECT count(one) FROM pools JOIN numbers ON true", "2\n"),
+        // The bytes, of what is no text.
+        (
+            "SELECT length(raw), octet_length(raw), length(raw::bytea) > 1 FROM rejected WHERE length(raw) > 2",
+            "3,3,true\n",
+        ),
         ("SELECT started_at > now() - INTERVAL '1 day' FROM sessions WHERE false", ""),
     ] {
         assert_eq!(ask(&session, sql).await?, expected, "{sql}");
+    }
+    Ok(())
+}
+
+/// Each gave all rows: the Delta reader keeps files whose partition makes a condition NULL.
+#[tokio::test]
+async fn what_is_null_is_not_met() -> Result<(), Failure> {
+    let dir = small().await?;
+    let session = open(&dir)?;
+    for nothing in [
+        "account = 'acme' AND NULL",
+        "is_unique IS NOT NULL AND 1 = NULL",
+        "date >= DATE '2020-01-01' AND date = NULL",
+        "account = 'acme' AND outcome = nullif('a', 'a')",
+        "date = '2020-01-01' OR NULL",
+        "CASE WHEN date > '2030-01-01' THEN true END AND account IS NOT NULL",
+        "nullif(date, date) = date",
+        "date IN ('2020-01-01', NULL)",
+        "date NOT IN ('2020-01-01', NULL)",
+        "date BETWEEN '2020-01-01' AND NULL",
+    ] {
+        assert_eq!(ask(&session, &format!("SELECT count(*) FROM calls WHERE {nothing}")).await?, "0\n", "{nothing}");
+    }
+    for (some, count) in [
+        ("NOT (date > '2030-01-01' AND NULL)", 5),
+        ("date IN ('2026-11-22', NULL)", 1),
+        ("date < '2026-11-22' OR NULL", 4),
+    ] {
+        let told = ask(&session, &format!("SELECT count(*) FROM calls WHERE {some}")).await?;
+        assert_eq!(told, format!("{count}\n"), "{some}");
     }
     Ok(())
 }
@@ -343,7 +384,7 @@ async fn nothing_outside_the_lake_is_reached() -> Result<(), Failure> {
     let mut left: Vec<_> =
         std::fs::read_dir(dir.path())?.map(|e| e.map(|e| e.file_name())).collect::<Result<_, _>>()?;
     left.sort();
-    assert_eq!(left, ["calls", "leases", "page_views", "secret.csv", "sessions"]);
+    assert_eq!(left, ["calls", "leases", "page_views", "rejected", "secret.csv", "sessions"]);
     Ok(())
 }
 
