@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::notify::{ALLOW, ask, post};
-use crate::program::{Place, Program, until};
+use crate::program::{Place, Program, key_of, until};
 use crate::providers::Providers;
 
 const NUMBER: &str = "+14155550100";
@@ -186,7 +186,120 @@ fn a_call_reaches_the_provider_whose_ad_led_to_it() {
         "{file}"
     );
     assert!(said.contains("2 conversions") && said.contains("1 left out: the visitor did not consent"), "{said}");
+    // The calls of whom another provider's ad had led, with the reason that the attempts tell.
+    assert!(said.contains("2 left out: the visit came without gclid, gbraid and wbraid"), "{said}");
     assert_eq!(csv(&["--to", "2020-01-01"]).0.lines().count(), 2);
+}
+
+/// A file of calls, from a lake that `run` makes of these events: what is written, and what is said.
+fn csv(place: &Place, export: &str) -> (Option<i32>, String, String) {
+    let output = place.command(&["export", "--account", "acme", "csv", export]).output().expect("the binary runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// Runs these events into the place's lake, in the order of their times.
+fn run(place: &Place, mut events: Vec<Value>) {
+    events.sort_by_key(|event| event["time"].as_str().unwrap_or_default().to_owned());
+    let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+    std::fs::write(place.folder.path().join("events.ndjson"), lines.join("\n")).expect("a file");
+    place.run(&["run", "--input", "events.ndjson"]);
+}
+
+#[test]
+fn a_file_has_only_calls_whose_visitors_said_yes_and_counts_the_others() {
+    let providers = Providers::start();
+    let mut ads = google_ads(&providers);
+    ads["consent"] = json!("granted");
+    let place = place(json!([ads]), json!([]));
+    let (yes, no) = (json!({"ad_user_data": "granted"}), json!({"ad_user_data": "denied"}));
+    let personal = json!({"ad_user_data": "granted", "ad_personalization": "denied"});
+    let view = |name: &str, time: &str, consent: &Value| {
+        let data = json!({"visitor_id": format!("v-{name}"), "session_id": format!("s-{name}-{time}"),
+            "url": "https://shop.example/", "consent": consent});
+        event("page_view", &format!("{name}-{time}"), time, data)
+    };
+    // Pages that name no session: it is made.
+    let mut events = visited("made", 0, "gclid=Cj0made", &no);
+    for event in &mut events {
+        event["data"].as_object_mut().expect("an object").remove("session_id");
+    }
+    // Said in a visit before.
+    events.extend(visited("before", 1, "gclid=Cj0before", &Value::Null));
+    events.push(view("before", &ago(HOURS + 3, 0), &no));
+    // A yes that came when the call was decided, and one that was taken back.
+    events.extend(visited("late", 2, "gclid=Cj0late", &no));
+    events.push(view("late", &ago(HOURS - 1, 0), &yes));
+    events.extend(visited("back", 3, "gclid=Cj0back", &yes));
+    events.push(view("back", &ago(HOURS - 1, 0), &no));
+    // The last word before the call, and none at all.
+    events.extend(visited("yes", 4, "gclid=Cj0yes", &Value::Null));
+    events.push(view("yes", &ago(HOURS + 4, 0), &no));
+    events.push(view("yes", &ago(HOURS + 3, 0), &personal));
+    events.extend(visited("silent", 5, "gclid=Cj0silent", &Value::Null));
+    // No click of Google's, and no visit.
+    events.extend(visited("m", 6, "msclkid=0a1b2c", &yes));
+    let leaflet = json!({"call_id": "c-leaflet", "direction": "inbound", "from": "+12025550199", "to": NUMBER,
+        "started_at": ago(HOURS, 20), "answered_at": ago(HOURS, 19), "ended_at": ago(HOURS, 15)});
+    events.push(event("call_record", "leaflet", &ago(HOURS, 15), leaflet));
+    run(&place, events);
+
+    let (_, file, said) = csv(&place, "ads");
+    let mut orders: Vec<&str> = file.lines().filter_map(|line| Some(line.split_once(",EUR,")?.1)).collect();
+    orders.sort_unstable();
+    assert_eq!(orders, ["c-silent,GRANTED,GRANTED", "c-yes,GRANTED,DENIED"], "{file}{said}");
+    for count in [
+        "2 conversions",
+        "4 left out: the visitor did not consent to ad_user_data",
+        "1 left out: the visit came without gclid, gbraid and wbraid",
+        "1 left out: no visit of the call is known",
+    ] {
+        assert!(said.contains(count), "no {count}: {said}");
+    }
+
+    // The lake is read without the account's key.
+    let path = place.folder.path().join("callweave.toml");
+    let text = std::fs::read_to_string(&path).expect("a configuration");
+    let keys = format!("keys = [\"{}\"]\n", key_of("acme"));
+    assert!(text.contains(&keys), "{text}");
+    std::fs::write(&path, text.replace(&keys, "")).expect("a configuration");
+    assert_eq!(csv(&place, "ads"), (Some(0), file, said));
+}
+
+#[test]
+fn a_file_is_of_an_export_of_calls() {
+    let providers = Providers::start();
+    let of = |name: &str, moments: Value, filter: &str| {
+        let mut export = google_ads(&providers);
+        for (member, value) in [("name", json!(name)), ("moments", moments), ("filter", json!(filter))] {
+            export[member] = value;
+        }
+        export
+    };
+    let exports = json!([
+        of("deals", json!(["deal.changed"]), "deal_stage = 'won'"),
+        of("tags", json!(["call.tagged", "deal.changed"]), "true"),
+        of(
+            "both",
+            json!(["call.attributed", "deal.changed"]),
+            "is_target AND deal_stage IS NULL AND tag_value IS NULL"
+        ),
+        of("won", json!(["call.attributed", "deal.changed"]), "deal_stage = 'won'"),
+    ]);
+    let place = place(exports, json!([]));
+    run(&place, visited("g", 0, "gclid=Cj0g", &json!({"ad_user_data": "granted"})));
+    for (export, moments) in [("deals", "deal.changed"), ("tags", "call.tagged, deal.changed")] {
+        let (code, file, said) = csv(&place, export);
+        assert_eq!((code, file.as_str()), (Some(2), ""), "{export}: {said}");
+        let expected = format!(
+            "the export {export} is of {moments}, and the file is of calls; name one that has call.attributed among its moments"
+        );
+        assert!(said.contains(&expected), "{export}: {said}");
+    }
+    for (export, count) in [("both", 1), ("won", 0)] {
+        let (code, file, said) = csv(&place, export);
+        assert_eq!((code, file.lines().count()), (Some(0), 2 + count), "{export}: {file}{said}");
+    }
 }
 
 #[test]
