@@ -3,6 +3,9 @@
 //! A call that was started twice rings somebody's phone twice, so a request is made again only where it is certain that
 //! the provider did not take it: no connection, or an answer that says so. The same wish is carried out once by one
 //! collector; of two collectors that a page tells the same, each would.
+//!
+//! Whoever wishes has been told that it is taken: what is not asked for, because too many wait or the collector stops, is
+//! a call that failed.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use callweave_core::event::{Body, Call, CallStatus, Direction, Event, Outcome, W
 use callweave_core::phone::{Party, Phone};
 use callweave_core::telephony::twilio::{Callback, start_callback};
 use callweave_core::telephony::{Outgoing, Terms};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -25,8 +29,10 @@ use crate::config::Telephony;
 use crate::log;
 use crate::telemetry::metrics::{Metrics, Reason};
 
-/// Wishes that wait; more are told to nobody but the log.
+/// Jobs that were handed over and not looked at yet; more are told to nobody but the program's log.
 const QUEUE: usize = 1_000;
+/// Requests that wait for their turn; more are calls that failed.
+const WAITING: usize = 1_000;
 /// Requests at once.
 const AT_ONCE: usize = 16;
 /// Wishes that are recognised when they come again.
@@ -62,6 +68,17 @@ pub struct Caller {
     pub public_url: String,
     pub outbox: Outbox,
     pub metrics: Metrics,
+    /// Time, from the order to stop on, in which what waits is still asked for.
+    pub drain: Duration,
+}
+
+/// Why a provider is not even asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Unasked {
+    #[error("more are wished for than the provider takes in time, and too many wait already")]
+    TooMany,
+    #[error("the collector stops, and limits.drain_seconds are over")]
+    Stopping,
 }
 
 /// Why a provider does not start a call.
@@ -107,13 +124,49 @@ impl Callbacks {
     }
 
     fn put(&self, job: Job) {
-        if self.queue.try_send(job).is_err() {
-            self.metrics.callbacks.get_or_create(&Reason { reason: "failed" }).inc();
-            tracing::error!(
-                "more calls back are asked for than can be started, or the collector stops: one is not made"
-            );
+        let (job, reason) = match self.queue.try_send(job) {
+            Ok(()) => return,
+            Err(TrySendError::Full(job)) => (job, Unasked::TooMany),
+            Err(TrySendError::Closed(job)) => (job, Unasked::Stopping),
+        };
+        let (account, id) = job.name();
+        not_made(&account, &id, reason, &self.metrics);
+    }
+}
+
+/// The id alone: no number of a person stands in the program's log.
+fn not_made(account: &str, id: &str, reason: Unasked, metrics: &Metrics) {
+    metrics.callbacks.get_or_create(&Reason { reason: "failed" }).inc();
+    tracing::error!(account, id, %reason, "a call back is not made");
+}
+
+/// What its sender calls a wish.
+fn id_of(event: &Event<'_>) -> String {
+    format!("{}/{}", event.source.as_str(), event.id.as_str())
+}
+
+impl Job {
+    /// Account and id.
+    fn name(&self) -> (String, String) {
+        match self {
+            Job::Wish(event) => {
+                let event = decode(event, None);
+                event.map(|event| (event.account.as_str().to_owned(), id_of(&event))).unwrap_or_default()
+            }
+            Job::Request { account, outgoing } => (account.clone(), outgoing.id.clone()),
         }
     }
+}
+
+/// The next job; nothing once all are taken and `served` tells that no more come.
+async fn next(queue: &mut mpsc::Receiver<Job>, served: &CancellationToken) -> Option<Job> {
+    tokio::select! {
+        biased;
+        job = queue.recv() => return job,
+        () = served.cancelled() => {}
+    }
+    queue.close();
+    queue.recv().await
 }
 
 /// Wishes that were seen; the oldest are forgotten.
@@ -148,8 +201,9 @@ struct Task {
 }
 
 impl Caller {
-    /// Carries out what is asked for until `shutdown`; requests on their way are finished.
-    pub async fn run(mut self, accounts: &Accounts, shutdown: CancellationToken) {
+    /// Carries out what is asked for until `served` tells, some time after `shutdown`, that nobody asks any more. What
+    /// waits for its turn when the drain is over is a call that failed; requests on their way are finished.
+    pub async fn run(mut self, accounts: &Accounts, shutdown: CancellationToken, served: CancellationToken) {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIME)
@@ -160,34 +214,65 @@ impl Caller {
             Err(error) => return tracing::error!(%error, "no calls back can be made: no HTTP client can be built"),
         };
         let (room, tasks, mut known) = (Arc::new(Semaphore::new(AT_ONCE)), TaskTracker::new(), Known::default());
-        loop {
-            let job = tokio::select! {
-                () = shutdown.cancelled() => break,
-                job = self.queue.recv() => job,
-            };
-            let Some(job) = job else { break };
-            let task = match job {
-                Job::Wish(event) => self.task_of(&event, accounts).await,
-                Job::Request { account, outgoing } => Some(Task { account, outgoing, wish: None }),
-            };
-            let Some(task) = task.filter(|task| known.add(&format!("{}/{}", task.account, task.outgoing.id))) else {
-                continue;
-            };
-            let Ok(place) = room.clone().acquire_owned().await else { break };
-            let base = self.telephony.get(&task.account).and_then(|telephony| telephony.twilio_api_url.clone());
-            let (client, outbox, metrics, shutdown) =
-                (client.clone(), self.outbox.clone(), self.metrics.clone(), shutdown.clone());
-            tasks.spawn(async move {
-                task.carry_out(&client, base.as_deref(), &outbox, &metrics, &shutdown).await;
-                drop(place);
-            });
+        let (mut waiting, mut is_open) = (VecDeque::new(), true);
+        let drain = self.drain;
+        let mut late = std::pin::pin!(async {
+            shutdown.cancelled().await;
+            sleep(drain).await;
+        });
+        while is_open || !waiting.is_empty() {
+            tokio::select! {
+                () = late.as_mut() => break,
+                job = next(&mut self.queue, &served), if is_open => match job {
+                    Some(job) => {
+                        let Some(task) = self.task_of(job, accounts, &mut known).await else { continue };
+                        if waiting.len() < WAITING {
+                            waiting.push_back(task);
+                        } else {
+                            self.give_up(task, Unasked::TooMany, &tasks);
+                        }
+                    }
+                    None => is_open = false,
+                },
+                place = room.clone().acquire_owned(), if !waiting.is_empty() => {
+                    let Ok(place) = place else { break };
+                    let Some(task) = waiting.pop_front() else { continue };
+                    let base = self.telephony.get(&task.account).and_then(|telephony| telephony.twilio_api_url.clone());
+                    let (client, outbox, metrics, shutdown) =
+                        (client.clone(), self.outbox.clone(), self.metrics.clone(), shutdown.clone());
+                    tasks.spawn(async move {
+                        task.carry_out(&client, base.as_deref(), &outbox, &metrics, &shutdown).await;
+                        drop(place);
+                    });
+                }
+            }
         }
+        while let Some(job) = next(&mut self.queue, &served).await {
+            waiting.extend(self.task_of(job, accounts, &mut known).await);
+        }
+        waiting.into_iter().for_each(|task| self.give_up(task, Unasked::Stopping, &tasks));
         tasks.close();
         tasks.wait().await;
     }
 
+    /// What a job comes to, unless it is known already.
+    async fn task_of(&self, job: Job, accounts: &Accounts, known: &mut Known) -> Option<Task> {
+        let task = match job {
+            Job::Wish(event) => self.task_of_wish(&event, accounts).await?,
+            Job::Request { account, outgoing } => Task { account, outgoing, wish: None },
+        };
+        known.add(&format!("{}/{}", task.account, task.outgoing.id)).then_some(task)
+    }
+
+    /// It is not asked for, and a call that failed tells so where it was wished for.
+    fn give_up(&self, task: Task, reason: Unasked, tasks: &TaskTracker) {
+        not_made(&task.account, &task.outgoing.id, reason, &self.metrics);
+        let outbox = self.outbox.clone();
+        tasks.spawn(async move { task.tell_failed(&outbox).await });
+    }
+
     /// What a wish comes to, where the account's settings let it.
-    async fn task_of(&self, event: &[u8], accounts: &Accounts) -> Option<Task> {
+    async fn task_of_wish(&self, event: &[u8], accounts: &Accounts) -> Option<Task> {
         let event = decode(event, None).ok()?;
         let Body::WebEvent(WebEvent { number, properties, .. }) = &event.body else { return None };
         let account = event.account.as_str();
@@ -203,7 +288,7 @@ impl Caller {
             secret: self.telephony.get(account)?.secret("twilio_auth_token").map(|secret| secret.reveal()),
             base: &format!("{}{PATH}twilio/{account}", self.public_url),
         };
-        let id = format!("{}/{}", event.source.as_str(), event.id.as_str());
+        let id = id_of(&event);
         let outgoing = start_callback(&Callback { id: &id, phone, number, at: log::now() }, &terms);
         match outgoing {
             Ok(outgoing) => Some(Task { account: account.to_owned(), outgoing, wish: Some((phone, number)) }),
@@ -234,7 +319,8 @@ impl Task {
                 }
                 Err(failure) => failure,
             };
-            tracing::warn!(account = self.account, reason = %failure, "a call back was not started");
+            let (account, id) = (&self.account, &self.outgoing.id);
+            tracing::warn!(account, id, reason = %failure, "a call back was not started");
             let Some(pause) = pauses.next().filter(|_| failure.may_be_made_again()) else { break failure };
             tokio::select! {
                 () = shutdown.cancelled() => break failure,
@@ -285,7 +371,8 @@ impl Task {
             passed: &[],
         };
         if let Err(error) = outbox.take(&told).await {
-            tracing::error!(account = self.account, %error, "what became of a call back is lost");
+            let (account, id) = (&self.account, &self.outgoing.id);
+            tracing::error!(account, id, %error, "what became of a call back is lost");
         }
     }
 }
@@ -356,6 +443,32 @@ mod tests {
         assert!(known.add("a") && !known.add("a"));
         (0..KNOWN).for_each(|at| assert!(known.add(&at.to_string())));
         assert!(known.add("a") && known.ids.len() == KNOWN);
+    }
+
+    #[test]
+    fn a_job_is_named_by_its_account_and_id() {
+        let wish = r#"{"specversion":"1.0","id":"w1","source":"web/main","type":"web_event","account":"acme",
+            "time":"2026-11-20T12:00:00Z","data":{"visitor_id":"v","name":"callback_request"}}"#;
+        assert_eq!(Job::Wish(wish.as_bytes().to_vec()).name(), ("acme".to_owned(), "web/main/w1".to_owned()));
+        assert_eq!(Job::Wish(b"{".to_vec()).name(), (String::new(), String::new()));
+    }
+
+    #[tokio::test]
+    async fn what_was_handed_over_is_taken_when_nobody_asks_any_more() {
+        let (callbacks, mut queue) = Callbacks::new(Metrics::new());
+        let failed = || callbacks.metrics.callbacks.get_or_create(&Reason { reason: "failed" }).get();
+        (0..QUEUE).for_each(|_| callbacks.wish(Vec::new()));
+        assert_eq!(failed(), 0);
+        callbacks.wish(Vec::new());
+        assert_eq!(failed(), 1, "there is no room for it");
+        let served = CancellationToken::new();
+        served.cancel();
+        for _ in 0..QUEUE {
+            assert!(next(&mut queue, &served).await.is_some());
+        }
+        assert!(next(&mut queue, &served).await.is_none());
+        callbacks.wish(Vec::new());
+        assert_eq!(failed(), 2, "nobody takes it");
     }
 
     #[test]

@@ -187,6 +187,7 @@ impl Collect {
             public_url: public_url.clone(),
             outbox: outbox.clone(),
             metrics: events.metrics.clone(),
+            drain: events.limits.drain,
         };
         let options = HooksOptions { telephony, public_url, trusted_proxies: trusted_proxies.clone() };
         let names = accounts.iter().map(|account| account.name.as_str());
@@ -208,8 +209,9 @@ impl Bound {
         self.admin.as_ref().map_or(self.collect.address, Admin::address)
     }
 
-    /// Serves until `shutdown`, then finishes what is in flight: `limits.drain` at most, and as long as the log takes to
-    /// confirm what it was given, `limits.append` at most. Health and metrics are served until then.
+    /// Serves until `shutdown`, then finishes what is in flight: `limits.drain` at most, what a provider that is asked for
+    /// a call takes to answer, and as long as the log takes to confirm what it was given, `limits.append` at most. Health
+    /// and metrics are served until then.
     pub async fn run(self, shutdown: CancellationToken) -> Drained {
         let Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, health, stopping, beside } =
             self;
@@ -221,12 +223,13 @@ impl Bound {
                 stopping.cancel();
             }
         };
+        let served = CancellationToken::new();
         let beside_http = tokio::spawn({
-            let (events, stop) = (events.clone(), shutdown.clone());
+            let (events, stop, served) = (events.clone(), shutdown.clone(), served.clone());
             async move {
                 tokio::join!(
                     follow::run(followers, &outbox, &events, &stop),
-                    caller.run(&events.accounts, stop.clone())
+                    caller.run(&events.accounts, stop.clone(), served)
                 );
             }
         });
@@ -247,7 +250,8 @@ impl Bound {
         };
         let work = async {
             let ended = collect.serve(routes, &limits, &metrics, shutdown).await;
-            // Followers put what they have read where it is safe; a call back on its way is finished.
+            served.cancel();
+            // Followers put what they have read where it is safe; calls back that wait are asked for, or told as failed.
             let _ = beside_http.await;
             delivering.cancel();
             // It ends by itself, and what it has not delivered stays on disk.
