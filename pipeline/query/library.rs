@@ -78,7 +78,7 @@ impl Text {
     /// The comma-separated words of the header's line `-- {key}: …`. Of a mart: `grain`, `key`, and `time` (its column of
     /// instants, beside `date` and `local_…`) or `day` (of days). Of a report: `base` (its marts), `by` (columns that may be
     /// folded), `default` (those that are not), `measure` (the first one: what stands before it are dimensions), `only` (which
-    /// calls it counts, where not all).
+    /// calls it counts, where not all), `whole` (parts of its WITH that a condition leaves whole).
     pub fn list(&self, key: &str) -> Vec<&'static str> {
         let line = self.header().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
         line.map_or_else(Vec::new, |words| words.split(',').map(str::trim).filter(|w| !w.is_empty()).collect())
@@ -145,6 +145,8 @@ mod tests {
             assert!(text.list("default").iter().all(|column| by.contains(column)), "{}", text.name);
             assert!(text.list("measure").len() <= 1, "{}", text.name);
             assert!(text.list("base").iter().all(|mart| Text::find(MARTS, mart).is_some()), "{}", text.name);
+            let is_part = |part: &&str| text.sql.contains(&format!("{part} AS (\n"));
+            assert!(text.list("whole").iter().all(is_part), "{}", text.name);
             assert!(text.description().ends_with('?'), "{} asks a question", text.name);
         }
         for text in [STAGING, MARTS, REPORTS, CHECKS].into_iter().flatten() {

@@ -256,9 +256,9 @@ pub(super) async fn frame(
     text: &Text,
     scope: &Scope,
 ) -> Result<(Scene, DataFrame), QueryError> {
-    let statement = folded(text, scope)?;
+    let mut statement = folded(text, scope)?;
     let scene = session.scene(&[&statement]).await?;
-    narrow::narrow_marts(scene.context(), text, scope).await?;
+    narrow::narrow_marts(scene.context(), text, scope, &mut statement).await?;
     let frame = scene.plan(statement, text.sql).await?;
     Ok((scene, frame))
 }

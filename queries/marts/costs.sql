@@ -8,6 +8,7 @@
 SELECT
     a.account,
     a.date,
+    a.time,
     a.event_source,
     a.event_id,
     a.source,
@@ -19,5 +20,6 @@ SELECT
     a.currency,
     a.clicks,
     a.impressions,
+    a.recorded_time,
     a.date AS day
 FROM public.ad_costs AS a

@@ -1,4 +1,4 @@
--- Visits that led to a call, one row for each call and visit of its visitor in the 90 days up to it, on all devices.
+-- Visits that led to a call, one row for each call and visit of its visitor in the 90 days up to it.
 -- grain: a call and a session
 -- key: account, call_id, session_id
 -- time: started_at

@@ -4,10 +4,12 @@
 -- default:
 -- measure: visitors
 -- only: visitor_id IS NOT NULL
+-- whole: doings
 --
 -- A cohort is the visitors whose first visit ever lies in one week (it begins on Monday, local to --timezone) and in
 -- the report's range. visitors are those that came or called in the week, share is of the cohort. The source is that
--- of the first visit. Outbound calls are left out.
+-- of the first visit. Outbound calls are left out. --where picks the first visits, and whatever their visitors do then
+-- counts. Only what is no column of a visit (is_target) picks among their calls.
 WITH firsts AS (
     SELECT
         account,

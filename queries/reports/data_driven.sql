@@ -10,7 +10,8 @@
 -- the share of calls that would be lost if every journey broke off where the channel comes up. weight is its part of
 -- the sum of all channels, and credited are the calls with a visit, shared out by it. --from and --to
 -- mean calls of those days, with all visits before them, and visits of those days that none of these calls followed: a
--- call behind --to has not come yet.
+-- call behind --to has not come yet. So does --where: with is_target only target calls end a journey, and visits that
+-- none of them followed end without one. Visits are picked by what they have without a call, too (channel, device).
 WITH visits AS (
     SELECT
         concat('c ', account, ' ', call_id) AS journey,

@@ -3,10 +3,32 @@
 -- by: account, day, channel, source, medium, campaign, term, landing_page, device, country, visitor_kind, experiment_id, experiment_variant
 -- default:
 -- measure: visits
+-- whole: leased, joined
 --
 -- One row a step: all visits, those that were shown a number of a pool, those that a call was joined to, and those of
 -- whose calls one was answered, qualified, a target call. share is of all visits, of_step of the step before. Numbers
--- and calls count that came within the report's range too. Query strings of pages are cut off.
+-- and calls count that came within the report's range too. --where picks visits, and whatever came of them counts. Only
+-- what is no column of a visit (is_target, pool) picks among their numbers and calls. Query strings of pages are cut
+-- off.
+WITH leased AS (
+    SELECT DISTINCT account AS of_account, session_id
+    FROM marts.leases
+    WHERE session_id IS NOT NULL
+),
+
+joined AS (
+    SELECT
+        account AS of_account,
+        session_id,
+        count(*) AS calls,
+        sum(CASE WHEN is_answered THEN 1 ELSE 0 END) AS answered,
+        sum(CASE WHEN is_qualified THEN 1 ELSE 0 END) AS qualified,
+        sum(CASE WHEN is_target THEN 1 ELSE 0 END) AS target
+    FROM marts.calls
+    WHERE session_id IS NOT NULL AND direction <> 'outbound'
+    GROUP BY of_account, session_id
+)
+
 SELECT
     k.step,
     v.account,
@@ -93,23 +115,8 @@ FROM (
             coalesce(c.qualified, 0) AS qualified,
             coalesce(c.target, 0) AS target
         FROM marts.sessions AS s
-        LEFT JOIN (
-            SELECT DISTINCT account AS of_account, session_id
-            FROM marts.leases
-            WHERE session_id IS NOT NULL
-        ) AS l ON l.of_account = s.account AND l.session_id = s.session_id
-        LEFT JOIN (
-            SELECT
-                account AS of_account,
-                session_id,
-                count(*) AS calls,
-                sum(CASE WHEN is_answered THEN 1 ELSE 0 END) AS answered,
-                sum(CASE WHEN is_qualified THEN 1 ELSE 0 END) AS qualified,
-                sum(CASE WHEN is_target THEN 1 ELSE 0 END) AS target
-            FROM marts.calls
-            WHERE session_id IS NOT NULL AND direction <> 'outbound'
-            GROUP BY of_account, session_id
-        ) AS c ON c.of_account = s.account AND c.session_id = s.session_id
+        LEFT JOIN leased AS l ON l.of_account = s.account AND l.session_id = s.session_id
+        LEFT JOIN joined AS c ON c.of_account = s.account AND c.session_id = s.session_id
     ) AS r
     GROUP BY
         r.account,

@@ -1,8 +1,16 @@
 -- Which callers were not reached, and did they get through later?
 -- base: calls
+-- whole: reached
 --
 -- One row a missed call, newest first. reached_later: a later call from or to this number was answered, among those
--- of the report's range.
+-- of the report's range. --where picks the missed calls alone: what reached their callers may be any call.
+WITH reached AS (
+    SELECT account, caller, max(started_at) AS last_answered_at
+    FROM marts.calls
+    WHERE is_answered AND caller <> 'anonymous'
+    GROUP BY account, caller
+)
+
 SELECT
     m.account,
     m.call_id,
@@ -17,11 +25,6 @@ SELECT
     m.campaign,
     coalesce(r.last_answered_at > m.started_at, FALSE) AS reached_later
 FROM marts.calls AS m
-LEFT JOIN (
-    SELECT account, caller, max(started_at) AS last_answered_at
-    FROM marts.calls
-    WHERE is_answered AND caller <> 'anonymous'
-    GROUP BY account, caller
-) AS r ON r.account = m.account AND r.caller = m.caller
+LEFT JOIN reached AS r ON r.account = m.account AND r.caller = m.caller
 WHERE m.is_missed
 ORDER BY m.started_at DESC, m.account, m.call_id

@@ -1,5 +1,10 @@
 //! What the asker gives, as filters and local columns of the marts under a report.
+//!
+//! A range, an account and a zone are of the whole report. A condition picks what it is about (missed calls, first visits)
+//! and not what these are held against (who was reached, what visitors do later): the parts of WITH that a report's header
+//! names as `whole` get only those conditions that none of the marts outside of them has the columns of.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use callweave_core::time::{Date, Time};
@@ -12,7 +17,11 @@ use datafusion::dataframe::DataFrame;
 use datafusion::functions::datetime::expr_fn::{date_part, to_local_time};
 use datafusion::logical_expr::{Expr, cast, lit};
 use datafusion::prelude::{SessionContext, ident};
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr as SqlExpr, ExprWithAlias, Query, Visit, Visitor};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{
+    self, BinaryOperator, Expr as SqlExpr, ExprWithAlias, Ident, ObjectName, Query, Visit, Visitor, visit_relations,
+    visit_relations_mut,
+};
 
 use super::ReportOptions;
 use crate::query::error::{QueryError, nearest};
@@ -110,10 +119,17 @@ fn folded(text: &Text, by: Option<&str>) -> Result<Vec<&'static str>, QueryError
     Ok(possible.into_iter().filter(|column| !chosen.contains(column)).collect())
 }
 
-pub(super) async fn narrow_marts(context: &SessionContext, text: &Text, scope: &Scope) -> Result<(), QueryError> {
+/// Puts narrowed marts in the place of those under `statement`, which is the one of `text`.
+pub(super) async fn narrow_marts(
+    context: &SessionContext,
+    text: &Text,
+    scope: &Scope,
+    statement: &mut Statement,
+) -> Result<(), QueryError> {
     let sql = scope.condition.as_deref().unwrap_or(text.sql);
     let told = |error| QueryError::from_engine(error, sql);
     let mut conditions = read_condition(context, scope.condition.as_deref())?;
+    let mut narrowed = Vec::new();
     for mart in MARTS {
         let name = TableReference::partial(MART, mart.name);
         if !context.table_exist(name.clone()).map_err(told)? {
@@ -125,16 +141,63 @@ pub(super) async fn narrow_marts(context: &SessionContext, text: &Text, scope: &
             let problem = format!("{} is counted over all time: it has no days to pick from", text.name);
             return Err(QueryError::Parameter { flag: "--from or --to", problem });
         }
-        // The condition is over what the report sees: its days and hours are those of the zone.
-        let frame = narrow(frame, times, scope).map_err(told)?;
-        let frame = filter(frame, context, &mut conditions).map_err(|error| mistaken(error, sql))?;
-        context.deregister_table(name.clone()).map_err(told)?;
-        context.register_table(name, frame.into_view()).map_err(told)?;
+        narrowed.push((mart.name.to_owned(), narrow(frame, times, scope).map_err(told)?));
+    }
+    set_apart(statement, &text.list("whole"));
+    let named = marts_named(statement);
+    let apart: Vec<_> = narrowed.iter().map(|(mart, frame)| (name_apart(mart), frame.clone())).collect();
+    for marts in [narrowed, apart] {
+        // What was met outside of the parts apart is no condition on them.
+        let (met, mut open): (Vec<_>, Vec<_>) = conditions.into_iter().partition(|condition| condition.is_met);
+        for (mart, frame) in marts.into_iter().filter(|(mart, _)| named.contains(mart)) {
+            let name = TableReference::partial(MART, mart);
+            // The condition is over what the report sees: its days and hours are those of the zone.
+            let frame = filter(frame, context, &mut open).map_err(|error| mistaken(error, sql))?;
+            context.deregister_table(name.clone()).map_err(told)?;
+            context.register_table(name, frame.into_view()).map_err(told)?;
+        }
+        conditions = met.into_iter().chain(open).collect();
     }
     match conditions.into_iter().find_map(Condition::unmet) {
         Some(error) => Err(mistaken(error, sql)),
         None => Ok(()),
     }
+}
+
+/// The name of a mart where it stands in a part that a condition leaves whole.
+fn name_apart(mart: &str) -> String {
+    format!("{mart} whole")
+}
+
+/// Gives the marts in these parts of WITH their names apart.
+fn set_apart(statement: &mut Statement, parts: &[&str]) {
+    let Statement::Statement(statement) = statement else { return };
+    let ast::Statement::Query(query) = &mut **statement else { return };
+    let Some(with) = &mut query.with else { return };
+    for part in with.cte_tables.iter_mut().filter(|part| parts.contains(&part.alias.name.value.as_str())) {
+        let _ = visit_relations_mut(&mut *part.query, |name| {
+            if let Some(apart) = mart_named(name).map(name_apart) {
+                *name = ObjectName::from(vec![Ident::new(MART), Ident::with_quote('"', apart)]);
+            }
+            ControlFlow::<()>::Continue(())
+        });
+    }
+}
+
+fn marts_named(statement: &Statement) -> HashSet<String> {
+    let mut named = HashSet::new();
+    if let Statement::Statement(statement) = statement {
+        let _ = visit_relations(&**statement, |name| {
+            named.extend(mart_named(name).map(str::to_owned));
+            ControlFlow::<()>::Continue(())
+        });
+    }
+    named
+}
+
+fn mart_named(name: &ObjectName) -> Option<&str> {
+    let [schema, mart] = &name.0[..] else { return None };
+    (schema.as_ident()?.value == MART).then_some(mart.as_ident()?.value.as_str())
 }
 
 fn mistaken(error: DataFusionError, condition: &str) -> QueryError {

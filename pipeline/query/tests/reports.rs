@@ -557,8 +557,30 @@ async fn a_deal_keeps_what_its_stages_named() -> Result<(), Failure> {
         stage(25, "nobody", json!({"visitor_id": "nobody"})),
     ];
     write(dir.path(), "deals", &stages).await?;
-    let sql = "SELECT deal_id, call_id, visitor_id, session_id, source FROM marts.deals ORDER BY deal_id";
-    let expected = "called-back,a2,v-s4,s4,google\nnamed,a1,v-s1,s1,google\nnobody,,nobody,,\nphoned,a2,v-s4,s4,google\nunknown,,v-s1,s1,google\n";
+    let sql = "SELECT deal_id, phone, call_id, visitor_id, session_id, source FROM marts.deals ORDER BY deal_id";
+    let expected = "called-back,+4930111,a2,v-s4,s4,google\nnamed,+4930999,a1,v-s1,s1,google\nnobody,,,nobody,,\n\
+        phoned,+4930111,a2,v-s4,s4,google\nunknown,,,v-s1,s1,google\n";
     assert_eq!(ask(&open(&dir)?, sql).await?, expected);
+    Ok(())
+}
+
+/// What picks missed calls hides nothing of how their callers were reached: here by a call back, two days later.
+#[tokio::test]
+async fn a_condition_on_missed_calls_hides_no_call_back() -> Result<(), Failure> {
+    let dir = small().await?;
+    let back = json!({"direction": "outbound", "outcome": "answered", "talk_seconds": 20.0});
+    write(dir.path(), "calls", &[with(call("o1", 1, "2026-11-23T10:00:00Z", "+4930222"), back)]).await?;
+    for (condition, to, expected) in [
+        ("direction = 'inbound'", "2026-11-23", "x1 false, b1 true"),
+        ("outcome = 'missed' AND calls.day = '2026-11-21'", "2026-11-23", "x1 false, b1 true"),
+        ("call_id <> 'x1'", "2026-11-23", "b1 true"),
+        ("direction = 'inbound'", "2026-11-22", "x1 false, b1 false"),
+    ] {
+        let (account, where_) = (Some("acme".to_owned()), Some(condition.to_owned()));
+        let options = ReportOptions { account, where_, to: Some(to.to_owned()), ..Default::default() };
+        let told = tell(&dir, "missed", options).await?;
+        let row = |row: &str| [row.split(',').nth(1), row.rsplit(',').next()].map(Option::unwrap_or_default).join(" ");
+        assert_eq!(told.lines().map(row).collect::<Vec<_>>().join(", "), expected, "{condition} to {to}: {told}");
+    }
     Ok(())
 }
