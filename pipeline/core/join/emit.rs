@@ -280,7 +280,10 @@ impl Account {
             candidates: decision.candidates.len() as u32,
             lease_id: chosen.map(|it| self.text_of(&self.leases[it.lease].id)),
             session_id: session.map(|(ix, _)| self.session_name(ix)),
-            visitor_id: chosen.map(|it| self.visitor_name(it.visitor)),
+            visitor_id: session
+                .map(|(_, it)| it.visitor)
+                .or(chosen.map(|it| it.visitor))
+                .map(|it| self.visitor_name(it)),
             pool,
             site,
             source: decision.source.clone(),

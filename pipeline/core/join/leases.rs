@@ -245,7 +245,7 @@ impl Lease {
 }
 
 /// Makes renewals one with the one before where the lease was held at all times between, so that none but signs of life are lost: of each
-/// span the first stays, and what was told last before each of `calls`. Where there are more still, the oldest two become one.
+/// span the first stays, and what was told last, of all and before each of `calls`. Where there are more still, the oldest two become one.
 fn thin(ends: &mut Vec<(Time, Time)>, calls: &[Time]) {
     let Some((&(first, _), &(last, _))) = ends.first().zip(ends.last()) else { return };
     let (spans, mut until) = (Spans::of(first, last), Time::MIN);
@@ -254,7 +254,10 @@ fn thin(ends: &mut Vec<(Time, Time)>, calls: &[Time]) {
         let next = ends.get(at + 1).map_or(Time::MAX, |(next, _)| *next);
         match kept.last_mut() {
             Some(before)
-                if told_at <= until && !spans.are_apart(before.0, told_at) && !is_between(calls, told_at, next) =>
+                if told_at <= until
+                    && told_at != last
+                    && !spans.are_apart(before.0, told_at)
+                    && !is_between(calls, told_at, next) =>
             {
                 before.1 = before.1.max(end);
             }

@@ -19,7 +19,7 @@ impl Account {
         let web_at_once = || session.entries().any(|entry| entry == Entry { at, what: What::Web });
         // Of one instant, page views come first.
         let late = at < last_own || (at == last_own && own.is_page() && web_at_once());
-        let splits = self.splits(last, &own);
+        let splits = self.splits(last, &own, &[]);
         if late || (splits && self.session_ended_at(last) >= at) {
             return self.remake_sessions(visitor, Some(own));
         }
@@ -34,11 +34,13 @@ impl Account {
         }
     }
 
-    /// Whether a session ends before this event of its visitor.
-    fn splits(&self, ix: u32, own: &Entry) -> bool {
+    /// Whether a session ends before this event of its visitor. In spans that are `whole` there is no gap.
+    fn splits(&self, ix: u32, own: &Entry, whole: &[(Time, Time)]) -> bool {
         let session = &self.sessions[ix];
         let timeout = self.rules(own.at).settings().session_timeout_minutes * MICROS_PER_MINUTE as f64;
-        if own.at.since(session.last_own()) as f64 >= timeout {
+        let last = session.last_own();
+        let is_gap = own.at.since(last) as f64 >= timeout;
+        if is_gap && !whole.iter().any(|(from, to)| *from <= last && own.at <= *to) {
             return true;
         }
         // At the very instant of its start a session takes in everything: two that begin at once would be one by name.
@@ -93,6 +95,7 @@ impl Account {
         for &lease in &loose {
             self.hold_no_more(lease, visitor);
         }
+        let whole: Vec<(Time, Time)> = old.iter().filter_map(|&ix| self.sessions[ix].whole()).collect();
         let mut own = Vec::new();
         for &ix in &old {
             for entry in self.sessions[ix].take_entries() {
@@ -106,7 +109,7 @@ impl Account {
         own.extend(new);
         // Of one instant, page views come first.
         own.sort_by_key(|event| (event.at, !event.is_page()));
-        let made = self.split_into_sessions(visitor, &old, own);
+        let made = self.split_into_sessions(visitor, &old, own, &whole);
         for at in heartbeats {
             match self.made_session_at(visitor, at) {
                 Some(ix) => drop(self.add_sign(ix, at, What::Heartbeat)),
@@ -128,14 +131,14 @@ impl Account {
     }
 
     /// The sessions made of `own`, by start; those of `old` that are no more are taken back.
-    fn split_into_sessions(&mut self, visitor: u32, old: &[u32], own: Vec<Entry>) -> Vec<u32> {
+    fn split_into_sessions(&mut self, visitor: u32, old: &[u32], own: Vec<Entry>, whole: &[(Time, Time)]) -> Vec<u32> {
         let mut left: Vec<u32> = old.to_vec();
         let mut made: Vec<u32> = Vec::new();
         let starts: Vec<Time> = old.iter().map(|&ix| self.sessions[ix].started_at()).collect();
         for event in own {
             let current = made.last().copied();
             if let Some(ix) = current
-                && !self.splits(ix, &event)
+                && !self.splits(ix, &event, whole)
             {
                 self.put_own(ix, event);
                 continue;
@@ -153,6 +156,13 @@ impl Account {
             };
             self.put_own(ix, event);
             made.push(ix);
+        }
+        for &ix in &made {
+            let session = &mut self.sessions[ix];
+            let (start, last) = (session.started_at(), session.last_own());
+            if whole.iter().any(|(from, to)| *from <= last && start <= *to) {
+                session.note_own_let_go();
+            }
         }
         for &ix in &left {
             self.touch_calls_of(ix);

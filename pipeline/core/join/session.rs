@@ -33,15 +33,17 @@ pub(super) struct Session {
     rest: Option<Box<Rest>>,
 }
 
-/// Two flags in one byte. A snapshot has the first alone.
+/// A snapshot has those that cannot be found out anew; older ones have the first alone, as a boolean, which is a byte, too.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
-#[serde(from = "bool", into = "bool")]
+#[serde(from = "u8", into = "u8")]
 struct Flags(u8);
 
 /// Heartbeats stand behind the last event of its own.
 const BEATS_LAST: u8 = 1;
 /// The line of its lease may hold what both tell of later calls ([`super::settled`]).
 const SETTLED: u8 = 2;
+/// Events of its own were let go: what looks like a gap between others is none.
+const OWN_LET_GO: u8 = 4;
 
 impl Flags {
     fn has(self, flag: u8) -> bool {
@@ -53,15 +55,15 @@ impl Flags {
     }
 }
 
-impl From<bool> for Flags {
-    fn from(beats_last: bool) -> Flags {
-        Flags(if beats_last { BEATS_LAST } else { 0 })
+impl From<u8> for Flags {
+    fn from(kept: u8) -> Flags {
+        Flags(kept & (BEATS_LAST | OWN_LET_GO))
     }
 }
 
-impl From<Flags> for bool {
-    fn from(flags: Flags) -> bool {
-        flags.has(BEATS_LAST)
+impl From<Flags> for u8 {
+    fn from(flags: Flags) -> u8 {
+        flags.0 & (BEATS_LAST | OWN_LET_GO)
     }
 }
 
@@ -131,7 +133,7 @@ impl Session {
         self.timeline = Timeline::default();
         (self.started_at, self.last_at) = (at, at);
         (self.pages, self.signs) = (0, 0);
-        self.flags.set(BEATS_LAST, false);
+        self.flags.set(BEATS_LAST | OWN_LET_GO, false);
     }
 
     pub fn started_at(&self) -> Time {
@@ -205,6 +207,15 @@ impl Session {
         self.entries().filter(Entry::is_own).last().map_or(self.started_at, |entry| entry.at)
     }
 
+    /// From when to when it was one visit, though events of its own that show it were let go.
+    pub fn whole(&self) -> Option<(Time, Time)> {
+        self.flags.has(OWN_LET_GO).then(|| (self.started_at, self.last_own()))
+    }
+
+    pub fn note_own_let_go(&mut self) {
+        self.flags.set(OWN_LET_GO, true);
+    }
+
     /// Its timeline begins at `at` or later; it does so now.
     pub fn begin(&mut self, at: Time) {
         if self.timeline.is_empty() {
@@ -261,7 +272,11 @@ impl Session {
         let is_first = self.first_page().is_none_or(|(first, _)| at < first);
         if self.is_full_of_pages() {
             let from = (PAGES_PER_SESSION - PAGES_LET_GO_AT_ONCE) / 2;
+            let is_given = self.given.is_some();
             self.edit(|entries| {
+                // Of a visit with a name those have one that tell something of it: the first, and that of its experiment.
+                let tells = |it: &&Entry| is_given && matches!(it.what, What::Page { touch: Some(_), .. });
+                let told = entries.iter().filter(tells).nth(1).copied();
                 let pages: Vec<Time> = entries.iter().filter(|entry| entry.is_page()).map(|entry| entry.at).collect();
                 let mut place = 0;
                 entries.retain(|entry| {
@@ -271,12 +286,14 @@ impl Session {
                     place += 1;
                     let is_in_the_middle = (from + 1..=from + PAGES_LET_GO_AT_ONCE).contains(&place);
                     let next = pages.get(place);
-                    let goes = is_in_the_middle && !next.is_some_and(|next| is_between(calls, entry.at, *next));
+                    let rests_on_it = next.is_some_and(|next| is_between(calls, entry.at, *next));
+                    let goes = is_in_the_middle && !rests_on_it && told != Some(*entry);
                     let_go += usize::from(goes);
                     !goes
                 });
             });
             self.rest().pages_let_go += let_go as u32;
+            self.note_own_let_go();
         }
         self.insert(Entry { at, what: What::Page { url, touch } });
         (is_first, let_go)
@@ -288,10 +305,11 @@ impl Session {
     }
 
     /// Lets signs of life go: of each of [`SIGN_SPANS`] equal spans of its life the latest stays, and what was seen last before each of
-    /// `calls` (by time), which rest on it. Heartbeats go first, as other signs are rarer and make sessions.
+    /// `calls` (by time), which rest on it. Heartbeats go first, as other signs are rarer and make sessions; the event that a visit begins with stays.
     pub fn thin(&mut self, calls: &[Time]) {
         let spans = Spans::of(self.started_at, self.last_at);
         for heartbeats_alone in [true, false] {
+            let begins_at = self.given.is_none().then_some(self.started_at);
             self.edit(|entries| {
                 let all = std::mem::take(entries);
                 let signs = |it: &&Entry| if heartbeats_alone { !it.is_own() } else { !it.is_page() };
@@ -300,11 +318,15 @@ impl Session {
                     let next = if signs(&entry) { later.next() } else { None };
                     if next
                         .is_none_or(|next| spans.are_apart(entry.at, next.at) || is_between(calls, entry.at, next.at))
+                        || (entry.is_own() && Some(entry.at) == begins_at)
                     {
                         entries.push(*entry);
                     }
                 }
             });
+            if !heartbeats_alone {
+                self.note_own_let_go();
+            }
             if usize::from(self.signs) <= SIGNS_PER_SESSION - SIGN_SPANS / 2 {
                 break;
             }

@@ -110,3 +110,80 @@ fn a_lease_is_not_held_where_it_was_not() {
     assert!(lease.ends().count() <= crate::limits::RENEWALS_PER_LEASE);
     assert!((900..1_000).all(|minute| lease.is_active(story.time(minute)) == (minute % 2 == 0)));
 }
+
+/// Rows of sessions: start, end and page views of those that exist.
+fn visits(story: &Story) -> Vec<(i64, i64, u32)> {
+    let sessions = story.join.accounts[0].sessions.iter().map(|(_, session)| session);
+    let mut visits: Vec<(i64, i64, u32)> = sessions
+        .filter(|session| !session.taken_back)
+        .map(|session| (session.started_at().0, session.last_at().0, session.pages_count()))
+        .collect();
+    visits.sort_unstable();
+    visits
+}
+
+/// A visit without a name whose events were let go is one, in whatever order they come and whenever settings are told.
+#[test]
+fn what_is_let_go_makes_no_gap() {
+    let settings = |story: &mut Story, minute: i64| {
+        story.apply(minute, "account_settings", r#"{"session_timeout_minutes":5}"#);
+    };
+    for kind in ["page_view", "web_event"] {
+        let event = |minute: i64| match kind {
+            "page_view" => format!(r#"{{"visitor_id":"v","url":"https://example.com/{minute}"}}"#),
+            _ => r#"{"visitor_id":"v","name":"scroll"}"#.to_owned(),
+        };
+        let told = |minutes: &[i64], again: bool| {
+            let mut story = Story::new(Mode::Live);
+            settings(&mut story, 0);
+            for minute in minutes {
+                story.apply(*minute, kind, &event(*minute));
+            }
+            if again {
+                settings(&mut story, 100);
+            }
+            visits(&story)
+        };
+        let minutes: Vec<i64> = (0..2_400).collect();
+        let mut swapped = minutes.clone();
+        swapped.swap(2_300, 2_301);
+        let one = told(&minutes, false);
+        assert_eq!(one.len(), 1, "{kind}: {one:?}");
+        assert_eq!(told(&swapped, false), one, "{kind}");
+        assert_eq!(told(&minutes, true), one, "{kind}");
+        // A gap is one all the same, before and after.
+        let parted: Vec<i64> = minutes.iter().copied().chain(2_500..2_510).chain([2_405]).collect();
+        assert_eq!(told(&parted, true).len(), 3, "{kind}");
+        let around: Vec<i64> = minutes.iter().map(|minute| minute + 100).chain([50]).collect();
+        assert_eq!(told(&around, false).len(), 2, "{kind}");
+    }
+}
+
+/// What tells of a visit stays, and the last of its signs.
+#[test]
+fn the_experiment_and_the_last_renewal_stay() {
+    let mut story = Story::new(Mode::Live);
+    hold(&mut story, 3_000);
+    for minute in 0..3_300 {
+        let more = if minute == 1_700 { r#","experiment_id":"e","experiment_variant":"b""# } else { "" };
+        story.apply(minute, "page_view", &format!(r#"{{{IDS},"url":"https://example.com/{minute}"{more}}}"#));
+    }
+    ring(&mut story, 3_300);
+    story.settle();
+    assert!(story.told.contains(r#"experiment_id: Some("e")"#));
+    let mut story = Story::new(Mode::Live);
+    hold(&mut story, 60);
+    for minute in (1..=254).chain([256, 255]) {
+        let until = story.time(minute + 60);
+        story.apply(minute, "lease_renewed", &format!(r#"{{"lease_id":"l","expires_at":"{until}"}}"#));
+    }
+    for minute in (257..600).chain([601, 600]) {
+        let until = story.time(minute + 60);
+        story.apply(minute, "lease_renewed", &format!(r#"{{"lease_id":"l","expires_at":"{until}"}}"#));
+        let lease = story.join.accounts[0].leases.iter().next().unwrap().1;
+        assert_eq!(
+            lease.ends().last().map(|(told, _)| told),
+            Some(story.time(minute.max(if minute == 600 { 601 } else { 0 })))
+        );
+    }
+}

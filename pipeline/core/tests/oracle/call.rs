@@ -172,13 +172,17 @@ impl<'a> Call<'a> {
         ])
     }
 
-    /// The provider's verdict; what each rule says takes its share of the doubt that is left (docs/attribution.md).
+    /// The provider's verdict; what each rule says takes its share of the doubt that is left (docs/attribution.md), all to twelve
+    /// digits.
     pub fn spam_score(&self, calls: &[Call]) -> Option<f64> {
         let mut score = self.member("spam_score").and_then(Value::as_f64);
         if self.direction() != "inbound" {
             return score;
         }
-        let mut say = |more: f64| score = Some(score.unwrap_or(0.0) + more * (1.0 - score.unwrap_or(0.0)));
+        let mut say = |more: f64| {
+            let told = score.unwrap_or(0.0);
+            score = Some(((told + more * (1.0 - told)) * 1e12).round() / 1e12);
+        };
         let listed = self.settings.member("spam_numbers").and_then(Value::as_array);
         let is_listed = |entry: &Value| {
             let entry = entry.as_str().unwrap_or_default();
@@ -192,7 +196,7 @@ impl<'a> Call<'a> {
             2 => say(0.3),
             _ => say(0.9),
         }
-        if self.answered_at().is_none() && self.total_seconds().is_some_and(|seconds| seconds <= 3.0) {
+        if self.outcome() != Some("answered") && self.total_seconds().is_some_and(|seconds| seconds <= 3.0) {
             say(0.4);
         }
         score
