@@ -110,13 +110,13 @@ impl StateStore {
     pub async fn newest<T, E: std::fmt::Display>(
         &self,
         name: &str,
-        mut read: impl FnMut(Bytes) -> Result<T, E>,
+        mut read: impl FnMut(u64, Bytes) -> Result<T, E>,
     ) -> Result<Option<(u64, T)>, StateError> {
         for sequence in self.sequences(name).await? {
-            match read(self.get(name, sequence).await?) {
+            match read(sequence, self.get(name, sequence).await?) {
                 Ok(state) => return Ok(Some((sequence, state))),
                 Err(error) => {
-                    tracing::warn!(name, sequence, %error, "a snapshot cannot be read, and the one before is taken");
+                    tracing::warn!(name, sequence, %error, "a snapshot cannot be used, and the one before is taken");
                 }
             }
         }
@@ -140,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn the_newest_good_snapshot_is_taken() -> Result<(), StateError> {
         let state = StateStore::new(Arc::new(object_store::memory::InMemory::new()));
-        let read = |bytes: Bytes| if bytes.starts_with(b"bad") { Err("its hash differs") } else { Ok(bytes) };
+        let read = |_, bytes: Bytes| if bytes.starts_with(b"bad") { Err("its hash differs") } else { Ok(bytes) };
         assert_eq!(state.newest("p0", read).await?, None);
         for (sequence, bytes) in [(5, "a"), (9, "b"), (10, "c"), (200, "d"), (1000, "bad")] {
             state.put("p0", sequence, bytes.into()).await?;

@@ -10,6 +10,7 @@ use callweave_core::time::Time;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::behind;
 use super::landing::Landing;
 use super::live::ProcessError;
 use super::maintain::erase;
@@ -135,7 +136,8 @@ impl Forwarder {
         erase(&self.lake, &erasures, (self.clock)()).await?;
         let label = Label { partition: self.number };
         self.metrics.snapshot_size.get_or_create(&label).set(bytes.len() as f64);
-        self.source.keep(self.lake.state(), at, appended, bytes).await?;
+        let marks = behind::marks(&self.lake, &self.source.name()).await?;
+        self.source.keep(self.lake.state(), (at, appended), &marks, bytes).await?;
         self.metrics.snapshot_time.get_or_create(&label).set((self.clock)().0 as f64 / 1e6);
         tracing::debug!(partition = self.number, sequence = at, "snapshot kept");
         Ok(())

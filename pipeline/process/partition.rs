@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::behind::Marks;
 use super::forward::{Forward, Forwarder, Snapshot};
 use super::group::{Cut, Group, Home};
 use super::hands::Hands;
@@ -147,7 +148,9 @@ impl Partition {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ProcessError> {
         let number = self.work.number;
         let state = self.forwarder.lake.state();
-        let (after, join) = self.source.restore(state).await?;
+        let held: Marks = self.forwarder.marks.iter().map(|(table, mark)| (table.name().to_owned(), *mark)).collect();
+        let first = self.log.first_sequence(number).await?;
+        let (after, join) = self.source.restore(state, &held, first).await?;
         let appended = self.source.appended(state, after).await?.unwrap_or_else(self.work.clock);
         let at = At { sequence: after, appended, caught_up: Time::MIN, measured: None };
         tracing::info!(partition = number, log = self.source.number, sequence = after, "reading the log");

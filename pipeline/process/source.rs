@@ -7,7 +7,7 @@
 //! its beginning, on the state that the newest snapshot of the one before has: what came before is known to it.
 //!
 //! Beside each snapshot stands when the log took its last entry (`NAME-at`). A log that was put back to an older copy gives its
-//! sequences to other entries, and is found out by that.
+//! sequences to other entries, and is found out by that. A checksum stands behind it: a damaged byte is no older copy.
 
 use bytes::Bytes;
 use callweave_core::join::{Join, Mode};
@@ -15,7 +15,9 @@ use callweave_core::time::Time;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::behind::{self, Marks};
 use super::live::{PROCESSING_PAUSE, ProcessError};
 use crate::lake::{Lake, StateError, StateStore, TableName};
 use crate::log::{Log, ReadError, SharedLog};
@@ -23,6 +25,8 @@ use crate::telemetry::troubles::Troubles;
 
 /// What `/readyz` calls it.
 const LOOKING: &str = "comparing the log with the lake";
+/// Of a time that stands beside a snapshot, before its checksum, which has as many.
+const TIME_BYTES: usize = size_of::<i64>();
 
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -78,6 +82,19 @@ fn list_of(partition: u16) -> String {
     format!("logs-{partition}")
 }
 
+/// What stands beside the snapshot of entry `at`: its time in microseconds, and a checksum of both; little-endian.
+fn timed(at: u64, appended: Time) -> Bytes {
+    let time = appended.0.to_le_bytes();
+    time.into_iter().chain(xxh3_64_with_seed(&time, at).to_le_bytes()).collect()
+}
+
+/// Nothing where it is damaged, or another entry's. What was kept before there were checksums is the time alone.
+fn time_in(at: u64, bytes: &[u8]) -> Option<Time> {
+    let (time, sum) = bytes.split_first_chunk::<TIME_BYTES>()?;
+    let is_right = sum.is_empty() || sum == xxh3_64_with_seed(time, at).to_le_bytes();
+    is_right.then(|| Time(i64::from_le_bytes(*time)))
+}
+
 async fn met(state: &StateStore, name: &str, number: u64) -> Result<Met, ProcessError> {
     let bytes = state.get(name, number).await?;
     let met = serde_json::from_slice(&bytes);
@@ -131,15 +148,37 @@ impl Source {
         format!("{}-at", self.name())
     }
 
-    /// The state to begin with, and the entry after which it is.
-    pub async fn restore(&self, state: &StateStore) -> Result<(u64, Join), ProcessError> {
-        let restored = state.newest(&self.name(), |bytes| Join::restore(&bytes)).await?;
-        if let Some(restored) = restored {
+    /// The state to begin with, and the entry after which it is. `held`: how far each table holds this log, which begins with entry
+    /// `first`.
+    pub async fn restore(&self, state: &StateStore, held: &Marks, first: u64) -> Result<(u64, Join), ProcessError> {
+        let name = self.name();
+        let behind = behind::behind(state, &name, held).await?;
+        let usable = |at: u64, bytes: Bytes| match behind.get(&at) {
+            Some(why) => Err(why.clone()),
+            None if !behind.is_empty() && at + 1 < first => Err(format!("the log begins with entry {first}")),
+            None => Join::restore(&bytes).map_err(|error| error.to_string()),
+        };
+        if let Some(restored) = state.newest(&name, usable).await? {
             return Ok(restored);
+        }
+        if first > 1
+            && let Some((at, why)) = behind.last_key_value()
+        {
+            tracing::error!(
+                partition = self.partition,
+                snapshot = at,
+                why,
+                first,
+                "a table was put back to an older copy, and the log does not reach back to where it is: what it lacks stays away. \
+                 Put a newer copy of the table back and start again"
+            );
+            if let Some(restored) = state.newest(&name, |_, bytes| Join::restore(&bytes)).await? {
+                return Ok(restored);
+            }
         }
         // One that was lost soon has left no snapshot: then the one before it says what is known.
         for number in (0..self.number).rev().take_while(|_| self.follows) {
-            let before = state.newest(&name_of(number, self.partition), |bytes| Join::restore(&bytes)).await?;
+            let before = state.newest(&name_of(number, self.partition), |_, bytes| Join::restore(&bytes)).await?;
             if let Some((_, join)) = before {
                 return Ok((0, join));
             }
@@ -147,24 +186,35 @@ impl Source {
         Ok((0, Join::new(Mode::Live)))
     }
 
-    /// When the log took the entry of a snapshot.
+    /// When the log took the entry of a snapshot; nothing where that was not kept, or is damaged.
     pub async fn appended(&self, state: &StateStore, at: u64) -> Result<Option<Time>, StateError> {
         let name = self.times();
         if !state.sequences(&name).await?.contains(&at) {
             return Ok(None);
         }
-        let bytes = state.get(&name, at).await?;
-        Ok(bytes.as_ref().try_into().ok().map(|bytes| Time(i64::from_le_bytes(bytes))))
+        let appended = time_in(at, &state.get(&name, at).await?);
+        if appended.is_none() {
+            let path = StateStore::path_of(&name, at);
+            tracing::warn!(path, "when the log took this entry cannot be read: the log is not compared by it");
+        }
+        Ok(appended)
     }
 
-    /// Keeps a snapshot, unless another log has followed meanwhile.
-    pub async fn keep(&self, state: &StateStore, at: u64, appended: Time, bytes: Vec<u8>) -> Result<(), ProcessError> {
+    /// Keeps a snapshot, unless another log has followed meanwhile. `marks`: how far each table is.
+    pub async fn keep(
+        &self,
+        state: &StateStore,
+        (at, appended): (u64, Time),
+        marks: &Marks,
+        bytes: Vec<u8>,
+    ) -> Result<(), ProcessError> {
         let partition = self.partition;
         if state.sequences(&list_of(partition)).await?.first().is_some_and(|newest| *newest != self.number) {
             return Err(SourceError::TakenOver { partition }.into());
         }
         // First: a snapshot without it would not be compared.
-        state.put(&self.times(), at, Bytes::copy_from_slice(&appended.0.to_le_bytes())).await?;
+        state.put(&self.times(), at, timed(at, appended)).await?;
+        behind::keep(state, &self.name(), at, marks).await?;
         state.put(&self.name(), at, bytes.into()).await?;
         Ok(())
     }

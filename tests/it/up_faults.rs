@@ -455,7 +455,7 @@ fn damaged_and_lost_snapshots_change_nothing() {
     bytes[middle] ^= 1;
     std::fs::write(&newest, bytes).expect("damaged");
     let mut program = Program::start(&place, &["up"]);
-    program.says("a snapshot cannot be read, and the one before is taken");
+    program.says("a snapshot cannot be used, and the one before is taken");
     send(&program, parts[2]);
     until("a snapshot of this life", || (files_in(&folder).pop()? > newest).then_some(()));
     program.kill();
