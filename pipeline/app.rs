@@ -1,5 +1,6 @@
 //! The only file that knows every role: builds them, runs them, and drains them.
 
+mod answer;
 pub mod demo;
 mod export;
 mod log;
@@ -22,7 +23,7 @@ use callweave_core::time::Time;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::collect::{Admin, Collect, Listener, log_takes, starting, untroubled};
+use crate::collect::{Admin, Collect, log_takes, starting, untroubled};
 use crate::config::{self, Config, FirstRun, Flags};
 use crate::lake::Lake;
 use crate::log::batching::{BatchOptions, Batcher, Submission};
@@ -41,6 +42,7 @@ pub use export::csv;
 pub use query::STACK_BYTES;
 pub use webhook::{Asker, Question, webhook};
 
+use answer::Answers;
 use signals::stop_on_signal;
 
 /// Why a command did not do what it was to do.
@@ -267,12 +269,22 @@ pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
         true => FirstRun::prepare(&mut config).map_err(Failure::failed)?,
         false => None,
     };
+    if config.nats.is_none() && roles != Roles::QUERY && roles != Roles::ALL {
+        tracing::warn!(
+            data = %config.data.display(),
+            "this role runs apart on an embedded log of its own, which no other role can read: name the log that they share (nats.url, \
+             --nats)"
+        );
+    }
     block_on(async {
         let shutdown = CancellationToken::new();
         tokio::spawn(stop_on_signal(shutdown.clone()));
         let up = Up::start(&config, roles, shutdown).await?;
         if let (Some(first), Some(address), true) = (&first, up.collect, roles.collect) {
-            say!("{}", first.welcome(address, up.postgres));
+            match config.log.format {
+                logs::Format::Text => say!("{}", first.welcome(address, up.postgres)),
+                logs::Format::Json => tracing::info!(welcome = first.welcome(address, up.postgres), "a first run"),
+            }
         }
         up.ended().await
     })
@@ -297,13 +309,12 @@ impl Up {
             return Up::answer_alone(config, metrics, shutdown).await;
         }
         let troubles = Troubles::default();
-        let listen = &config.listen;
-        // One address for both is the collector's, and served with it.
-        let admin = match roles.collect && listen.admin == listen.collect && listen.admin.port() != 0 {
+        // One address for both is served with what else is answered there.
+        let admin = match (roles.collect || roles.notify || roles.query) && answer::is_one_address(config) {
             true => None,
             false => {
                 let (limits, ready) = (config.limits.clone(), starting(troubles.clone()));
-                let admin = Admin::open(listen.admin, limits, metrics.clone(), ready, shutdown.clone()).await;
+                let admin = Admin::open(config.listen.admin, limits, metrics.clone(), ready, shutdown.clone()).await;
                 Some(admin.map_err(Failure::failed)?)
             }
         };
@@ -376,25 +387,22 @@ impl Up {
                 }
                 Ok(())
             });
-        } else if let Some(admin) = admin {
+        } else {
             if roles.notify || roles.query {
-                let listener =
-                    Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
-                address = Some(listener.address);
-                tracing::info!(collect = %listener.address, "answering over http");
-                let (limits, metrics, shutdown) = (config.limits.clone(), metrics.clone(), shutdown.clone());
-                tasks.spawn(async move {
-                    listener.serve(beside, &limits, &metrics, shutdown).await;
-                    Ok(())
-                });
+                let answers = Answers { routes: beside, ready: ready.clone() };
+                address = Some(answers.serve(config, &metrics, &shutdown, &mut tasks).await?);
             }
-            admin.health().ready_when(ready).await;
-            tracing::info!(admin = %admin.address(), "serving health and metrics");
+            if let Some(admin) = &admin {
+                admin.health().ready_when(ready).await;
+                tracing::info!(admin = %admin.address(), "serving health and metrics");
+            }
             let (shutdown, collecting) = (shutdown.clone(), collecting.clone());
             tasks.spawn(async move {
                 shutdown.cancelled().await;
                 collecting.cancel();
-                admin.close().await;
+                if let Some(admin) = admin {
+                    admin.close().await;
+                }
                 Ok(())
             });
         }
@@ -424,50 +432,6 @@ impl Up {
             admin.close().await;
         }
         Up { collect: None, postgres: None, metrics, shutdown, roles: tokio::task::JoinSet::new() }
-    }
-
-    /// Answers queries without a log: the embedded one is another process's, and the logins are those configured.
-    async fn answer_alone(config: &Config, metrics: Metrics, shutdown: CancellationToken) -> Result<Up, Failure> {
-        // It has no log to wait for: it is ready as soon as it answers.
-        let ready = Arc::new(|| Box::pin(async { Ok(()) }) as _);
-        let admin = Admin::open(config.listen.admin, config.limits.clone(), metrics.clone(), ready, shutdown.clone());
-        let admin = match admin.await {
-            // The `up` beside it has the usual address.
-            Err(error) if config.listen.admin == Config::default().listen.admin => {
-                tracing::warn!(%error, "health and metrics are served nowhere: give listen.admin an address");
-                None
-            }
-            admin => Some(admin.map_err(Failure::failed)?),
-        };
-        let server = query::Server::open(config, None, clock, &metrics).await.map_err(Failure::failed)?;
-        let listener = Listener::bind("listen.collect", config.listen.collect).await.map_err(Failure::failed)?;
-        let postgres = server.postgres_address();
-        server.tell();
-        if let Some(admin) = &admin {
-            tracing::info!(admin = %admin.address(), "serving health and metrics");
-        }
-        tracing::info!(collect = %listener.address, "answering over http");
-        let (address, routes, limits) = (listener.address, server.routes(), config.limits.clone());
-        let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn({
-            let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
-            async move {
-                listener.serve(routes, &limits, &metrics, shutdown).await;
-                Ok(())
-            }
-        });
-        tasks.spawn({
-            let shutdown = shutdown.clone();
-            async move {
-                server.run(shutdown.clone()).await;
-                shutdown.cancelled().await;
-                if let Some(admin) = admin {
-                    admin.close().await;
-                }
-                Ok(())
-            }
-        });
-        Ok(Up { collect: Some(address), postgres, metrics, shutdown, roles: tasks })
     }
 
     /// Waits until every role has ended. Where one fails, the others are stopped, too.

@@ -180,6 +180,11 @@ impl Admin {
         Ok(Admin { address, health, closing, served: AbortOnDropHandle::new(tokio::spawn(serving)) })
     }
 
+    /// What it would serve, for an address at which other things are served, too.
+    pub fn routes(ready: Ready, metrics: Metrics, stopping: CancellationToken) -> Router {
+        health_routes(Health::new(ready, stopping)).merge(metrics_routes(metrics))
+    }
+
     /// The address it has, also where port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address

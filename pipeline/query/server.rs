@@ -127,9 +127,6 @@ impl Server {
     /// Serves until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
         let Server { postgres, flight, tls, pem, logins, crew, drain } = self;
-        // Beside everything else: nobody waits for it, but who asks meanwhile for the very table that is looked at.
-        let (ahead, until) = (Arc::clone(&logins), shutdown.clone());
-        tokio::spawn(async move { until.run_until_cancelled(ahead.look_ahead()).await });
         let acceptor = tls.clone().map(|tls| TlsAcceptor::from(Arc::new(with_protocol(tls, b"postgresql"))));
         let postgres = async {
             if let Some(socket) = postgres {
@@ -147,7 +144,13 @@ impl Server {
                 crew.keep_looking(shutdown.clone()).await;
             }
         };
-        tokio::join!(postgres, flight, crew);
+        // Beside everything else: nobody waits for it, but who asks meanwhile for the very table that is looked at. Where queries are
+        // worked on: those threads stay, and what it is at when it is given up panics without them.
+        let ahead = async {
+            let looks = Arc::clone(&logins);
+            shutdown.run_until_cancelled(desk::spawn(None, async move { looks.look_ahead().await })).await;
+        };
+        tokio::join!(postgres, flight, crew, ahead);
     }
 }
 

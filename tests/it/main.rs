@@ -1,7 +1,9 @@
 //! The one integration binary, against real engines in temporary folders: each further one would link the engines once
 //! more.
 
+mod apart;
 mod busy;
+mod callbacks;
 mod check;
 mod collect;
 mod erase;

@@ -192,7 +192,12 @@ impl Program {
     }
 
     pub fn spawn_at(place: &Place, arguments: &[&str], address: &str) -> Program {
-        let listen = ["--listen", address, "--admin", "127.0.0.1:0", "--log-format", "json"];
+        Program::spawn_on(place, arguments, address, "127.0.0.1:0")
+    }
+
+    /// `admin` may be the same as `address`.
+    pub fn spawn_on(place: &Place, arguments: &[&str], address: &str, admin: &str) -> Program {
+        let listen = ["--listen", address, "--admin", admin, "--log-format", "json"];
         let mut command = place.command(&[arguments, &listen].concat());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let said = Arc::new((Mutex::new(Said::default()), Condvar::new()));
