@@ -139,7 +139,8 @@ pub fn read_file(
         }
     };
     let (table, errors) = DeTable::parse_recoverable(&text);
-    let at = |offset: usize| Origin::File { path: path.clone(), line: line_of(&text, offset) };
+    let lines = Lines::of(&text);
+    let at = |offset: usize| Origin::File { path: path.clone(), line: lines.line_of(offset) };
     for error in &errors {
         let origin = at(error.span().map_or(0, |span| span.start));
         let message = error.message().trim().replace('\n', ", ");
@@ -199,8 +200,19 @@ fn long(member: &str) -> String {
     SHORT.iter().find(|(short, _)| *short == member).map_or(member, |(_, long)| long).to_owned()
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+/// Where each line of a text begins, in bytes: every member asks for its line, and a file may have a hundred thousand.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Lines {
+        let behind_feeds = memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1);
+        Lines(std::iter::once(0).chain(behind_feeds).collect())
+    }
+
+    /// The line that the byte at `offset` stands in, from 1 on. A line feed belongs to the line that it ends.
+    fn line_of(&self, offset: usize) -> usize {
+        self.0.partition_point(|start| *start <= offset)
+    }
 }
 
 fn flatten(prefix: &str, table: &DeTable<'_>, at: &dyn Fn(usize) -> Origin, entries: &mut Entries) {
@@ -250,4 +262,29 @@ fn plain(value: &Spanned<DeValue<'_>>) -> Value {
 pub fn toml_to_json(text: &str) -> Result<Value, String> {
     let value = DeTable::parse(text).map_err(|error| error.message().to_owned())?;
     Ok(Value::Object(value.get_ref().iter().map(|(key, value)| (key.get_ref().to_string(), plain(value))).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_found_by_any_byte_of_it() {
+        for (text, offset, line) in [
+            ("", 0, 1),
+            ("a = 1\nb = 2\n", 0, 1),
+            ("a = 1\nb = 2\n", 5, 1),
+            ("a = 1\nb = 2\n", 6, 2),
+            ("a = 1\nb = 2\n", 11, 2),
+            ("a = 1\nb = 2\n", 12, 3),
+            ("a = 1\nb = 2", 6, 2),
+            ("a = 1\nb = 2", 11, 2),
+            ("a = 1\r\nb = 2\r\n", 5, 1),
+            ("a = 1\r\nb = 2\r\n", 6, 1),
+            ("a = 1\r\nb = 2\r\n", 7, 2),
+            ("\n\na = 1", 2, 3),
+        ] {
+            assert_eq!(Lines::of(text).line_of(offset), line, "byte {offset} of {text:?}");
+        }
+    }
 }

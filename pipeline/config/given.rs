@@ -110,21 +110,30 @@ impl Given<'_> {
         }
     }
 
+    /// Servers of NATS, each read as its client does: what no role could start with is told before.
     pub fn nats_url(&self) -> Result<String, String> {
         let text = self.text()?;
         for server in text.split(',').map(str::trim) {
-            let host = match server.split_once("://") {
-                Some(("nats" | "tls" | "ws" | "wss", host)) => host,
-                Some((scheme, _)) => {
-                    return Err(format!("{scheme}:// is not NATS; write it like nats://127.0.0.1:4222"));
+            let (scheme, host) = server.split_once("://").unwrap_or(("nats", server));
+            match scheme {
+                "nats" | "tls" => {}
+                "ws" | "wss" => {
+                    return Err(format!("{scheme}:// is not spoken here; write it like nats://127.0.0.1:4222"));
                 }
-                None => server,
-            };
+                _ => return Err(format!("{scheme}:// is not NATS; write it like nats://127.0.0.1:4222")),
+            }
             if host.contains('@') {
                 return Err("holds a user or token; give nats.user and nats.password_file, or nats.token_file".into());
             }
+            let wrong = |what: &str| Err(format!("{server:?} {what}; write it like nats://127.0.0.1:4222"));
             if host.is_empty() || host.contains(char::is_whitespace) {
-                return Err(format!("{server:?} names no server; write it like nats://127.0.0.1:4222"));
+                return wrong("names no server");
+            }
+            match url::Url::parse(&format!("{scheme}://{host}")) {
+                Ok(url) if url.host_str().is_none_or(str::is_empty) => return wrong("names no server"),
+                Ok(url) if url.port() == Some(0) => return wrong("has no port of 1 to 65535"),
+                Ok(_) => {}
+                Err(error) => return wrong(&format!("is no server's address ({error})")),
             }
         }
         Ok(text.to_owned())

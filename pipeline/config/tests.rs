@@ -130,6 +130,42 @@ fn mistakes_are_told_with_place_and_mending() {
             &[],
             &["c.toml:1: nats.url: holds a user or token; give nats.user and nats.password_file, or nats.token_file"],
         ),
+        ("nats = \"a, nats://a.example:4222, tls://[::1]:4222/, 10.0.0.1:65535\"", &[], &[]),
+        (
+            "\nnats.url = \"nats://127.0.0.1:abc\"",
+            &[],
+            &[
+                "c.toml:2: nats.url: \"nats://127.0.0.1:abc\" is no server's address (invalid port number); write it like \
+                 nats://127.0.0.1:4222",
+            ],
+        ),
+        (
+            "nats = \"nats://a:4222, b:70000\"",
+            &[],
+            &["c.toml:1: nats.url: \"b:70000\" is no server's address (invalid port number); write it like \
+                 nats://127.0.0.1:4222"],
+        ),
+        (
+            "nats = \"a:0\"",
+            &[],
+            &["c.toml:1: nats.url: \"a:0\" has no port of 1 to 65535; write it like nats://127.0.0.1:4222"],
+        ),
+        (
+            "nats = \"nats://:4222\"",
+            &[],
+            &["c.toml:1: nats.url: \"nats://:4222\" is no server's address (empty host); write it like \
+                 nats://127.0.0.1:4222"],
+        ),
+        (
+            "nats = \"nats:///x\"",
+            &[],
+            &["c.toml:1: nats.url: \"nats:///x\" names no server; write it like nats://127.0.0.1:4222"],
+        ),
+        (
+            "nats = \"wss://a\"",
+            &[],
+            &["c.toml:1: nats.url: wss:// is not spoken here; write it like nats://127.0.0.1:4222"],
+        ),
         (
             "[nats]\nuser = \"u\"",
             &[],

@@ -5,6 +5,7 @@
 //! files every two minutes, so that a power cut may lose what a killed server does not. `sync_interval: always`, or
 //! three replicas in different places, make it as strict as the embedded log.
 
+mod advice;
 mod owners;
 mod publish;
 mod read;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use futures::{StreamExt, stream};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
@@ -33,6 +34,7 @@ const HEADER_BYTES: usize = 1024 + super::MAX_SUBJECT_BYTES;
 /// A lost connection is tried again after this times the number of tries, at most two seconds.
 const RECONNECT_STEP: Duration = Duration::from_millis(100);
 const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
+const LOGIN_REFUSED: &str = "the nats server refuses the login (authorization violation)";
 /// Streams that are gone for so long are made again.
 const MADE_AGAIN_AFTER: Duration = Duration::from_secs(3);
 
@@ -69,7 +71,7 @@ pub struct NatsOptions {
     /// Which log it is.
     pub family: Family,
     pub credentials: Credentials,
-    /// Certificates (PEM) to trust besides the system's.
+    /// Certificates (PEM) to trust in place of the system's.
     pub tls_ca: Option<PathBuf>,
     /// Refuses a connection without TLS.
     pub require_tls: bool,
@@ -136,10 +138,12 @@ impl NatsOptions {
 pub enum ConnectError {
     #[error("cannot read the servers {servers:?}: {reason}; give nats://host:4222")]
     Servers { servers: String, reason: String },
-    #[error("cannot use the credentials file {path}: {reason}")]
+    #[error(
+        "cannot use the credentials file {path}: {reason}; set nats.credentials_file to a .creds file as nsc writes it"
+    )]
     CredentialsFile { path: PathBuf, reason: String },
-    #[error("cannot connect to NATS at {servers}: {reason}")]
-    Connect { servers: String, reason: String, passing: bool },
+    #[error("cannot connect to NATS at {servers}: {reason}; {mend}")]
+    Connect { servers: String, reason: String, mend: String, passing: bool },
     #[error("the NATS server at {servers} is {version}; callweave needs 2.9 or newer")]
     OldServer { servers: String, version: String },
     #[error(
@@ -296,6 +300,7 @@ async fn connect(
         .map_err(|error| ConnectError::Servers { servers: options.servers.clone(), reason: error.to_string() })?;
     // The client takes the process's own, and two are linked: whoever set one before has chosen.
     let _ = async_nats::rustls::crypto::ring::default_provider().install_default();
+    let login = advice::of_login(&options.credentials);
     let mut connect = ConnectOptions::new()
         .name("callweave")
         .require_tls(options.require_tls)
@@ -303,7 +308,7 @@ async fn connect(
             RECONNECT_STEP.saturating_mul(u32::try_from(tries).unwrap_or(u32::MAX)).min(RECONNECT_LONGEST)
         })
         .event_callback(move |event| {
-            observe(&event, &connected, &faults);
+            observe(&event, &connected, &faults, &login);
             std::future::ready(())
         });
     if let Some(certificates) = &options.tls_ca {
@@ -319,14 +324,29 @@ async fn connect(
         },
     };
     connect.connect(servers).await.map_err(|error| {
-        use async_nats::ConnectErrorKind::{Dns, Io, MaxReconnects, TimedOut};
+        use ConnectErrorKind::{AuthorizationViolation, Dns, Io, MaxReconnects, TimedOut};
         let passing = matches!(error.kind(), Dns | Io | MaxReconnects | TimedOut);
-        ConnectError::Connect { servers: shown(&options.servers), reason: error.to_string(), passing }
+        let reason = match error.kind() {
+            AuthorizationViolation => LOGIN_REFUSED.to_owned(),
+            _ => error.to_string(),
+        };
+        let mend = advice::of_error(&error, options);
+        ConnectError::Connect { servers: shown(&options.servers), reason, mend, passing }
     })
 }
 
-/// Server messages may hold user names, never passwords.
-fn observe(event: &Event, connected: &watch::Sender<bool>, faults: &watch::Sender<u64>) {
+/// Whether it tells that the server takes the login no more: users change while a connection stands.
+fn refuses_login(event: &Event) -> bool {
+    match event {
+        Event::ServerError(told) => *told == ServerError::AuthorizationViolation,
+        // The client tells the kind of what went wrong alone.
+        Event::ClientError(ClientError::Other(told)) => *told == ConnectErrorKind::AuthorizationViolation.to_string(),
+        _ => false,
+    }
+}
+
+/// Server messages may hold user names, never passwords. `login` says how a refused one is mended.
+fn observe(event: &Event, connected: &watch::Sender<bool>, faults: &watch::Sender<u64>, login: &str) {
     match event {
         Event::Connected => {
             if !connected.send_replace(true) {
@@ -341,6 +361,7 @@ fn observe(event: &Event, connected: &watch::Sender<bool>, faults: &watch::Sende
             faults.send_modify(|count| *count += 1);
             tracing::warn!(subscription, "messages from nats were dropped here; reading them again");
         }
+        refused if refuses_login(refused) => tracing::warn!("{LOGIN_REFUSED}, trying again; {login}"),
         other => tracing::warn!(event = %other, "nats"),
     }
 }
@@ -427,5 +448,14 @@ mod tests {
             assert_eq!(shown(servers), expected);
             assert!(!format!("{:?}", NatsOptions::new(servers)).contains("cret"));
         }
+    }
+
+    #[test]
+    fn a_login_that_is_refused_later_is_known_by_its_event() {
+        let by_client = |kind: ConnectErrorKind| Event::ClientError(ClientError::Other(kind.to_string()));
+        assert!(refuses_login(&by_client(ConnectErrorKind::AuthorizationViolation)));
+        assert!(refuses_login(&Event::ServerError(ServerError::AuthorizationViolation)));
+        assert!(!refuses_login(&by_client(ConnectErrorKind::Io)));
+        assert!(!refuses_login(&Event::Disconnected));
     }
 }

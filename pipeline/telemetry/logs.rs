@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -37,6 +38,11 @@ const ENGINES: &str = "warn";
 /// password or a phone number, and may hold line ends that look like lines of ours. It has nothing to tell that we do not.
 const UNHEARD: &str = "datafusion_postgres::hooks=error";
 
+/// The engine below the lake calls it an error where another process's commit came first, which is ordinary with several of them.
+/// Each such error comes back to us, who try again and tell (`lake/commit.rs`), or hand it to who asked. From `debug` on it is
+/// heard, as the other engines are.
+const REPEATED: &str = "deltalake_core::kernel::transaction=off,buoyant_kernel::snapshot=off";
+
 /// Reads `log.level`: one word is our own level, with the engines at `warn`; anything longer is a filter in the syntax
 /// of `RUST_LOG`, taken as it is. What clients say word for word is heard only where a filter names its target.
 ///
@@ -48,12 +54,16 @@ pub fn filter(text: &str) -> Result<EnvFilter, LogsError> {
     let directives = match text {
         "" => return Err(wrong("it is empty".to_owned())),
         _ if text.contains([',', '=']) => format!("{UNHEARD},{text}"),
-        // EnvFilter takes an unknown word for a target, and then logs nothing at all.
-        _ if text.parse::<tracing::level_filters::LevelFilter>().is_err() => {
-            return Err(wrong("no such level".to_owned()));
-        }
         _ if text.eq_ignore_ascii_case("off") => text.to_owned(),
-        _ => format!("{ENGINES},{UNHEARD},callweave={text},callweave_core={text}"),
+        _ => {
+            let ours = format!("{ENGINES},{UNHEARD},callweave={text},callweave_core={text}");
+            match text.parse::<LevelFilter>() {
+                // EnvFilter takes an unknown word for a target, and then logs nothing at all.
+                Err(_) => return Err(wrong("no such level".to_owned())),
+                Ok(level) if level < LevelFilter::DEBUG => format!("{REPEATED},{ours}"),
+                Ok(_) => ours,
+            }
+        }
     };
     EnvFilter::try_new(directives).map_err(|error| wrong(error.to_string()))
 }
@@ -102,7 +112,11 @@ mod tests {
     #[test]
     fn reads_levels_and_filters() {
         let table = [
-            ("info", Ok("callweave=info,callweave_core=info,datafusion_postgres::hooks=error,warn")),
+            (
+                "info",
+                Ok("buoyant_kernel::snapshot=off,callweave=info,callweave_core=info,datafusion_postgres::hooks=error,\
+                    deltalake_core::kernel::transaction=off,warn"),
+            ),
             ("DEBUG", Ok("callweave=debug,callweave_core=debug,datafusion_postgres::hooks=error,warn")),
             ("off", Ok("off")),
             ("info,callweave::collect=trace", Ok("callweave::collect=trace,datafusion_postgres::hooks=error,info")),
