@@ -42,7 +42,7 @@ def row(binary, folder, parameters, visits, utilisation):
     told = subprocess.run([binary, "evaluate", "--truth", truth, "--input", events], check=True, capture_output=True, text=True).stdout
     ways = {cells[2].strip(): [cell.strip() for cell in cells] for cells in (line.split("|") for line in told.splitlines()) if len(cells) > 9}
     own, best = ways["callweave"], ways["Bayes-optimal"]
-    sources = re.search(r"^Calibration error: .* sources (\S+)$", told, re.M).group(1)
+    sources = re.search(r"^Expected calibration error: .* sources (\S+)$", told, re.M).group(1)
     plain = [ways[way][4] for way in ("whoever holds it now", "last who held it")]
     return [own[3], own[4], own[5], own[8], best[8], sources, *plain]
 
@@ -53,7 +53,7 @@ def main():
     sets = drawn()
     for letter in letters:
         print(f"{letter}: {' '.join(map(str, sets[letter][1]))}")
-    print("\n| set | pools | calls | accuracy | of the optimum's | calibration error | the optimum's | of sources | whoever holds it now | last who held it |")
+    print("\n| set | pools | calls | accuracy | of the optimum's | expected calibration error | the optimum's | of sources | whoever holds it now | last who held it |")
     print("| --- |" + " ---: |" * 9)
     for utilisation in pools.split(","):
         for letter in letters:

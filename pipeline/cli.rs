@@ -4,12 +4,13 @@ mod evaluate;
 mod import;
 mod pool;
 mod simulate;
+mod unused;
 mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app::{self, Failure};
 use crate::config::{self, Flags};
@@ -231,7 +232,15 @@ struct Output {
 
 /// Parses the command line, does what it says, and tells how it went.
 pub fn main() -> ExitCode {
-    match work(Cli::parse()) {
+    let mut given = unused::hide(Cli::command()).get_matches();
+    let done = match unused::refusal(&given) {
+        Some(why) => Err(Failure::Usage(why)),
+        None => match Cli::from_arg_matches_mut(&mut given) {
+            Ok(cli) => work(cli),
+            Err(error) => error.exit(),
+        },
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             logs::last_words(&failure);
@@ -250,13 +259,6 @@ fn work(cli: Cli) -> Result<(), Failure> {
         Command::Import(options) => return options.run(&flags),
         Command::Simulate(options) => return options.run(),
         Command::Evaluate(options) => return options.run(),
-        Command::Demo(_) => {
-            let of_others = [("--data", &flags.data), ("--lake", &flags.lake)];
-            if let Some((flag, _)) = of_others.iter().find(|(_, given)| given.is_some()) {
-                let problem = format!("{flag}: demo has a lake of its own; --keep DIR names its folder");
-                return Err(Failure::Usage(problem));
-            }
-        }
         _ => {}
     }
     let config = config::load(&flags, &config::environment()).map_err(|it| Failure::Usage(it.to_string()))?;
@@ -358,6 +360,6 @@ mod tests {
 
     #[test]
     fn the_flags_fit_together() {
-        super::Cli::command().debug_assert();
+        super::unused::hide(super::Cli::command()).debug_assert();
     }
 }

@@ -106,7 +106,7 @@ pub struct Given {
 }
 
 /// What is at least as likely is certain.
-const CERTAIN: f64 = 0.9;
+pub const CERTAIN: f64 = 0.9;
 
 impl Given {
     /// Whether the answer, be it a session or none of them, is all but sure by its own account.

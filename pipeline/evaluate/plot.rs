@@ -43,7 +43,7 @@ fn axes(left: f64, width: f64, title: &str, out: &mut dyn Write) -> io::Result<(
 
 /// What was said along, what was true up; a dot's area is the number of its calls.
 fn reliability(table: &[Bin], out: &mut dyn Write) -> io::Result<()> {
-    axes(LEFT, SIDE, "Sessions named with this confidence, and how many are right", out)?;
+    axes(LEFT, SIDE, "Reliability: confidence of named sessions, and how many are right", out)?;
     let most = table.iter().map(|bin| bin.calls).max().unwrap_or(1).max(1) as f64;
     writeln!(
         out,
@@ -70,7 +70,7 @@ fn reliability(table: &[Bin], out: &mut dyn Write) -> io::Result<()> {
 
 fn accuracy(groups: &[Group<'_>], left: f64, out: &mut dyn Write) -> io::Result<()> {
     let width = (groups.len() as f64 * 110.0).max(330.0);
-    axes(left, width, "Right answers of all calls to leased numbers", out)?;
+    axes(left, width, "Accuracy: right answers of all calls to leased numbers", out)?;
     for (at, group) in groups.iter().enumerate() {
         let from = left + at as f64 * 110.0 + 10.0;
         for (way, (_, score)) in scores(&group.cases).iter().enumerate() {

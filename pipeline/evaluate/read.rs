@@ -113,3 +113,23 @@ pub fn cases(truth: impl BufRead, mut answers: Answers) -> Result<Vec<Case>, Rea
         false => Ok(cases),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_to_a_number_that_is_not_leased_is_no_case_whether_its_members_are_null_or_missing() {
+        let truth = concat!(
+            r#"{"account":"acme","call_id":"a","session_id":"s","why":"later","is_candidate":true,"candidates":1}"#,
+            "\n",
+            r#"{"account":"acme","call_id":"b","session_id":"s","why":"static","is_candidate":null,"candidates":null}"#,
+            "\n",
+            r#"{"account":"acme","call_id":"c","why":"static"}"#,
+            "\n",
+        );
+        let answers = ["a", "b", "c"].map(|call| (("acme".to_owned(), call.to_owned()), Answer::default()));
+        let cases = cases(truth.as_bytes(), answers.into()).expect("cases");
+        assert_eq!(cases.iter().map(|case| case.truth.call_id.as_str()).collect::<Vec<_>>(), ["a"]);
+    }
+}

@@ -242,3 +242,21 @@ fn the_truth_names_sources_as_the_program_does() {
     }
     assert_eq!(checked.len(), super::tables::CAMPAIGNS.len());
 }
+
+#[test]
+fn every_line_of_the_truth_has_all_members() {
+    let (_, truth) =
+        written(&Simulation { events: None, visits: Some(3000), call_share: 0.2, optimal: true, ..small() });
+    let members = |fact: &Value| fact.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(members(&truth[0]).len(), 18, "{}", truth[0]);
+    let (mut leased, mut others) = (0, 0);
+    for fact in &truth {
+        assert_eq!(members(fact), members(&truth[0]), "{fact}");
+        let told = ["candidates", "is_candidate", "optimal_probability", "true_probability"];
+        let is_leased = !fact["is_candidate"].is_null();
+        assert!(told.iter().all(|name| fact[name].is_null() != is_leased), "{fact}");
+        assert!(!is_leased || fact["why"] != "static", "{fact}");
+        *if is_leased { &mut leased } else { &mut others } += 1;
+    }
+    assert!(leased > 20 && others > 5, "{leased} {others}");
+}

@@ -72,9 +72,12 @@ impl Truth {
         (self.visitor != 0).then(|| id('v', self.visitor))
     }
 
-    /// Writes one line of JSON.
+    /// Writes one line of JSON. Every line has all members: what a call has nothing of is null, such as the best answer to a call
+    /// to a number that is not leased.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut line = serde_json::json!({
+        let optimum = self.optimum.as_ref();
+        let answer = optimum.and_then(|it| it.answer);
+        let line = serde_json::json!({
             "account": &*self.account,
             "call_id": self.call_id(),
             "session_id": self.session_id(),
@@ -85,19 +88,15 @@ impl Truth {
             "why": self.why.name(),
             "started_at": self.started_at,
             "session_started_at": self.session_started_at,
+            "utilisation": self.utilisation,
+            "candidates": optimum.map(|it| it.candidates),
+            "is_candidate": optimum.map(|it| it.truth_is_candidate),
+            "optimal_session_id": answer.filter(|it| it.session != 0).map(|it| id('s', it.session)),
+            "optimal_visitor_id": answer.map(|it| id('v', it.visitor)),
+            "optimal_started_at": answer.map(|it| it.started),
+            "optimal_probability": optimum.map(|it| it.probability),
+            "true_probability": optimum.map(|it| it.of_truth),
         });
-        if let Some(optimum) = &self.optimum {
-            let answer = optimum.answer;
-            line["utilisation"] = serde_json::json!(self.utilisation);
-            line["candidates"] = optimum.candidates.into();
-            line["is_candidate"] = optimum.truth_is_candidate.into();
-            line["optimal_session_id"] =
-                serde_json::json!(answer.filter(|it| it.session != 0).map(|it| id('s', it.session)));
-            line["optimal_visitor_id"] = serde_json::json!(answer.map(|it| id('v', it.visitor)));
-            line["optimal_started_at"] = serde_json::json!(answer.map(|it| it.started));
-            line["optimal_probability"] = optimum.probability.into();
-            line["true_probability"] = optimum.of_truth.into();
-        }
         writeln!(out, "{line}")
     }
 }

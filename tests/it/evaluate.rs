@@ -28,6 +28,9 @@ fn the_join_is_held_against_the_truth_and_explains_itself() {
     let evaluate = ["evaluate", "--truth", "truth.ndjson", "--input", "events.ndjson", "--plot", "plot.svg"];
     let told = place.run(&evaluate);
 
+    assert!(told.contains(" | coverage | ") && told.contains(" | Brier score | log loss |"), "{told}");
+    let error = told.lines().find(|line| line.starts_with("Expected calibration error: sessions 0."));
+    assert!(error.is_some_and(|line| line.contains(", sources 0.")), "{told}");
     let rows = cells(&told);
     let accuracy = |way: &str| -> f64 {
         let row =
@@ -74,6 +77,10 @@ fn what_would_be_passed_over_is_refused() {
     for (arguments, words) in [
         (&["evaluate", "--truth", "t", "--input", "e", "--plot", "x.png"][..], "ends in .svg"),
         (&["demo", "--lake", "elsewhere"], "--keep DIR"),
+        (&["evaluate", "--truth", "t", "--input", "e", "--lake", "elsewhere"], "--lake: evaluate has no use for it"),
+        (&["--lake", "elsewhere", "simulate"], "--lake: simulate has no use for it"),
+        (&["schema", "--places", "p.mmdb"], "--places: schema has no use for it"),
+        (&["import", "--format", "csv", "f", "--lake", "elsewhere"], "--lake: import has no use for it"),
     ] {
         let output = place.command(arguments).output().expect("the binary runs");
         let said = String::from_utf8_lossy(&output.stderr);
