@@ -52,9 +52,12 @@ impl Money {
     }
 }
 
+/// More say nothing that an amount can be.
+const EXPONENT_DIGITS_MAX: usize = 4;
+
 fn exponent(text: &str) -> Result<i64, MoneyError> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if digits.is_empty() || digits.len() > 4 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+    if digits.is_empty() || digits.len() > EXPONENT_DIGITS_MAX || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(MoneyError::Format);
     }
     text.parse().map_err(|_| MoneyError::Format)
@@ -161,6 +164,14 @@ impl Serialize for Money {
     }
 }
 
+/// What texts of amounts look like, behind this sign: those without an exponent exactly; of one with an exponent a pattern
+/// cannot tell how many digits stand before the point.
+pub(crate) fn pattern(sign: &str) -> String {
+    let more = MONEY_INTEGER_DIGITS_MAX - 1;
+    let plain = format!("(0|[1-9][0-9]{{0,{more}}})(\\.[0-9]{{1,{MONEY_FRACTION_DIGITS_MAX}}}0*)?");
+    format!("^{sign}({plain}|(0|[1-9][0-9]*)(\\.[0-9]+)?[eE][+-]?[0-9]{{1,{EXPONENT_DIGITS_MAX}}})$")
+}
+
 impl schemars::JsonSchema for Money {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Money".into()
@@ -168,9 +179,14 @@ impl schemars::JsonSchema for Money {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": ["number", "string"],
-            "pattern": "^-?(0|[1-9][0-9]{0,11})(\\.[0-9]{1,6})?$",
+            "pattern": pattern("-?"),
+            "maxLength": MONEY_BYTES_MAX,
             "exclusiveMinimum": -1e12,
             "exclusiveMaximum": 1e12,
+            "description": format!(
+                "A number, or its text. At most {MONEY_INTEGER_DIGITS_MAX} digits before the point and \
+                 {MONEY_FRACTION_DIGITS_MAX} after."
+            ),
         })
     }
     fn inline_schema() -> bool {
@@ -228,6 +244,40 @@ mod tests {
         assert_eq!(serde_json::to_string(&Money(19_990_000)).ok().as_deref(), Some("19.99"));
         assert_eq!(serde_json::to_string(&Money(-5_000_000)).ok().as_deref(), Some("-5"));
         assert!(sonic_rs::from_str::<Money>("true").is_err());
+    }
+
+    /// What the reader takes meets the pattern. The other way round only an exponent hides digits.
+    #[test]
+    fn the_pattern_of_texts_is_what_the_reader_takes() {
+        let pattern = regex::Regex::new(&pattern("-?")).unwrap();
+        for (text, is_money, meets) in [
+            ("0", true, true),
+            ("-0.000000", true, true),
+            ("19.99", true, true),
+            ("-1.5000000000", true, true),
+            ("999999999999.999999", true, true),
+            ("1e3", true, true),
+            ("-1.5E+3", true, true),
+            ("15e-1", true, true),
+            ("1e0011", true, true),
+            ("0e9999", true, true),
+            ("1000000000000", false, false),
+            ("0.0000001", false, false),
+            ("1e12", false, true),
+            ("1e-7", false, true),
+            ("1e00011", false, false),
+            ("01", false, false),
+            ("+1", false, false),
+            ("1.", false, false),
+            (".5", false, false),
+            ("1e", false, false),
+            ("1,5", false, false),
+            (" 1", false, false),
+            ("", false, false),
+        ] {
+            let read = sonic_rs::from_str::<Money>(&format!("\"{text}\""));
+            assert_eq!((read.is_ok(), pattern.is_match(text)), (is_money, meets), "{text}: {read:?}");
+        }
     }
 
     proptest! {

@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Text;
 use super::schema::{Currency, Limited};
 use super::text::some_text;
+use super::{Text, whole};
 use crate::limits::{COUNT_MAX, LABEL_BYTES_MAX};
+use crate::money;
 use crate::row::Money;
 use crate::time::Date;
 
@@ -28,15 +29,15 @@ pub struct AdCost<'a> {
     #[serde(default, deserialize_with = "some_text", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Limited<0, LABEL_BYTES_MAX>>")]
     pub content: Option<Text<'a>>,
-    #[schemars(range(min = 0), extend("pattern" = "^(0|[1-9][0-9]{0,11})(\\.[0-9]{1,6})?$"))]
+    #[schemars(range(min = 0), extend("pattern" = money::pattern("")))]
     pub cost: Money,
     /// ISO 4217.
     #[schemars(with = "Currency")]
     pub currency: Text<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole::optional", skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = COUNT_MAX))]
     pub clicks: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole::optional", skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = COUNT_MAX))]
     pub impressions: Option<u64>,
 }
@@ -58,6 +59,23 @@ mod tests {
             let told: AdCost<'_> = serde_json::from_str(&text).unwrap();
             let words = [&told.campaign, &told.term, &told.content].map(|word| word.as_deref());
             assert_eq!(words, expected, "{more}");
+        }
+    }
+
+    /// A column with gaps is one of floats to who writes these.
+    #[test]
+    fn counts_may_be_written_as_floats() {
+        let day = r#"{"date": "2026-11-20", "source": "google", "medium": "cpc", "cost": "1", "currency": "EUR""#;
+        for (more, expected) in [
+            (r#", "clicks": 25.0, "impressions": 2.5e1"#, Some((Some(25), Some(25)))),
+            (r#", "clicks": null"#, Some((None, None))),
+            ("", Some((None, None))),
+            (r#", "clicks": 25.5"#, None),
+            (r#", "impressions": -1.0"#, None),
+        ] {
+            let text = format!("{day}{more}}}");
+            let told = sonic_rs::from_str::<AdCost<'_>>(&text).ok();
+            assert_eq!(told.map(|told| (told.clicks, told.impressions)), expected, "{more}");
         }
     }
 }

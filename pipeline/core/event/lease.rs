@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Text;
 use super::schema::{Extension, Id};
+use super::{Text, whole};
+use crate::limits::COUNT_MAX;
 use crate::phone::Phone;
 use crate::settings::OnExhausted;
 use crate::time::Time;
@@ -54,10 +55,12 @@ pub struct PoolExhausted<'a> {
     #[schemars(with = "Id")]
     pub pool: Text<'a>,
     /// Lines of the pool: numbers, or with extensions numbers times codes.
-    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
+    #[serde(deserialize_with = "whole::only")]
+    #[schemars(range(max = COUNT_MAX))]
     pub size: u64,
     /// Lines that a session holds; the rest rests after one.
-    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
+    #[serde(deserialize_with = "whole::only")]
+    #[schemars(range(max = COUNT_MAX))]
     pub held: u64,
     /// What the visitor saw instead: `overflow` or `share`.
     pub on_exhausted: OnExhausted,

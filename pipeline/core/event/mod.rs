@@ -15,6 +15,7 @@ mod plain;
 mod schema;
 mod text;
 mod visit;
+pub(crate) mod whole;
 mod write;
 
 pub use ad_cost::AdCost;
@@ -35,6 +36,7 @@ pub use visit::{Heartbeat, PageView, WebEvent};
 pub(crate) use call::outcomes;
 pub(crate) use check::{has_controls, is_currency};
 pub(crate) use explain::{known_variant, mistake_of_shape};
+pub(crate) use schema::{Currency, Id, Limited, inline_schema, some_of};
 
 use crate::settings::Settings;
 use crate::time::Time;

@@ -81,16 +81,16 @@ fn described(schema: &Schema, description: &str) -> Value {
 }
 
 /// `anyOf` that asks for at least one of these members, and not as null.
-pub(super) fn some_of(names: &[&str]) -> Value {
+pub(crate) fn some_of(names: &[&str]) -> Value {
     names.iter().map(|name| json!({ "required": [name], "properties": { *name: { "type": "string" } } })).collect()
 }
 
 /// What is looked up by: not empty, short, no control characters.
-pub(super) struct Id;
+pub(crate) struct Id;
 /// Text of a length between these.
-pub(super) struct Limited<const MIN: usize, const MAX: usize>;
+pub(crate) struct Limited<const MIN: usize, const MAX: usize>;
 /// ISO 4217.
-pub(super) struct Currency;
+pub(crate) struct Currency;
 /// What a caller dials after the number.
 pub(super) struct Extension;
 /// IPv4 or IPv6.
@@ -112,6 +112,7 @@ macro_rules! inline_schema {
         }
     };
 }
+pub(crate) use inline_schema;
 
 inline_schema!([] Id, json_schema!({
     "type": "string", "minLength": 1, "maxLength": ID_BYTES_MAX, "pattern": "^[^\\u0000-\\u001f\\u007f]*$"

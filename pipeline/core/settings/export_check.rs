@@ -1,6 +1,7 @@
 //! What can be wrong with exports: every mistake at once.
 
 use super::check::quoted;
+use super::export::EXPORT_VALUE_MAX;
 use super::webhook::{file_mistake, moment_mistakes, name_mistake, url_mistake};
 use super::{Crm, CrmAsk, Export, Ga4, GoogleAds, Meta, MicrosoftAds, Mistake, Provider};
 use crate::event::is_currency;
@@ -210,9 +211,9 @@ impl Look {
 
     fn bounds(&mut self, export: &Export) {
         if let Some(value) = export.value
-            && !(0.0..1e12).contains(&value)
+            && !(0.0..EXPORT_VALUE_MAX).contains(&value)
         {
-            self.say("value", format!("{value} is not between 0 and 1000000000000"));
+            self.say("value", format!("{value} is not between 0 and {EXPORT_VALUE_MAX}"));
         }
         if let Some(currency) = &export.currency
             && !is_currency(currency)

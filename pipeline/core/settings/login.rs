@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{Mistake, quoted};
+use super::shape;
+use crate::event::whole;
 use crate::limits::{
     ID_BYTES_MAX, LOGIN_CONCURRENT_MAX, LOGIN_MEMORY_MIB_MAX, LOGIN_ROWS_MAX, LOGIN_SECONDS_MAX, LOGINS_MAX,
 };
@@ -12,24 +14,30 @@ use crate::limits::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Login {
     /// The user's name: letters, digits and `- _ .`.
+    #[schemars(length(max = ID_BYTES_MAX), regex(pattern = shape::LOGIN_NAME))]
     pub name: String,
     /// `analyst` (if absent) sees nobody's phone number, address or words, `manager` everything.
     #[serde(default)]
     pub role: Role,
     /// What the password is checked with, as `callweave login NAME` prints it. It stands in for the password in a login by
     /// SCRAM: whoever reads it can log in.
+    #[schemars(length(max = ID_BYTES_MAX), regex(pattern = shape::VERIFIER))]
     pub verifier: String,
     /// How long one query may take. 60 if absent.
-    #[serde(default = "sixty")]
+    #[serde(default = "sixty", deserialize_with = "whole::only")]
+    #[schemars(range(min = 1, max = LOGIN_SECONDS_MAX))]
     pub seconds: u32,
     /// Memory of all of this login's queries together; what sorts and groups beyond it goes to disk. 512 if absent.
-    #[serde(default = "half_a_gib")]
+    #[serde(default = "half_a_gib", deserialize_with = "whole::only")]
+    #[schemars(range(min = 1, max = LOGIN_MEMORY_MIB_MAX))]
     pub memory_mib: u32,
     /// Rows of one answer; more are an error. 10,000,000 if absent.
-    #[serde(default = "ten_million")]
+    #[serde(default = "ten_million", deserialize_with = "whole::only")]
+    #[schemars(range(min = 1, max = LOGIN_ROWS_MAX))]
     pub rows: u64,
     /// Queries at once; more wait. 8 if absent.
-    #[serde(default = "eight")]
+    #[serde(default = "eight", deserialize_with = "whole::only")]
+    #[schemars(range(min = 1, max = LOGIN_CONCURRENT_MAX))]
     pub concurrent: u32,
 }
 

@@ -8,15 +8,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::Check;
-use crate::event::outcomes;
+use super::shape;
+use crate::event::{Id, outcomes, some_of};
 use crate::limits::{LABEL_BYTES_MAX, MAPPING_VALUES_MAX};
 use crate::time::shortened;
 
 /// One system's messages. With `status` each message is a step of a call (`call`); without, a finished one (`call_record`).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(transform = shape::needed("name call_id from to"))]
 pub struct Mapping {
     /// The last part of the hook's URL: `/v1/hooks/generic/ACCOUNT/NAME`.
+    #[schemars(with = "Id")]
     pub name: String,
     /// IANA name of the zone of times that name none; the account's if absent.
     pub timezone: Option<String>,
@@ -53,16 +56,21 @@ pub struct Mapping {
 /// Where a value comes from, and what it means.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("oneOf" = some_of(&["path", "value"])))]
 pub struct Member {
     /// `call.legs.0.id`, or a JSON pointer (RFC 6901) such as `/call/legs/0/id`. Of several, parted by `|`, the first that
     /// says something counts.
+    #[schemars(length(min = 1, max = LABEL_BYTES_MAX))]
     pub path: Option<String>,
     /// The same for every message.
+    #[schemars(length(max = LABEL_BYTES_MAX))]
     pub value: Option<String>,
     /// The system's words and what they mean here, in any case; `*` stands for all others.
+    #[schemars(extend("maxProperties" = MAPPING_VALUES_MAX))]
     pub values: BTreeMap<String, String>,
     /// Of a time: `rfc3339` (if absent), `epoch`, `epoch_ms`, `epoch_us`, or a pattern of strftime such as
     /// `%d.%m.%Y %H:%M:%S`.
+    #[schemars(regex(pattern = shape::TIME_FORMAT))]
     pub format: Option<String>,
 }
 

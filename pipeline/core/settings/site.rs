@@ -3,18 +3,26 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::HOST_BYTES;
+use super::shape;
+use crate::event::whole;
+use crate::limits::{
+    HEARTBEAT_SECONDS_MAX, HEARTBEAT_SECONDS_MIN, HOST_BYTES, ID_BYTES_MAX, NUMBER_TIMEOUT_MS_MAX,
+    NUMBER_TIMEOUT_MS_MIN,
+};
 
 /// A web site whose pages show tracking numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Site {
     /// What pages (`data-site="ACCOUNT/SITE"`), pools and routes call it.
+    #[schemars(length(min = 1, max = ID_BYTES_MAX), regex(pattern = shape::SITE_NAME))]
     pub name: String,
     /// Where its pages come from, such as `https://www.example.com`; `https://*.example.com` is every host below that
     /// one, and not that one itself. Other pages are refused.
+    #[schemars(length(min = 1), inner(regex(pattern = shape::ORIGIN)))]
     pub origins: Vec<String>,
     /// The domain of the visitor's cookie, so that `shop.example.com` and `www.example.com` know one visitor
     /// (`example.com`). Absent: each host has visitors of its own.
+    #[schemars(length(max = HOST_BYTES), regex(pattern = shape::DOMAIN))]
     pub cookie_domain: Option<String>,
     /// Nothing is stored or sent before the page tells that the visitor consents.
     #[serde(default)]
@@ -26,10 +34,12 @@ pub struct Site {
     #[serde(default = "yes")]
     pub honour_gpc: bool,
     /// How long a page waits for its numbers before it shows its own. 800 if absent.
-    #[serde(default = "number_timeout_ms")]
+    #[serde(default = "number_timeout_ms", deserialize_with = "whole::only")]
+    #[schemars(range(min = NUMBER_TIMEOUT_MS_MIN, max = NUMBER_TIMEOUT_MS_MAX))]
     pub number_timeout_ms: u32,
     /// How often a page that is looked at tells so. 30 if absent.
-    #[serde(default = "heartbeat_seconds")]
+    #[serde(default = "heartbeat_seconds", deserialize_with = "whole::only")]
+    #[schemars(range(min = HEARTBEAT_SECONDS_MIN, max = HEARTBEAT_SECONDS_MAX))]
     pub heartbeat_seconds: u32,
 }
 
@@ -91,7 +101,8 @@ pub(super) fn origin_mistake(origin: &str) -> Option<String> {
         return wrong("has a user in it; leave it out");
     }
     let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, after)) => (address, after.strip_prefix(':')),
+        Some((address, "")) => (address, None),
+        Some((address, after)) => (address, after.strip_prefix(':').or(Some(""))),
         None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
     };
     match (scheme, port) {
@@ -189,6 +200,7 @@ mod tests {
             ("https://", Some("has no host such as")),
             ("https://a..b", Some("has no host such as")),
             ("https://[::g]", Some("has no IPv6 address")),
+            ("https://[::1]8443", Some("has no port number")),
             ("https://*", Some("has a * elsewhere")),
             ("https://www.*.com", Some("has a * elsewhere")),
             ("https://*.*.com", Some("has a * elsewhere")),

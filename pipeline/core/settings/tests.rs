@@ -165,6 +165,15 @@ fn mistakes_of_shape_are_told_with_all_others() {
     assert_eq!(Settings::read(serde_json::json!({})), Ok(Settings::default()));
 }
 
+#[test]
+fn whole_numbers_may_be_written_as_floats() {
+    let json = r#"{"retention_days":730.0,"pools":[{"name":"a","extensions":4.0}],"voice":{"ring_seconds":2e1},
+        "sites":[{"name":"a","origins":["https://www.example.com"],"heartbeat_seconds":15.0}]}"#;
+    let settings = Settings::read(serde_json::from_str(json).expect(json)).expect(json);
+    assert_eq!((settings.retention_days, settings.pools[0].extensions), (Some(730), Some(4)));
+    assert_eq!((settings.voice.ring_seconds, settings.sites[0].heartbeat_seconds), (20, 15));
+}
+
 /// However much is wrong, and however large it is, the answer comes soon.
 #[test]
 fn so_many_mistakes_are_told_and_no_more() {

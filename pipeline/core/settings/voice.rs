@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{Mistake, is_target, quoted};
+use super::shape::{self, Aim, Country, Said};
 use super::{Settings, check};
-use crate::event::{has_controls, object};
+use crate::event::{Id, has_controls, object, whole};
 use crate::limits::{
     ASSESSMENT_CATEGORIES_MAX, ID_BYTES_MAX, MENU_KEYS_MAX, RING_SECONDS_MAX, RING_SECONDS_MIN, VOICE_TEXT_BYTES_MAX,
     VOICEMAIL_SECONDS_MAX, VOICEMAIL_SECONDS_MIN,
@@ -21,29 +22,37 @@ use crate::phone::Phone;
 #[serde(default)]
 pub struct Voice {
     /// The language that texts are said in, such as `en-GB`; absent: the telephone system's own.
+    #[schemars(length(min = 2, max = ID_BYTES_MAX), regex(pattern = shape::LANGUAGE))]
     pub language: Option<String>,
     /// What every caller hears first.
+    #[schemars(with = "Option<Said>")]
     pub greeting: Option<String>,
     /// Where calls go to whose number has no `forward_to`: a phone number or a SIP URI.
+    #[schemars(with = "Option<Aim>")]
     pub forward_to: Option<String>,
     /// Whose number the business sees.
     pub caller_id: CallerId,
     /// How long the business's phone rings. 25 if absent.
+    #[serde(deserialize_with = "whole::only")]
+    #[schemars(range(min = RING_SECONDS_MIN, max = RING_SECONDS_MAX))]
     pub ring_seconds: u32,
     /// Whether calls are recorded from the answer on, each side on a channel of its own.
     pub record: bool,
     /// What the caller hears before a call is put through that will be recorded.
+    #[schemars(with = "Option<Said>")]
     pub announcement: Option<String>,
     /// Whether calls are written down as they are spoken.
     pub transcribe: bool,
     /// What the agent hears before the caller is put through. `{label}`, `{source}` and `{number}` stand for what the
     /// settings say of the called number.
+    #[schemars(with = "Option<Said>")]
     pub whisper: Option<String>,
     /// Whether the telephone system listens if a machine answers; such a call counts as voicemail.
     pub detect_machines: bool,
     #[serde(deserialize_with = "optional")]
     pub menu: Option<Menu>,
     /// What the caller of a pool with `extensions` is asked to dial.
+    #[schemars(with = "Option<Said>")]
     pub extension_prompt: Option<String>,
     /// Outside of business hours; absent: calls are put through at any time.
     #[serde(deserialize_with = "optional")]
@@ -78,19 +87,25 @@ pub enum CallerId {
 /// menu.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(transform = shape::needed("say keys"))]
 pub struct Menu {
     /// What the caller hears.
+    #[schemars(with = "Said")]
     pub say: String,
     #[serde(deserialize_with = "object::list")]
+    #[schemars(length(min = 1, max = MENU_KEYS_MAX))]
     pub keys: Vec<MenuKey>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(transform = shape::needed("key forward_to"))]
 pub struct MenuKey {
     /// One of 0–9, `*`, `#`.
+    #[schemars(regex(pattern = shape::MENU_KEY))]
     pub key: String,
     /// A phone number or a SIP URI.
+    #[schemars(with = "Aim")]
     pub forward_to: String,
 }
 
@@ -99,8 +114,10 @@ pub struct MenuKey {
 #[serde(default)]
 pub struct Fallback {
     /// What the caller hears.
+    #[schemars(with = "Option<Said>")]
     pub say: Option<String>,
     /// Another phone number or SIP URI to try.
+    #[schemars(with = "Option<Aim>")]
     pub forward_to: Option<String>,
     /// Whether the caller may then leave a message.
     pub voicemail: bool,
@@ -110,8 +127,11 @@ pub struct Fallback {
 #[serde(default)]
 pub struct Voicemail {
     /// What the caller hears before the tone.
+    #[schemars(with = "Option<Said>")]
     pub say: Option<String>,
     /// How long a message may be. 120 if absent.
+    #[serde(deserialize_with = "whole::only")]
+    #[schemars(range(min = VOICEMAIL_SECONDS_MIN, max = VOICEMAIL_SECONDS_MAX))]
     pub max_seconds: u32,
     /// Whether messages are written down.
     pub transcribe: bool,
@@ -121,10 +141,13 @@ pub struct Voicemail {
 /// worth (`*` is the decimal point). Where none are dialled, the category's own value counts.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(transform = shape::needed("say categories"))]
 pub struct Assessment {
     /// What the agent hears.
+    #[schemars(with = "Said")]
     pub say: String,
     #[serde(deserialize_with = "object::list")]
+    #[schemars(length(min = 1, max = ASSESSMENT_CATEGORIES_MAX))]
     pub categories: Vec<Category>,
     /// Whether digits for the value may follow the key, ended by `#`.
     pub value: bool,
@@ -132,9 +155,12 @@ pub struct Assessment {
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(transform = shape::needed("key category"))]
 pub struct Category {
     /// One of 0–9.
+    #[schemars(regex(pattern = shape::DIGIT))]
     pub key: String,
+    #[schemars(with = "Id")]
     pub category: String,
     /// In the account's currency, where the agent dials no value.
     pub value: Option<Money>,
@@ -145,20 +171,26 @@ pub struct Category {
 #[serde(default)]
 pub struct Callbacks {
     /// Who is called first: a phone number or a SIP URI. Absent: where the tracking number's calls go to.
+    #[schemars(with = "Option<Aim>")]
     pub agent: Option<String>,
     /// What the agent hears before the visitor is called.
+    #[schemars(with = "Option<Said>")]
     pub say: Option<String>,
     /// Countries whose numbers are called (ISO 3166-1 alpha-2), because anybody can ask for a callback to any number. Absent:
     /// the tracking number's own country.
+    #[schemars(with = "Vec<Country>")]
     pub countries: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(transform = shape::needed("account"))]
 pub struct Api {
     /// The account SID (`AC…`).
+    #[schemars(length(max = ID_BYTES_MAX), regex(pattern = shape::TWILIO_ACCOUNT))]
     pub account: String,
     /// `api.twilio.com` if absent; of another region its own, such as `api.dublin.ie1.twilio.com`.
+    #[schemars(regex(pattern = shape::TWILIO_HOST))]
     pub host: Option<String>,
 }
 

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Mistake;
 use super::check::quoted;
+use super::shape::{self, FileName, HeaderValue, MomentName, SigningSecret, Slug, Url};
+use crate::event::whole;
 use crate::limits::{
     LABEL_BYTES_MAX, URL_BYTES_MAX, WEBHOOK_ANSWER_SECONDS_MAX, WEBHOOK_CONNECT_SECONDS_MAX, WEBHOOK_FIELDS_MAX,
     WEBHOOK_FILTER_BYTES_MAX, WEBHOOK_HEADERS_MAX, WEBHOOK_NAME_BYTES_MAX, WEBHOOK_SECRETS_MAX,
@@ -19,30 +21,47 @@ use crate::webhook::{SigningKey, Template};
 /// One subscription. What is absent has the default that stands with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(transform = shape::needed("name url"))]
 pub struct Webhook {
     /// Letters, digits, `-` and `_`. How far it was told is kept by this name, whatever else changes.
+    #[schemars(with = "Slug")]
     pub name: String,
     /// Where moments are posted.
+    #[schemars(with = "Url")]
     pub url: String,
     /// `call.started`, `call.ended` and so on; all if absent.
+    #[schemars(with = "Vec<MomentName>")]
     pub moments: Vec<String>,
     /// An SQL expression over the row: `outcome = 'missed' AND in_business_hours`. Where it is not true, nothing is sent.
+    #[schemars(length(min = 1, max = WEBHOOK_FILTER_BYTES_MAX))]
     pub filter: Option<String>,
     /// Members of the row to send, in place of the whole event; also `moment`, `moment_id`, `time` and `changes`.
+    #[schemars(length(max = WEBHOOK_FIELDS_MAX))]
     pub fields: Vec<String>,
     /// The body in a shape of the receiver's own, with `{{member}}` (inside of a string) and `{{member|json}}` (a value).
+    #[schemars(length(max = WEBHOOK_TEMPLATE_BYTES_MAX))]
     pub body: Option<String>,
     pub encoding: Encoding,
     /// Sent with each request. Their values are not shown again.
+    #[schemars(
+        with = "BTreeMap<String, HeaderValue>",
+        extend("propertyNames" = shape::header_names(), "maxProperties" = WEBHOOK_HEADERS_MAX)
+    )]
     pub headers: BTreeMap<String, Hidden>,
     /// `whsec_…` (HMAC-SHA256) or `whsk_…` (Ed25519); each signs, so that a receiver can change to another. They stand in the log
     /// as the settings do: with none here and no `secret_file`, callweave makes one of its own and keeps it out of the log.
+    #[schemars(with = "Vec<SigningSecret>", length(max = WEBHOOK_SECRETS_MAX))]
     pub secrets: Vec<Hidden>,
     /// The name of a file in the folder `ACCOUNT` of `notify.secrets`, one secret a line.
+    #[schemars(with = "Option<FileName>")]
     pub secret_file: Option<String>,
     /// Time to connect. 3 if absent.
+    #[serde(deserialize_with = "whole::only")]
+    #[schemars(range(min = 1, max = WEBHOOK_CONNECT_SECONDS_MAX))]
     pub connect_seconds: u32,
     /// Time for the whole answer. 10 if absent.
+    #[serde(deserialize_with = "whole::only")]
+    #[schemars(range(min = 1, max = WEBHOOK_ANSWER_SECONDS_MAX))]
     pub answer_seconds: u32,
     /// Off, nothing is sent; on again, it goes on where it stopped, as far as the log of moments reaches back.
     pub enabled: bool,
@@ -112,6 +131,9 @@ impl Webhook {
         self.secret_file.as_deref().and_then(file_mistake)
     }
 }
+
+/// What file systems take for one name.
+pub(super) const FILE_NAME_BYTES_MAX: usize = 255;
 
 /// Headers that are ours, or the connection's.
 const HEADERS: [&str; 9] = [
@@ -256,7 +278,8 @@ pub(super) fn moment_mistakes(moments: &[String]) -> impl Iterator<Item = String
 
 pub(super) fn file_mistake(file: &str) -> Option<&'static str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let right = !file.is_empty() && file.len() <= 255 && !file.starts_with('.') && file.chars().all(plain);
+    let right =
+        !file.is_empty() && file.len() <= FILE_NAME_BYTES_MAX && !file.starts_with('.') && file.chars().all(plain);
     (!right).then_some("is not the name of a file: letters, digits, - _ and dots inside")
 }
 

@@ -1,6 +1,7 @@
 //! The committed JSON Schemas are those of the types, and say what the decoder says.
 //! `CALLWEAVE_BLESS=1 cargo test -p callweave-core --test schemas` writes them anew.
 
+mod bounds;
 mod common;
 mod validator;
 

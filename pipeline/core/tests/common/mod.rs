@@ -123,6 +123,13 @@ pub fn data() -> Vec<(&'static str, Value)> {
             }),
         ),
         ("ad_cost", json!({ "date": "2026-11-19", "source": "google", "medium": "cpc", "cost": 0, "currency": "USD" })),
+        (
+            "ad_cost",
+            json!({
+                "date": "2026-11-19", "source": "google", "medium": "cpc", "cost": "1e3", "currency": "USD", "clicks": 3.0,
+                "impressions": 1e3,
+            }),
+        ),
         ("account_settings", settings()),
         ("account_settings", json!({})),
         ("erase", json!({ "visitor_id": "v-1" })),
@@ -385,7 +392,7 @@ pub fn bad() -> Vec<(&'static str, Value, &'static str, &'static str, bool)> {
             json!({ "currency": "x", "timezone": "x" }),
             "data.timezone",
             "2 mistakes in these settings: timezone:",
-            false,
+            true,
         ),
         (
             "account_settings",

@@ -32,6 +32,7 @@ fn at(path: &str, root: &Value, schema: &Value, value: &Value) -> Result<(), Str
             "properties" | "additionalProperties" | "propertyNames" => members(path, root, schema, value)?,
             "items" | "prefixItems" => items(path, root, schema, value)?,
             "minItems" | "maxItems" => size(keyword, rule, value.as_array().map(Vec::len)),
+            "minProperties" | "maxProperties" => size(keyword, rule, value.as_object().map(Map::len)),
             "minLength" | "maxLength" => size(keyword, rule, value.as_str().map(|text| text.chars().count())),
             "minimum" => value.as_f64().is_none_or(|n| n >= rule.as_f64().expect("a number")),
             // As floats these two are one, and the limit of counts is not.
@@ -101,7 +102,7 @@ fn is(name: &Value, value: &Value) -> bool {
         "array" => value.is_array(),
         "string" => value.is_string(),
         "number" => value.is_number(),
-        "integer" => value.is_i64() || value.is_u64(),
+        "integer" => value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0),
         other => panic!("{other} is no type"),
     }
 }
