@@ -77,6 +77,8 @@ pub struct Caller {
 enum Unasked {
     #[error("more are wished for than the provider takes in time, and too many wait already")]
     TooMany,
+    #[error("more are wished for at once than can be looked at, and no row tells of it")]
+    Unseen,
     #[error("the collector stops, and limits.drain_seconds are over")]
     Stopping,
 }
@@ -126,7 +128,7 @@ impl Callbacks {
     fn put(&self, job: Job) {
         let (job, reason) = match self.queue.try_send(job) {
             Ok(()) => return,
-            Err(TrySendError::Full(job)) => (job, Unasked::TooMany),
+            Err(TrySendError::Full(job)) => (job, Unasked::Unseen),
             Err(TrySendError::Closed(job)) => (job, Unasked::Stopping),
         };
         let (account, id) = job.name();

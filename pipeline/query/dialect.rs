@@ -33,6 +33,7 @@ use datafusion::sql::sqlparser::ast::{DataType as SqlType, ExactNumberInfo};
 const SINGLE_BITS: u64 = 24;
 
 pub fn register(context: &SessionContext) -> Result<()> {
+    context.register_udf(octet_length());
     context.register_udaf(var_samp_udaf().as_ref().clone().with_aliases(["variance"]));
     context.state_ref().write().register_function_rewrite(Arc::new(Dialect))
 }
@@ -64,9 +65,8 @@ impl FunctionRewrite for Dialect {
                 let units = cast(cast(of.clone(), DataType::Int64), DataType::Float64);
                 Ok(Transformed::yes(units / lit(per_second(unit))))
             }
-            ("character_length" | "octet_length", [of]) if is_bytes(of, schema)? => {
-                let octets = ScalarUDF::from(Octets { signature: Signature::any(1, Volatility::Immutable) });
-                Ok(Transformed::yes(octets.call(vec![of.clone()])))
+            ("character_length", [of]) if is_bytes(of, schema)? => {
+                Ok(Transformed::yes(octet_length().call(vec![of.clone()])))
             }
             _ => Ok(Transformed::no(expr)),
         }
@@ -78,7 +78,12 @@ fn is_bytes(expr: &Expr, schema: &DFSchema) -> Result<bool> {
     Ok(matches!(expr.get_type(schema)?, Binary | BinaryView | LargeBinary | FixedSizeBinary(_)))
 }
 
-/// How many bytes there are.
+/// The engine's own takes texts alone.
+fn octet_length() -> ScalarUDF {
+    ScalarUDF::from(Octets { signature: Signature::any(1, Volatility::Immutable) })
+}
+
+/// How many bytes there are, of a text too.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Octets {
     signature: Signature,
@@ -86,7 +91,7 @@ struct Octets {
 
 impl ScalarUDFImpl for Octets {
     fn name(&self) -> &'static str {
-        "octets"
+        "octet_length"
     }
 
     fn signature(&self) -> &Signature {

@@ -78,6 +78,12 @@ struct Wish {
 )]
 struct Document;
 
+/// What `schemas/openapi.json` says.
+#[cfg(test)]
+pub(super) fn document() -> Result<String, serde_json::Error> {
+    Document::openapi().to_pretty_json().map(|text| text + "\n")
+}
+
 /// Everybody logs in.
 struct Logging;
 

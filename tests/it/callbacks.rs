@@ -200,9 +200,12 @@ fn what_finds_too_many_waiting_is_a_call_that_failed() {
     provider.answer();
     let settled = || provider.asked().len() + not_made(&program).len() == WISHES;
     until("each is asked for, or told", || settled().then_some(()));
+    // On a slow machine some are not even looked at.
     let told = not_made(&program);
-    assert!(told.iter().all(|(_, reason)| reason.contains("too many wait")), "{told:?}");
-    let rows = until(FAILED, || Some(place.sql(FAILED)).filter(|rows| rows.len() >= told.len()));
-    assert_eq!(rows.len(), told.len());
+    let (waited, unseen): (Vec<_>, Vec<_>) =
+        told.into_iter().map(|(_, reason)| reason).partition(|reason| reason.contains("too many wait"));
+    assert!(unseen.iter().all(|reason| reason.contains("than can be looked at")), "{unseen:?}");
+    let rows = until(FAILED, || Some(place.sql(FAILED)).filter(|rows| rows.len() >= waited.len()));
+    assert_eq!(rows.len(), waited.len());
     program.stop();
 }

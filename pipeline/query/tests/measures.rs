@@ -190,6 +190,11 @@ fn the_page_of_measures_is_in_step() -> Result<(), Failure> {
     in_step("docs/measures.md", &page)
 }
 
+#[test]
+fn the_document_of_http_is_in_step() -> Result<(), Failure> {
+    in_step("schemas/openapi.json", &crate::query::http::document()?)
+}
+
 fn in_step(path: &str, text: &str) -> Result<(), Failure> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("CALLWEAVE_BLESS").is_some() {
