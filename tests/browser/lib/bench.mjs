@@ -13,7 +13,13 @@ const more = ['--disable-component-update', '--disable-sync'];
 
 export async function launch(options = {}) {
     if (!existsSync(executablePath)) throw new Error(`no browser at ${executablePath}: install Debian's chromium`);
-    return chromium.launch({ executablePath, args: [...args, ...more], ...options });
+    const start = () => chromium.launch({ executablePath, args: [...args, ...more], ...options });
+    // Chromium was seen to crash (SIGSEGV) at a start, before any page.
+    return start().catch((error) => {
+        if (!/signal=SIG/.test(String(error))) throw error;
+        console.error('the browser crashed at its start, and is started once more');
+        return start();
+    });
 }
 
 export function folder() {
