@@ -22,10 +22,20 @@ const TABLES_MAX: u64 = 1_024;
 /// Columns of conditions beyond those that are written, once each column of a part stands there as what it is made of.
 const COLUMNS_MAX: u64 = 2_000;
 
+/// Columns that are made of others, over all parts of `WITH`, each as often as its part is named: so that reckoning takes no time itself.
+const FOLLOWED_MAX: usize = 1_000_000;
+
 /// # Errors
 /// `TooDeep`.
 pub(super) fn admit(query: &Query) -> Result<(), QueryError> {
-    let all = Copies::default().of_query(query);
+    let mut copies = Copies::default();
+    let all = copies.of_query(query);
+    if copies.followed > FOLLOWED_MAX {
+        return Err(too_deep(
+            format!("more than {FOLLOWED_MAX} columns that are made of others, over all parts of WITH"),
+            "let parts have fewer of them, or be named less often",
+        ));
+    }
     if all.tables > TABLES_MAX {
         return Err(too_deep(
             format!("more than {TABLES_MAX} tables, once each part of WITH stands where it is named"),
@@ -78,6 +88,8 @@ impl Size {
 #[derive(Default)]
 struct Copies {
     parts: Vec<HashMap<String, Size>>,
+    /// See [`FOLLOWED_MAX`].
+    followed: usize,
 }
 
 impl Copies {
@@ -130,7 +142,7 @@ impl Copies {
         for tables in &select.from {
             self.add_tables(tables, &mut from, &mut named);
         }
-        let mut size = Size { made_of: HashMap::new(), ..from.clone() };
+        let mut size = Size { tables: from.tables, columns: from.columns, made_of: HashMap::new() };
         let conditions = select.selection.iter().chain(&select.having).chain(&select.qualify);
         for condition in conditions.chain(select.from.iter().flat_map(conditions_of)) {
             size.columns = size.columns.saturating_add(self.weigh(condition, &from, &mut size.tables).beyond);
@@ -194,9 +206,12 @@ impl Copies {
         }
     }
 
-    fn part(&self, name: &ObjectName) -> Option<Size> {
+    fn part(&mut self, name: &ObjectName) -> Option<Size> {
         let name = folded(last(name).filter(|_| name.0.len() == 1)?);
-        self.parts.iter().rev().find_map(|parts| parts.get(&name)).cloned()
+        let part = self.parts.iter().rev().find_map(|parts| parts.get(&name))?;
+        self.followed = self.followed.saturating_add(part.made_of.len());
+        // Beyond it nothing is followed: the statement is refused.
+        (self.followed <= FOLLOWED_MAX).then(|| part.clone())
     }
 
     /// What an expression over `from` is made of; the tables of its subqueries are added to `tables`.
@@ -324,7 +339,9 @@ mod tests {
 
     #[test]
     fn what_doubles_at_each_step_is_refused() {
+        let columns: String = (0..20_000).map(|n| format!("x+x c{n},")).collect();
         for refused in [
+            format!("WITH t AS (SELECT {columns} 1 FROM calls) SELECT 1 FROM {} calls", "t,".repeat(100_000)),
             chain(11, |n| format!("SELECT a.x FROM t{m} AS a, T{m} AS b", m = n - 1)),
             chain(40, |n| format!("SELECT x FROM t{m} UNION ALL (SELECT x FROM t{m})", m = n - 1)),
             chain(60, |n| format!("SELECT x FROM t{m} WHERE x IN (SELECT x FROM t{m})", m = n - 1)),
@@ -337,7 +354,7 @@ mod tests {
                 + " AS t JOIN calls ON t.x = call_id ORDER BY 1",
         ] {
             let refusal = admit(&refused).err();
-            assert!(matches!(refusal, Some(QueryError::TooDeep { .. })), "{refused}: {refusal:?}");
+            assert!(matches!(refusal, Some(QueryError::TooDeep { .. })), "{}: {refusal:?}", &refused[..99]);
         }
     }
 
