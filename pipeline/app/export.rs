@@ -98,12 +98,11 @@ fn export_of(config: &Config, asker: &Asker, settings: Option<&Settings>, name: 
 
 /// The calls that the filter lets through, each with what its visitor's pages told last of consent: `consent` until the call was
 /// decided, which is when the live export looks, and `consent_since` until now. Of one instant the page view that arrived last counts.
-/// A call has nothing of a deal or a tag, and a filter may ask for them; IS TRUE keeps what is NULL for that reason from being taken
-/// apart, for a table that is told of a condition without columns lets all its rows through.
+/// A call has nothing of a deal or a tag, and a filter may ask for them.
 fn sql(account: &str, export: &Export, lateness: f64, from: Option<String>, to: Option<String>) -> String {
     let day =
         |sign: &str, day: Option<String>| day.map_or(String::new(), |day| format!(" AND date {sign} DATE '{day}'"));
-    let filter = export.filter.as_ref().map_or(String::new(), |filter| format!(" AND ({filter}\n) IS TRUE"));
+    let filter = export.filter.as_ref().map_or(String::new(), |filter| format!(" AND ({filter}\n)"));
     let account = account.replace('\'', "''");
     let (from, to) = (day(">=", from), day("<=", to));
     format!(

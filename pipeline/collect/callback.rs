@@ -231,7 +231,7 @@ impl Caller {
                         if waiting.len() < WAITING {
                             waiting.push_back(task);
                         } else {
-                            self.give_up(task, Unasked::TooMany, &tasks);
+                            self.give_up(task, Unasked::TooMany, &tasks).await;
                         }
                     }
                     None => is_open = false,
@@ -252,7 +252,9 @@ impl Caller {
         while let Some(job) = next(&mut self.queue, &served).await {
             waiting.extend(self.task_of(job, accounts, &mut known).await);
         }
-        waiting.into_iter().for_each(|task| self.give_up(task, Unasked::Stopping, &tasks));
+        for task in waiting {
+            self.give_up(task, Unasked::Stopping, &tasks).await;
+        }
         tasks.close();
         tasks.wait().await;
     }
@@ -266,11 +268,15 @@ impl Caller {
         known.add(&format!("{}/{}", task.account, task.outgoing.id)).then_some(task)
     }
 
-    /// It is not asked for, and a call that failed tells so where it was wished for.
-    fn give_up(&self, task: Task, reason: Unasked, tasks: &TaskTracker) {
+    /// It is not asked for, and a call that failed tells so where it was wished for. Where many are being told already, it waits.
+    async fn give_up(&self, task: Task, reason: Unasked, tasks: &TaskTracker) {
         not_made(&task.account, &task.outgoing.id, reason, &self.metrics);
-        let outbox = self.outbox.clone();
-        tasks.spawn(async move { task.tell_failed(&outbox).await });
+        if tasks.len() < WAITING {
+            let outbox = self.outbox.clone();
+            tasks.spawn(async move { task.tell_failed(&outbox).await });
+        } else {
+            task.tell_failed(&self.outbox).await;
+        }
     }
 
     /// What a wish comes to, where the account's settings let it.

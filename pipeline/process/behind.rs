@@ -32,7 +32,7 @@ pub async fn keep(state: &StateStore, source: &str, at: u64, marks: &Marks) -> R
     state.put(&list_of(source), at, Bytes::from(bytes)).await
 }
 
-/// The snapshots that a table is behind of, and why. Where nothing was kept beside a snapshot, or it cannot be read, none is.
+/// The snapshots that a table is behind of, and why. None is where nothing was kept beside a snapshot, or what was kept is damaged.
 pub async fn behind(state: &StateStore, source: &str, held: &Marks) -> Result<BTreeMap<u64, String>, StateError> {
     let list = list_of(source);
     let mut behind = BTreeMap::new();

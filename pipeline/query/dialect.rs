@@ -65,7 +65,7 @@ impl FunctionRewrite for Dialect {
                 let units = cast(cast(of.clone(), DataType::Int64), DataType::Float64);
                 Ok(Transformed::yes(units / lit(per_second(unit))))
             }
-            ("character_length", [of]) if is_bytes(of, schema)? => {
+            ("character_length", [of]) if is_binary(&of.get_type(schema)?) => {
                 Ok(Transformed::yes(octet_length().call(vec![of.clone()])))
             }
             _ => Ok(Transformed::no(expr)),
@@ -73,9 +73,9 @@ impl FunctionRewrite for Dialect {
     }
 }
 
-fn is_bytes(expr: &Expr, schema: &DFSchema) -> Result<bool> {
+fn is_binary(kind: &DataType) -> bool {
     use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
-    Ok(matches!(expr.get_type(schema)?, Binary | BinaryView | LargeBinary | FixedSizeBinary(_)))
+    matches!(kind, Binary | BinaryView | LargeBinary | FixedSizeBinary(_))
 }
 
 /// The engine's own takes texts alone.
@@ -83,7 +83,7 @@ fn octet_length() -> ScalarUDF {
     ScalarUDF::from(Octets { signature: Signature::any(1, Volatility::Immutable) })
 }
 
-/// How many bytes there are, of a text too.
+/// How many bytes there are; whatever is neither bytes nor a text counts as its text, as the engine's own has it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Octets {
     signature: Signature,
@@ -103,7 +103,10 @@ impl ScalarUDFImpl for Octets {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let bytes = ColumnarValue::values_to_arrays(&args.args)?.swap_remove(0);
+        let mut bytes = ColumnarValue::values_to_arrays(&args.args)?.swap_remove(0);
+        if !is_binary(bytes.data_type()) && !bytes.data_type().is_string() {
+            bytes = cast_array(&bytes, &DataType::Utf8)?;
+        }
         Ok(ColumnarValue::Array(cast_array(&length(&bytes)?, &DataType::Int32)?))
     }
 }

@@ -173,6 +173,7 @@ async fn only_what_counts_is_seen() -> Result<(), Failure> {
             "SELECT length(raw), octet_length(raw), octet_length('ä') FROM rejected WHERE length(raw) > 2 AND octet_length(reason) = 8",
             "3,3,2\n",
         ),
+        ("SELECT octet_length(NULL) IS NULL, octet_length(1234), octet_length(CAST('ä' AS VARCHAR))", "true,4,2\n"),
         ("SELECT started_at > now() - INTERVAL '1 day' FROM sessions WHERE false", ""),
     ] {
         assert_eq!(ask(&session, sql).await?, expected, "{sql}");

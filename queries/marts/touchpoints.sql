@@ -35,38 +35,18 @@ devices AS (
     ) AS d
 ),
 
-called AS (
-    SELECT
-        c.account,
-        c.date,
-        c.started_at,
-        c.call_id,
-        c.session_id,
-        c.visitor_id,
-        c.direction,
-        c.outcome,
-        c.talk_seconds,
-        c.is_unique,
-        c.is_target,
-        c.is_repeated,
-        c.is_first_target,
-        c.is_unique_target
-    FROM public.calls AS c
-    WHERE coalesce(c.spam_score, 0.0) < 0.5
-),
-
 called_by AS (
     SELECT
         c.*,
         c.visitor_id AS visits_of,
         CAST(0 AS BIGINT) AS device_number
-    FROM called AS c
+    FROM public.calls AS c
     UNION ALL
     SELECT
         c.*,
         d.other_id AS visits_of,
         CAST(d.device_number AS BIGINT) AS device_number
-    FROM called AS c
+    FROM public.calls AS c
     INNER JOIN devices AS d ON d.account = c.account AND d.visitor_id = c.visitor_id
 ),
 
@@ -114,6 +94,7 @@ touched AS (
             AND s.visitor_id = c.visits_of
             AND s.started_at <= c.started_at
             AND s.started_at >= c.started_at - INTERVAL '2160 hours'
+    WHERE coalesce(c.spam_score, 0.0) < 0.5
 ),
 
 weighed AS (

@@ -1,7 +1,7 @@
 //! Calls back that wait when the program stops, or too many: each is asked for, or is a call that failed.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::process::Command;
@@ -9,7 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::program::{Place, Program, is_taken, until};
+use crate::hooks;
+use crate::program::{Place, Program, is_taken, request, until};
 
 const NUMBER: &str = "+14155550100";
 /// What each visitor's telephone begins with.
@@ -58,19 +59,9 @@ impl Provider {
 }
 
 fn serve(mut stream: TcpStream, (state, told): &(Mutex<State>, Condvar)) {
-    let mut lines = BufReader::new(stream.try_clone().expect("a stream"));
-    let (mut head, mut length) = (String::new(), 0);
-    while !head.ends_with("\r\n\r\n") {
-        let from = head.len();
-        assert!(lines.read_line(&mut head).expect("a head") > 0);
-        if let Some(value) = head[from..].to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().expect("a length");
-        }
-    }
-    let mut body = vec![0; length];
-    lines.read_exact(&mut body).expect("a body");
+    let (_, body) = request(&stream);
     let mut asked = state.lock().expect("requests");
-    asked.asked.push(String::from_utf8_lossy(&body).into_owned());
+    asked.asked.push(body);
     drop(told.wait_while(asked, |state| !state.answers).expect("requests"));
     // Who asked may have gone.
     let _ = stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
@@ -101,19 +92,7 @@ fn place(provider: &Provider, drain_seconds: u32) -> Place {
 
 /// Asks for calls back; all are acknowledged.
 fn wish(program: &Program, ids: Range<usize>) {
-    let wishes: Vec<String> = ids
-        .map(|id| {
-            let phone = format!("{VISITORS}{id:04}");
-            json!({
-                "specversion": "1.0", "id": format!("w{id}"), "source": "web/main", "type": "web_event",
-                "account": "acme", "time": chrono::Utc::now().to_rfc3339(),
-                "data": {
-                    "visitor_id": "v", "name": "callback_request", "number": NUMBER, "properties": {"phone": phone},
-                },
-            })
-            .to_string()
-        })
-        .collect();
+    let wishes: Vec<String> = ids.map(|id| hooks::wish(&format!("w{id}"), &format!("{VISITORS}{id:04}"))).collect();
     for wishes in wishes.chunks(OF_A_PAGE) {
         let answer = program.post("acme", wishes.join("\n").as_bytes()).expect("an answer");
         assert!(answer.0 == 200 && is_taken(&answer), "{answer:?}");

@@ -1,6 +1,6 @@
 //! Telephone systems and the real program: hooks, the spool, what is followed, and calls back.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::nats::NatsServer;
-use crate::program::{Place, Program, files_in, until};
+use crate::program::{Place, Program, files_in, request, until};
 
 /// What providers were told; nobody is asked there.
 const PUBLIC: &str = "public_url = \"https://calls.example.com\"\n";
@@ -327,18 +327,8 @@ fn provider(statuses: &'static [u16]) -> (String, Arc<Mutex<Vec<String>>>) {
     std::thread::spawn(move || {
         for status in statuses {
             let (mut stream, _) = listener.accept().expect("a connection");
-            let mut lines = BufReader::new(stream.try_clone().expect("a stream"));
-            let (mut head, mut length) = (String::new(), 0);
-            while !head.ends_with("\r\n\r\n") {
-                let from = head.len();
-                assert!(lines.read_line(&mut head).expect("a head") > 0);
-                if let Some(value) = head[from..].to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().expect("a length");
-                }
-            }
-            let mut body = vec![0; length];
-            lines.read_exact(&mut body).expect("a body");
-            told.lock().expect("requests").push(head + &String::from_utf8_lossy(&body));
+            let (head, body) = request(&stream);
+            told.lock().expect("requests").push(head + &body);
             let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}");
             stream.write_all(answer.as_bytes()).expect("an answer");
         }
@@ -346,7 +336,8 @@ fn provider(statuses: &'static [u16]) -> (String, Arc<Mutex<Vec<String>>>) {
     (url, asked)
 }
 
-fn wish(id: &str, phone: &str) -> String {
+/// An event of a page that asks to be called back.
+pub fn wish(id: &str, phone: &str) -> String {
     json!({
         "specversion": "1.0", "id": id, "source": "web/main", "type": "web_event", "account": "acme",
         "time": chrono::Utc::now().to_rfc3339(),

@@ -2,7 +2,8 @@
 //! its process id.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -47,6 +48,22 @@ fn until_every<T>(pause: Duration, what: &str, mut look: impl FnMut() -> Option<
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         std::thread::sleep(pause);
     }
+}
+
+/// What a provider is asked over a connection: the head of the request, and its body.
+pub fn request(stream: &TcpStream) -> (String, String) {
+    let mut lines = BufReader::new(stream);
+    let (mut head, mut length) = (String::new(), 0);
+    while !head.ends_with("\r\n\r\n") {
+        let from = head.len();
+        assert!(lines.read_line(&mut head).expect("a head") > 0);
+        if let Some(value) = head[from..].to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().expect("a length");
+        }
+    }
+    let mut body = vec![0; length];
+    lines.read_exact(&mut body).expect("a body");
+    (head, String::from_utf8_lossy(&body).into_owned())
 }
 
 /// A folder with a configuration of [`ACCOUNTS`], a log and a lake.

@@ -57,8 +57,10 @@ struct Size {
     tables: u64,
     /// Of conditions.
     columns: u64,
-    /// Columns of tables that a column is made of, where those are more than one.
+    /// Columns of tables that a column is made of, where those are more than one. The columns without a name are one, of the empty name.
     made_of: HashMap<String, u64>,
+    /// No column counts as less: a union calls its columns as its first part does, whatever they are made of in the others.
+    least: u64,
 }
 
 impl Size {
@@ -68,7 +70,11 @@ impl Size {
     }
 
     fn most(&self) -> u64 {
-        self.made_of.values().copied().max().unwrap_or(1)
+        self.made_of.values().copied().max().unwrap_or(1).max(self.least)
+    }
+
+    fn of_column(&self, name: &Ident) -> u64 {
+        self.made_of.get(&folded(name)).copied().unwrap_or(1).max(self.least)
     }
 
     /// The larger of what is known of a column, and of a column that only one of them knows.
@@ -81,6 +87,7 @@ impl Size {
 
     fn note_all(&mut self, other: &Self) {
         other.made_of.iter().for_each(|(name, of)| self.note(name.clone(), *of));
+        self.least = self.least.max(other.least);
     }
 }
 
@@ -110,6 +117,7 @@ impl Copies {
             && matches!(limit.value, Value::Number(..))
         {
             size.made_of.clear();
+            size.least = 0;
         }
         self.parts.pop();
         size
@@ -130,9 +138,7 @@ impl Copies {
         for other in others.into_iter().rev() {
             let other = self.of_body(other);
             size.add(&other);
-            let most = other.most();
-            size.made_of.values_mut().for_each(|of| *of = most.max(*of));
-            size.note_all(&other);
+            size.least = size.least.max(other.most());
         }
         size
     }
@@ -142,7 +148,7 @@ impl Copies {
         for tables in &select.from {
             self.add_tables(tables, &mut from, &mut named);
         }
-        let mut size = Size { tables: from.tables, columns: from.columns, made_of: HashMap::new() };
+        let mut size = Size { tables: from.tables, columns: from.columns, ..Default::default() };
         let conditions = select.selection.iter().chain(&select.having).chain(&select.qualify);
         for condition in conditions.chain(select.from.iter().flat_map(conditions_of)) {
             size.columns = size.columns.saturating_add(self.weigh(condition, &from, &mut size.tables).beyond);
@@ -151,11 +157,12 @@ impl Copies {
             match item {
                 SelectItem::UnnamedExpr(expr) => {
                     let made_of = self.weigh(expr, &from, &mut size.tables).made_of;
-                    if let Expr::Identifier(name) = expr {
-                        size.note(folded(name), made_of);
-                    } else if let Expr::CompoundIdentifier(names) = expr {
-                        names.last().into_iter().for_each(|name| size.note(folded(name), made_of));
-                    }
+                    let name = match expr {
+                        Expr::Identifier(name) => Some(name),
+                        Expr::CompoundIdentifier(names) => names.last(),
+                        _ => None,
+                    };
+                    size.note(name.map(folded).unwrap_or_default(), made_of);
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {
                     let made_of = self.weigh(expr, &from, &mut size.tables).made_of;
@@ -192,9 +199,11 @@ impl Copies {
                     let called_so = alias.as_ref().map(|alias| folded(&alias.name));
                     (called(self.of_query(subquery), alias.as_ref()), called_so)
                 }
-                TableFactor::NestedJoin { table_with_joins, .. } => {
-                    self.add_tables(table_with_joins, from, named);
-                    continue;
+                TableFactor::NestedJoin { table_with_joins, alias } => {
+                    let mut inner = Size::default();
+                    self.add_tables(table_with_joins, &mut inner, named);
+                    let called_so = alias.as_ref().map(|alias| folded(&alias.name));
+                    (called(inner, alias.as_ref()), called_so)
                 }
                 _ => (Size { tables: 1, ..Default::default() }, None),
             };
@@ -270,7 +279,7 @@ impl Visitor for Scale<'_> {
             _ => None,
         };
         if let Some(name) = name.filter(|_| self.inside == 0 && self.queries == 0) {
-            let of = self.from.made_of.get(&folded(name)).copied().unwrap_or(1);
+            let of = self.from.of_column(name);
             self.weight.made_of = self.weight.made_of.saturating_add(of);
             self.weight.beyond = self.weight.beyond.saturating_add(of - 1);
         }
@@ -307,9 +316,14 @@ fn called(mut size: Size, alias: Option<&TableAlias>) -> Size {
     size
 }
 
-fn conditions_of(tables: &TableWithJoins) -> impl Iterator<Item = &Expr> {
+fn conditions_of(tables: &TableWithJoins) -> Vec<&Expr> {
     use JoinOperator::*;
-    tables.joins.iter().filter_map(|join| match &join.join_operator {
+    let nested =
+        [&tables.relation].into_iter().chain(tables.joins.iter().map(|join| &join.relation)).flat_map(|it| match it {
+            TableFactor::NestedJoin { table_with_joins, .. } => conditions_of(table_with_joins),
+            _ => Vec::new(),
+        });
+    let own = tables.joins.iter().filter_map(|join| match &join.join_operator {
         Join(JoinConstraint::On(on))
         | Inner(JoinConstraint::On(on))
         | Left(JoinConstraint::On(on))
@@ -324,7 +338,8 @@ fn conditions_of(tables: &TableWithJoins) -> impl Iterator<Item = &Expr> {
         | LeftAnti(JoinConstraint::On(on))
         | RightAnti(JoinConstraint::On(on)) => Some(on),
         _ => None,
-    })
+    });
+    nested.chain(own).collect()
 }
 
 #[cfg(test)]
@@ -350,6 +365,19 @@ mod tests {
             chain(64, |n| format!("SELECT x + y AS x, y - t.x AS y FROM t{m} AS t WHERE x > {n}", m = n - 1)),
             chain(14, |n| format!("SELECT CASE WHEN a > 1 THEN a ELSE 1 END AS x FROM t{m} AS t(a)", m = n - 1))
                 + " WHERE x = 1",
+            chain(24, |n| {
+                format!("SELECT x + x AS x FROM (t{m} JOIN (SELECT 1 AS one) AS o ON t{m}.x > {n})", m = n - 1)
+            }),
+            chain(24, |n| {
+                format!("SELECT x + x AS y, 1 AS x FROM (t{m} JOIN calls ON true) AS s(x) WHERE s.x > 1", m = n - 1)
+            }),
+            chain(24, |n| {
+                format!(
+                    "SELECT s.x FROM (SELECT 1 AS x UNION ALL SELECT x + x FROM t{m}) AS s WHERE s.x > {n}",
+                    m = n - 1
+                )
+            }),
+            chain(24, |n| format!("SELECT s.x FROM (SELECT x + x FROM t{m}) AS s(x) WHERE s.x > {n}", m = n - 1)),
             chain(14, |n| format!("SELECT t.*, x + x AS x FROM t{m} AS t", m = n - 1))
                 + " AS t JOIN calls ON t.x = call_id ORDER BY 1",
         ] {
@@ -364,6 +392,7 @@ mod tests {
             chain(9, |n| format!("SELECT a.x FROM t{m} AS a, t{m} AS b", m = n - 1)),
             chain(40, |n| format!("SELECT a.x FROM t{m} AS a JOIN calls AS c ON c.x = a.x AND a.x > 1", m = n - 1)),
             chain(40, |n| format!("SELECT y AS x, coalesce(x, 0) AS y FROM t{m} WHERE x > {n} AND y < 3", m = n - 1)),
+            chain(40, |n| format!("SELECT x, y FROM t{m} WHERE x > {n} UNION ALL SELECT y + 1, x FROM t0", m = n - 1)),
             // No condition asks for it.
             chain(40, |n| format!("SELECT x + x AS x FROM t{m}", m = n - 1)),
             // Conditions end at sums, windows and limits.
