@@ -6,15 +6,26 @@
 -- Prunes: a filter on date or account reaches the scan of calls (both are among the keys of all that is counted over a
 -- call's visits). Sessions are read by account alone, and so are page views that name a user. date, started_at,
 -- local_started_at, day, weekday and hour are the call's. Visitors are one person where pages of both name one user_id,
--- at any time: visits of the others count as the call's visitor's own (visitor_id is the call's). A call without a visitor has no rows, nor has a robot's (spam_score from 0.5 on), nor one whose visitor
+-- at any time: visits of the others count as the call's visitor's own (visitor_id is the call's). A user_id of more than
+-- 32 visitors (guest, 0, undefined) is nobody's. A call without a visitor has no rows, nor has a robot's (spam_score from
+-- 0.5 on), nor one whose visitor
 -- made no visit in these 90 days: that of a lease whose session is not known. Each weight sums to one over a call's
 -- rows: weight_position gives 40 % to the first and the last and 20 % to those between, weight_time_decay halves with
 -- every 7 days before the call. A visit without a source counts as direct. Where all are direct, the last one is the
 -- last that is not. What is not asked for is not reckoned: is_first and is_last cost less than all weights.
 WITH users AS (
-    SELECT DISTINCT account, visitor_id, user_id
-    FROM public.page_views
-    WHERE user_id IS NOT NULL
+    SELECT u.account, u.visitor_id, u.user_id
+    FROM (
+        SELECT
+            d.*,
+            count(*) OVER (PARTITION BY d.account, d.user_id) AS visitors
+        FROM (
+            SELECT DISTINCT account, visitor_id, user_id
+            FROM public.page_views
+            WHERE user_id IS NOT NULL
+        ) AS d
+    ) AS u
+    WHERE u.visitors <= 32
 ),
 
 -- Whose visits count for a visitor's calls beside their own. The number tells visits of one instant apart.

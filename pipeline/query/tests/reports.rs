@@ -290,6 +290,15 @@ async fn touchpoints_are_of_all_devices_of_a_user() -> Result<(), Failure> {
     write(dir.path(), "page_views", &views).await?;
     let both = "a1,s1,v-s1,1,0.5,1.0,0.0\na1,s0,v-s1,2,0.5,0.0,1.0\na2,s4,v-s4,1,1.0,1.0,1.0\n";
     assert_eq!(ask(&open(&dir)?, asked).await?, both);
+    // Whoever is not logged in is one to some sites: that is no person.
+    let guests: Vec<Value> = ["v-s4", "v-s1"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain((0..31).map(|n| format!("guest-{n}")))
+        .map(|visitor| seen("acme", &format!("of-{visitor}"), &visitor, "guest"))
+        .collect();
+    write(dir.path(), "page_views", &guests).await?;
+    assert_eq!(ask(&open(&dir)?, asked).await?, both);
     Ok(())
 }
 
