@@ -5,6 +5,7 @@
 //!
 //! A receiver that has failed several times in a row, with no success between, is down. Then nothing more is read, and one delivery is
 //! tried out of turn every now and then; that does not count as one of its attempts. With the first success all that wait are due.
+//! After a restart nobody knows who was down: one delivery of those that wait is tried out of turn, and the first success makes all due, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,6 +58,10 @@ pub struct Queue {
     flying: usize,
     failures: u32,
     probe_at: Time,
+    /// Whether some failed before this process, and nothing was taken since.
+    resumed: bool,
+    /// Whether one of those is still to be tried out of turn.
+    asks: bool,
 }
 
 impl Queue {
@@ -71,6 +76,8 @@ impl Queue {
             flying: 0,
             failures: 0,
             probe_at: Time::MIN,
+            resumed: false,
+            asks: false,
         }
     }
 
@@ -103,6 +110,7 @@ impl Queue {
     /// One that lies on disk: from before this process, or a dead letter that is sent again.
     pub fn restore(&mut self, sequence: u64, call: Option<u64>, failed: u32, due: Time) {
         if !self.open.contains_key(&sequence) {
+            (self.resumed, self.asks) = (self.resumed || failed > 0, self.asks || failed > 0);
             self.insert(sequence, Item { call, due, failed, flying: false, kept: true });
         }
     }
@@ -127,11 +135,12 @@ impl Queue {
         let mut free = self.open.iter().filter(|(sequence, item)| self.is_free(**sequence, item));
         let found = match free.clone().find(|(_, item)| item.due <= now) {
             Some(found) => Some(found),
-            None if down && self.probe_at <= now => free.next(),
+            None if self.asks || down && self.probe_at <= now => free.next(),
             None => None,
         };
         let (&sequence, item) = found?;
         let probe = item.due > now;
+        self.asks &= !(probe || item.failed > 0);
         let start = Start { sequence, failed: item.failed, kept: item.kept, probe, due: item.due };
         self.flying += 1;
         if let Some(item) = self.open.get_mut(&sequence) {
@@ -153,18 +162,22 @@ impl Queue {
         }
         let free = self.open.iter().filter(|(sequence, item)| self.is_free(**sequence, item));
         let due = free.map(|(_, item)| item.due).min()?;
-        Some(if self.is_down() { due.min(self.probe_at) } else { due })
+        Some(match self.asks {
+            true => Time::MIN,
+            false if self.is_down() => due.min(self.probe_at),
+            false => due,
+        })
     }
 
     /// It was taken: its receiver is up.
     pub fn delivered(&mut self, sequence: u64, now: Time) {
         self.remove(sequence);
-        if self.is_down() {
+        if self.is_down() || self.resumed {
             for item in self.open.values_mut() {
                 item.due = item.due.min(now);
             }
         }
-        self.failures = 0;
+        (self.failures, self.resumed, self.asks) = (0, false, false);
     }
 
     /// It was not, `failed` times by now, and lies on disk until it is due.
@@ -279,9 +292,39 @@ mod tests {
     }
 
     #[test]
+    fn what_waited_before_a_restart_is_due_when_one_is_taken() {
+        let restored = || {
+            let mut queue = Queue::new(false, 9);
+            (1..=3).for_each(|sequence| queue.restore(sequence, None, 2, at(3600)));
+            queue
+        };
+        let mut queue = restored();
+        assert_eq!(queue.wakes_at(), Some(Time::MIN));
+        let probe = queue.next(at(0)).expect("one out of turn");
+        assert!(probe.probe && probe.sequence == 1 && probe.failed == 2);
+        assert_eq!((queue.next(at(0)), queue.wakes_at()), (None, Some(at(3600))), "one alone");
+        queue.delivered(1, at(1));
+        assert_eq!(started(&mut queue, 1), vec![2, 3]);
+
+        let mut queue = restored();
+        let probe = queue.next(at(0)).expect("one out of turn");
+        queue.failed(1, 2, probe.due, at(1));
+        assert_eq!(
+            (queue.next(at(1)), queue.wakes_at()),
+            (None, Some(at(3600))),
+            "it may be this one that is not wanted"
+        );
+        queue.add(10, None, at(2));
+        assert_eq!(started(&mut queue, 2), vec![10]);
+        queue.delivered(10, at(3));
+        assert_eq!(started(&mut queue, 3), vec![1, 2, 3]);
+    }
+
+    #[test]
     fn pauses_between_probes_grow_to_a_minute() {
         let mut queue = Queue::new(false, 0);
         queue.restore(1, None, 1, Time::MAX);
+        assert!(queue.next(at(0)).is_some());
         let mut pauses = Vec::new();
         for _ in 0..300 {
             queue.failed(1, 1, Time::MAX, at(0));

@@ -70,6 +70,11 @@ impl Answer {
         Answer { trouble: Some(trouble), ..Answer::default() }
     }
 
+    /// Nothing is sent, and why.
+    pub fn skipped(why: &str) -> Answer {
+        Answer { verdict: Some(Verdict::Skipped(why.to_owned())), ..Answer::default() }
+    }
+
     /// Nothing more is to be done.
     pub fn is_taken(&self) -> bool {
         match &self.verdict {

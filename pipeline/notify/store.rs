@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use callweave_core::time::Time;
+use callweave_core::time::{MICROS_PER_DAY, Time};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +24,8 @@ const KEPT: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("kept");
 const DEAD: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("dead");
 /// Subscription and number -> [`Attempt`].
 const ATTEMPTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("attempts");
+/// Subscription and deal -> when it was counted, where its provider would count it again.
+const COUNTED: TableDefinition<(&str, &str), i64> = TableDefinition::new("counted");
 /// Subscription -> why it is switched off.
 const STOPPED: TableDefinition<&str, &str> = TableDefinition::new("stopped");
 
@@ -35,6 +37,8 @@ const QUEUE: usize = 1024;
 const COMMIT_JOBS: usize = 1024;
 /// Dead letters of a subscription; beyond it the oldest go.
 const DEAD_MAX: u64 = 10_000;
+/// How long it is remembered that a deal was counted.
+const COUNTED_FOR: i64 = 400 * MICROS_PER_DAY;
 /// Attempts of a subscription that are remembered.
 const ATTEMPTS_MAX: u64 = 500;
 
@@ -97,6 +101,10 @@ pub enum Change {
     /// A dead letter is no longer one.
     Revive(u64, Kept),
     Attempt(Attempt),
+    /// A deal, when it was counted.
+    Counted(String, Time),
+    /// What was counted too long before this time is forgotten.
+    Now(Time),
     Stop(String),
     Go,
     /// All of the subscription goes.
@@ -149,6 +157,7 @@ impl Shared {
                 write.open_table(KEPT)?;
                 write.open_table(DEAD)?;
                 write.open_table(ATTEMPTS)?;
+                write.open_table(COUNTED)?;
                 write.open_table(STOPPED)?;
             }
             Ok(write.commit()?)
@@ -236,6 +245,11 @@ impl Store {
             Ok(found.and_then(|value| parsed(value.value())))
         })
         .await
+    }
+
+    pub async fn is_counted(&self, of: &Arc<str>, deal: &str) -> Result<bool, StoreError> {
+        let (of, deal) = (of.clone(), deal.to_owned());
+        self.read(move |read| Ok(read.open_table(COUNTED)?.get((&*of, &*deal))?.is_some())).await
     }
 
     /// How many wait, how many are dead.
@@ -369,6 +383,13 @@ fn apply(write: &WriteTransaction, of: &str, change: &Change) -> Result<(), redb
                 table.remove((of, old))?;
             }
         }
+        Change::Counted(deal, at) => {
+            write.open_table(COUNTED)?.insert((of, deal.as_str()), at.0)?;
+        }
+        Change::Now(now) => {
+            let oldest = now.plus(-COUNTED_FOR).0;
+            write.open_table(COUNTED)?.retain(|(by, _), at| by != of || at >= oldest)?;
+        }
         Change::Stop(why) => {
             write.open_table(STOPPED)?.insert(of, why.as_str())?;
         }
@@ -381,6 +402,7 @@ fn apply(write: &WriteTransaction, of: &str, change: &Change) -> Result<(), redb
             write.open_table(LOGS)?.remove(of)?;
             write.open_table(STOPPED)?.remove(of)?;
             write.open_table(DONE)?.retain_in(all.clone(), |_, ()| false)?;
+            write.open_table(COUNTED)?.retain(|(by, _), _| by != of)?;
             for table in [KEPT, DEAD, ATTEMPTS] {
                 write.open_table(table)?.retain_in(all.clone(), |_, _| false)?;
             }
@@ -392,6 +414,22 @@ fn apply(write: &WriteTransaction, of: &str, change: &Change) -> Result<(), redb
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn deals_are_remembered_for_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (one, other): (Arc<str>, Arc<str>) = ("one".into(), "other".into());
+        for of in [&one, &other] {
+            let counted = |deal: &str, at| Change::Counted(deal.to_owned(), Time(at));
+            store.commit(of, vec![counted("old", 0), counted("new", 5)]).await.unwrap();
+        }
+        store.commit(&one, vec![Change::Now(Time(COUNTED_FOR + 1))]).await.unwrap();
+        assert!(!store.is_counted(&one, "old").await.unwrap());
+        assert!(store.is_counted(&one, "new").await.unwrap() && store.is_counted(&other, "old").await.unwrap());
+        store.commit(&one, vec![Change::Forget]).await.unwrap();
+        assert!(!store.is_counted(&one, "new").await.unwrap() && store.is_counted(&other, "new").await.unwrap());
+    }
 
     /// A page that is read is let go by nobody: redb asserts it where debug assertions are on.
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use callweave_core::export;
 use callweave_core::settings::{Export, Hidden, Mistake, Settings, Webhook};
 use callweave_core::time::{MICROS_PER_HOUR, MICROS_PER_SECOND, Time};
 use callweave_core::webhook::{SecretError, Shape, SigningKey, TemplateError, signatures};
@@ -205,6 +206,14 @@ impl Subscription {
     }
 
     /// Sends a moment, once. `text` is the event as it came, `id` the same on every try.
+    /// The deal that a moment is of, where it is to be sent once.
+    pub fn told_once<'e>(&self, event: &'e Map<String, Value>) -> Option<&'e str> {
+        match &self.target {
+            Target::Webhook(_) => None,
+            Target::Export(exporter) => export::told_once(event, &exporter.export),
+        }
+    }
+
     pub async fn deliver(
         &self,
         event: &Map<String, Value>,

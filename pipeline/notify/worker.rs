@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{Queue, Start};
-use super::send::{ANSWER_KEPT, Answer, Sender};
+use super::send::{ANSWER_KEPT, Answer, Sender, Verdict};
 use super::store::{Attempt, Change, Dead, Kept, Store, StoreError};
 use super::subscription::Subscription;
 use crate::log::{Entry, ReadError, SharedLog, Subject};
@@ -78,10 +78,21 @@ impl Told {
         format!("msg_{:032x}", Key::of(&[self.member("account"), self.member("id")]).0)
     }
 
+    async fn was_counted(&self, to: &Subscription, tools: &Tools) -> Result<bool, StoreError> {
+        match to.told_once(&self.event) {
+            Some(deal) => tools.store.is_counted(&to.of, deal).await,
+            None => Ok(false),
+        }
+    }
+
     /// Posts it once, and notes the attempt. `number` counts from 1.
     pub async fn deliver(&self, to: &Subscription, tools: &Tools, number: u32) -> (Answer, Attempt) {
         let (id, now) = (self.webhook_id(), (tools.clock)());
-        let answer = to.deliver(&self.event, &self.text, &id, &tools.sender, tools.clock).await;
+        let answer = match self.was_counted(to, tools).await {
+            Ok(false) => to.deliver(&self.event, &self.text, &id, &tools.sender, tools.clock).await,
+            Ok(true) => Answer::skipped("this deal was sent before, and counts once"),
+            Err(error) => Answer::trouble(error.to_string()),
+        };
         let outcome = answer.outcome();
         tools.metrics.webhook_attempts.get_or_create(&Reason { reason: outcome }).inc();
         tools.metrics.webhook_duration.observe(answer.seconds);
@@ -181,6 +192,7 @@ impl Worker {
                 last
             }
         };
+        tools.store.commit(&to.of, vec![Change::Now((tools.clock)())]).await?;
         let mut queue = Queue::new(to.ordered, place);
         for (sequence, call, failed, due) in start.kept {
             queue.restore(sequence, call, failed, due);
@@ -313,10 +325,10 @@ impl Worker {
             let number = if start.probe { 0 } else { start.failed + 1 };
             let (answer, attempt) = told.deliver(&to, &tools, number).await;
             let (what, change) = judge(&start, &told, &answer, &tools, to.delay);
-            tools
-                .store
-                .commit(&to.of, [change, Some(Change::Attempt(attempt))].into_iter().flatten().collect())
-                .await?;
+            let deal = to.told_once(&told.event).filter(|_| answer.verdict == Some(Verdict::Taken));
+            let counted = deal.map(|deal| Change::Counted(deal.to_owned(), (tools.clock)()));
+            let changes = [change, counted, Some(Change::Attempt(attempt))];
+            tools.store.commit(&to.of, changes.into_iter().flatten().collect()).await?;
             Ok(Ended { sequence, what })
         });
     }

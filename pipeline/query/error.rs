@@ -192,6 +192,8 @@ impl QueryError {
 
 /// SQLSTATE and words where a value could not be computed, such as a text that is no number or a division by zero.
 pub(crate) fn of_data(error: &DataFusionError) -> Option<(&'static str, String)> {
+    let in_filter = data::in_filter(error);
+    let error = in_filter.as_ref().unwrap_or(error);
     let is_of_data = matches!(error.find_root(), DataFusionError::ArrowError(..) | DataFusionError::Execution(_));
     is_of_data.then(|| (data::code(error), data::words(error)))
 }

@@ -405,10 +405,9 @@ impl Visitor for Inspector {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<QueryError> {
-        self.silent.enter_select(select);
         match select.into {
             Some(_) => ControlFlow::Break(writes("SELECT INTO")),
-            None => ControlFlow::Continue(()),
+            None => wrong(self.silent.enter_select(select)),
         }
     }
 

@@ -5,7 +5,7 @@
 //! the next one.
 //!
 //! What the engine would answer otherwise than PostgreSQL is put right on its way: [`reword`] and [`using`] in the words, [`dialect`],
-//! [`truths`] and [`reckon`] in the plan, [`careful`] in the one that runs; [`guard`] and [`correlated`] refuse what cannot be.
+//! [`truths`], [`reckon`], [`checked`] and [`lists`] in the plan, [`careful`] in the one that runs; [`guard`] and [`correlated`] refuse what cannot be.
 //!
 //! Methods of others' traits that are asynchronous and hold a plan, a session or a login are written out as `async_trait` would (a boxed
 //! future, lifetimes that outlive it) and hand on to a function of ours. An asynchronous body within bounds on lifetimes has all that it holds proven
@@ -18,6 +18,7 @@ mod bounded;
 mod bounds;
 mod careful;
 mod changes;
+mod checked;
 mod comments;
 mod compact;
 mod corrections;
@@ -33,6 +34,7 @@ pub mod format;
 mod guard;
 mod http;
 pub mod library;
+mod lists;
 pub mod logins;
 mod memory;
 mod newest;

@@ -18,7 +18,7 @@ use rustyline::{Config, Editor, Helper};
 use super::error::QueryError;
 use super::output::{Output, Shape, pump};
 use super::run::tell_cut;
-use super::session::{CURRENT, QuerySession};
+use super::session::QuerySession;
 
 /// Queries that are remembered from one prompt to the next.
 const HISTORY_ENTRIES_MAX: usize = 1_000;
@@ -79,15 +79,10 @@ fn tables_query() -> String {
         .to_owned()
 }
 
+/// Of a table that is not there it fails, and says what there is.
 fn columns_query(table: &str) -> String {
-    let (schema, name) = table.split_once('.').unwrap_or((CURRENT, table));
-    let quoted = |text: &str| text.replace('\'', "''");
-    format!(
-        "SELECT column_name AS name, data_type AS type FROM information_schema.columns \
-         WHERE table_schema = '{}' AND table_name = '{}' ORDER BY ordinal_position",
-        quoted(schema),
-        quoted(name)
-    )
+    let parts = table.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\"")));
+    format!("DESCRIBE {}", parts.collect::<Vec<_>>().join("."))
 }
 
 /// Tells the line editor when a query is whole.
@@ -277,6 +272,7 @@ mod tests {
         ] {
             assert_eq!(Line::read(text), line, "{text:?}");
         }
-        assert!(columns_query("x' OR '1'='1").contains("table_name = 'x'' OR ''1''=''1'"));
+        assert_eq!(columns_query("history.calls"), r#"DESCRIBE "history"."calls""#);
+        assert_eq!(columns_query(r#"x"; SELECT 1"#), r#"DESCRIBE "x""; SELECT 1""#);
     }
 }

@@ -92,6 +92,25 @@ impl FunctionRewrite for Reckon {
                 }
                 Transformed::new_transformed(Expr::InList(list), changed)
             }
+            Expr::Case(mut case) => {
+                let of = case.expr.as_deref().map_or(DataType::Null, kind);
+                let mut changed = false;
+                for (when, _) in &mut case.when_then_expr {
+                    if let Some(exact) = exact(when, &of) {
+                        (*when, changed) = (Box::new(exact), true);
+                    }
+                }
+                Transformed::new_transformed(Expr::Case(case), changed)
+            }
+            Expr::ScalarFunction(mut function) if function.func.name() == "nullif" && function.args.len() == 2 => {
+                let of = kind(&function.args[0]);
+                let exact = exact(&function.args[1], &of);
+                let changed = exact.is_some();
+                if let Some(exact) = exact {
+                    function.args[1] = exact;
+                }
+                Transformed::new_transformed(Expr::ScalarFunction(function), changed)
+            }
             Expr::Cast(mut it) if it.field.data_type().is_integer() && is_fractional(&kind(&it.expr)) => {
                 it.expr = Box::new(round(vec![*it.expr]));
                 Transformed::yes(Expr::Cast(it))
@@ -217,10 +236,15 @@ fn exact(literal: &Expr, kind: &DataType) -> Option<Expr> {
     // The shortest text that means this number: what was written, without zeros at its end.
     let text = value.is_finite().then(|| value.to_string())?;
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
-    let digits = (whole.len() + fraction.len()).max(fraction.len() + usize::from(*precision));
-    let own = u8::try_from(fraction.len()).ok().filter(|_| digits <= DIGITS_MAX)?;
+    let own = u8::try_from(fraction.len()).ok()?;
+    let of_kind = u8::try_from(*scale).unwrap_or(0);
+    let scale = of_kind.max(own);
+    // Both have room in one decimal.
+    let before_point = whole.len().max(usize::from(precision.saturating_sub(of_kind)));
+    if before_point + usize::from(scale) > DIGITS_MAX {
+        return None;
+    }
     let unscaled: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let scale = u8::try_from(*scale).unwrap_or(0).max(own);
     let unscaled = unscaled.checked_mul(10_i128.checked_pow(u32::from(scale - own))?)?;
     let precision = u8::try_from(DIGITS_MAX).ok()?;
     let scale = i8::try_from(scale).ok()?;

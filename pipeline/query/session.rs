@@ -25,6 +25,7 @@ use super::bounded::{self, Allowance, ConstantsBesideRows};
 use super::bounds::Bounds;
 use super::careful::careful;
 use super::changes::{CALLS, Changes, ChangesError, changes};
+use super::checked;
 use super::compact::{self, CompactBeforeSorts};
 use super::corrections;
 use super::correlated;
@@ -35,6 +36,7 @@ use super::error::{QueryError, nearest};
 use super::few::{self, FewFirst};
 use super::guard;
 use super::library::STAGING;
+use super::lists;
 use super::memory::SharedPool;
 use super::newest::{self, OrderBehindBarrier};
 use super::partitions::{self, WholePartitions};
@@ -306,6 +308,8 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     dialect::register(&context)?;
     truths::register(&context)?;
     reckon::register(&context)?;
+    checked::register(&context)?;
+    lists::register(&context);
     bounded::register(&context)?;
     sums::register(&context);
     distinct::register(&context);
@@ -359,7 +363,9 @@ impl Scene {
         let named = state.resolve_table_references(&statement).unwrap_or_default();
         let plan = state.statement_to_plan(statement).await.map_err(|error| with_near_table(error, sql, &named))?;
         guard::admit_plan(&plan)?;
-        correlated::admit(&plan).map_err(|error| QueryError::from_engine(error, sql))?;
+        let plan = correlated::written_out(plan)
+            .and_then(|plan| correlated::admit(&plan).map(|()| plan))
+            .map_err(|error| QueryError::from_engine(error, sql))?;
         Ok(DataFrame::new(state, plan))
     }
 

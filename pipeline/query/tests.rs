@@ -255,6 +255,9 @@ async fn answers_are_those_of_postgresql() -> Result<(), Failure> {
         (format!("SELECT count(*) FROM {deals} WHERE revenue BETWEEN 17.1 AND 17.1"), "1"),
         (format!("SELECT count(*) FROM {deals} WHERE revenue IN (1.5, 17.1, 526.42)"), "2"),
         (format!("SELECT count(*) FROM {deals} WHERE revenue <> 526.4200001"), "2"),
+        (format!("SELECT count(*) FROM {deals} WHERE revenue * 2 = 1052.84"), "1"),
+        (format!("SELECT count(*) FROM (SELECT sum(revenue) AS total FROM {deals}) WHERE total IN (1, 543.52)"), "1"),
+        (format!("SELECT count(*) FROM {deals} WHERE NULLIF(revenue, 526.42) IS NULL OR CASE revenue WHEN 17.1 THEN true END"), "2"),
         (format!("SELECT at - TIMESTAMP '2026-10-30 10:00:00' > INTERVAL '1 day' FROM {times}"), "true"),
         (format!("SELECT at - TIMESTAMP '2026-10-30 10:00:00' < INTERVAL '20 days' FROM {times}"), "true"),
         (format!("SELECT at - TIMESTAMP '2026-11-02 10:39:00' BETWEEN '30 seconds' AND '1 minute' FROM {times}"), "true"),
@@ -265,12 +268,74 @@ async fn answers_are_those_of_postgresql() -> Result<(), Failure> {
         (format!("SELECT extract(hour FROM at) + extract(minute FROM at) / 40 FROM {times}"), "11.0"),
         (format!("SELECT count(DISTINCT (n - 1) / 5) FROM {rows}"), "3"),
         (format!("SELECT at + (-INTERVAL '1 day 5 hours') FROM {times}"), "2026-11-01T05:40:00.000000"),
+        ("SELECT count(*) FROM calls WHERE source IN ('google', 'bing') AND source NOT IN ('direct', NULL)".to_owned(), "0"),
+        ("SELECT count(*) FROM calls WHERE 9223372036854775800 + revision > 0".to_owned(), "5"),
     ] {
         assert_eq!(ask(&session, &sql).await?, format!("{expected}\n"), "{sql}");
     }
-    let twice = "SELECT count(*) FROM calls c WHERE EXISTS (SELECT 1 FROM deals d, tags t WHERE d.call_id = c.call_id AND t.call_id = c.call_id)";
-    let refused = ask(&session, twice).await.expect_err("a wrong answer").to_string();
-    assert!(refused.contains("two tables by columns of one name"), "{refused}");
+    // All but the first fail while a file is read.
+    for (sql, code, words) in [
+        ("SELECT revision * 9223372036854775807 * 2 FROM calls", "22003", "Overflow happened on"),
+        ("SELECT count(*) FROM calls WHERE revision * 9223372036854775807 * 2 > 2", "22003", "Overflow happened on"),
+        ("SELECT count(*) FROM calls WHERE 10 / (revision - revision) > 0", "22012", "division by zero"),
+        ("SELECT count(*) FROM calls WHERE CAST(call_id || '\"' AS INT) > 0", "22P02", "Cannot cast string 'x1\"'"),
+    ] {
+        let refused = ask(&session, sql).await.expect_err("no such value");
+        match refused {
+            QueryError::Data { code: told, message } => {
+                assert_eq!(told, code, "{sql}");
+                assert!(message.contains(words), "{sql}: {message}");
+            }
+            _ => panic!("{sql}: {refused}"),
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn subqueries_that_look_around_are_answered_rightly_or_not_at_all() -> Result<(), Failure> {
+    let dir = small().await?;
+    let session = open(&dir)?;
+    let rows = "(VALUES (1), (5), (NULL)) q(x)";
+    let sets = "(VALUES (1), (1), (NULL)) t(i)";
+    for (condition, expected) in [
+        (format!("EXISTS (SELECT count(*) FROM {sets} WHERE i = q.x)"), "1 5 NULL"),
+        (format!("NOT EXISTS (SELECT max(i) FROM {sets} WHERE i = q.x)"), ""),
+        (format!("EXISTS (SELECT 1 FROM {sets} WHERE i = q.x HAVING count(*) = 0)"), "5 NULL"),
+        (format!("NOT EXISTS (SELECT 1 FROM {sets} WHERE i = q.x HAVING count(*) > 1)"), "5 NULL"),
+        (format!("0 IN (SELECT count(*) FROM {sets} WHERE i = q.x)"), "5 NULL"),
+        (format!("0 NOT IN (SELECT count(*) FROM {sets} WHERE i = q.x)"), "1"),
+        (format!("x NOT IN (SELECT max(i) FROM {sets} WHERE i = q.x)"), ""),
+        (format!("x IN (SELECT i FROM {sets} WHERE i = q.x GROUP BY i HAVING count(*) > 1)"), "1"),
+        (format!("NOT EXISTS (SELECT i FROM {sets} WHERE i = q.x)"), "5 NULL"),
+        (format!("x NOT IN (SELECT i FROM {sets} WHERE i > 1)"), "1 5 NULL"),
+    ] {
+        let sql = format!(
+            "SELECT coalesce(string_agg(coalesce(x::text, 'NULL'), ' ' ORDER BY x), '') FROM {rows} WHERE {condition}"
+        );
+        assert_eq!(ask(&session, &sql).await?.trim_matches(['"', '\n']), expected, "{condition}");
+    }
+    let two = "EXISTS (SELECT 1 FROM deals d, tags t WHERE d.call_id = c.call_id AND t.call_id = c.call_id)";
+    for (condition, expected) in [
+        (two.to_owned(), "two tables by columns of one name"),
+        (
+            "c.session_id NOT IN (SELECT s.session_id FROM sessions s WHERE s.account = c.account)".to_owned(),
+            "NOT EXISTS",
+        ),
+        (
+            "NOT (c.session_id IN (SELECT s.session_id FROM sessions s WHERE s.account = c.account))".to_owned(),
+            "NOT EXISTS",
+        ),
+        ("EXISTS (SELECT 1 FROM sessions s WHERE s.session_id = c.session_id OFFSET 1)".to_owned(), "OFFSET"),
+        (
+            "EXISTS (SELECT DISTINCT count(*) FROM sessions s WHERE s.session_id = c.session_id)".to_owned(),
+            "makes one of all its rows",
+        ),
+    ] {
+        let refused = ask(&session, &format!("SELECT count(*) FROM calls c WHERE {condition}")).await;
+        let refused = refused.expect_err("a wrong answer").to_string();
+        assert!(refused.contains(expected), "{condition}: {refused}");
+    }
     Ok(())
 }
 

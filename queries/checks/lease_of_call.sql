@@ -1,5 +1,6 @@
 -- Calls whose lease is of another number or visitor, or was not held at the time that they say.
 --
+-- Two visitors may name one session: a lease of the call's own session is right, whichever of them it was granted to.
 -- Of a lease that had ended when the call began, the end may have been put off later, so only method lease is held
 -- against the end, and every method against the grant. Renewals are written when the lease is over: a call is held
 -- against the end only where it was a day old when the account's newest page view was taken in.
@@ -17,7 +18,11 @@ LEFT JOIN settled AS d ON d.account = c.account
 WHERE
     l.granted_at > c.started_at
     OR l.number <> c.tracking_number
-    OR (l.visitor_id <> c.visitor_id AND NOT (c.visitor_id LIKE 'erased-%' AND c.caller = 'anonymous'))
+    OR (
+        l.visitor_id <> c.visitor_id
+        AND l.session_id IS DISTINCT FROM c.session_id
+        AND NOT (c.visitor_id LIKE 'erased-%' AND c.caller = 'anonymous')
+    )
     OR (
         c.attribution_method = 'lease'
         AND c.started_at > least(coalesce(l.released_at, l.expires_at), l.expires_at)

@@ -191,6 +191,51 @@ fn a_call_reaches_the_provider_whose_ad_led_to_it() {
     assert_eq!(csv(&["--to", "2020-01-01"]).0.lines().count(), 2);
 }
 
+/// Google Analytics and Microsoft know a deal by no name, and would count each time that it is told.
+#[test]
+fn a_deal_counts_once_whatever_is_told_of_it() {
+    let providers = Providers::start();
+    let url = providers.url();
+    let won = |name: &str, provider: &str, terms: Value| {
+        let mut export = json!({"name": name, "secret_file": if provider == "ga4" { "ga" } else { "ads" }, "moments": ["deal.changed"],
+            "filter": "deal_stage = 'won'"});
+        export[provider] = terms;
+        export
+    };
+    let exports = json!([
+        won("ga", "ga4", json!({"measurement_id": "G-TEST", "url": url})),
+        won(
+            "bing",
+            "microsoft_ads",
+            json!({"customer_id": "1", "account_id": "2", "conversion_name": "calls", "url": url,
+            "token_url": format!("{url}/token")})
+        ),
+    ]);
+    let place = place(exports, json!([]));
+    let granted = json!({"ad_user_data": "granted", "analytics_storage": "granted"});
+    let deal = |id: &str, deal: &str, revenue: u32| {
+        let data = json!({"deal_id": deal, "call_id": "c-m", "stage": "won", "revenue": revenue, "currency": "EUR"});
+        event("deal", id, &ago(0, 0), data)
+    };
+    let program = Program::start(&place, &["up"]);
+    post(&program, &visited("m", 0, "msclkid=0a1b2c", &granted));
+    post(&program, &[deal("e1", "d1", 100), deal("e2", "d1", 120)]);
+    outcomes(&program, "ga", 2);
+    outcomes(&program, "bing", 2);
+    program.stop();
+    let program = Program::start(&place, &["up"]);
+    post(&program, &[deal("e3", "d1", 130), deal("e4", "d2", 70)]);
+    for export in ["ga", "bing"] {
+        let all = outcomes(&program, export, 4);
+        assert_eq!(all.iter().filter(|(_, outcome)| outcome == "delivered").count(), 2, "{all:?}");
+        assert!(all.iter().any(|(_, outcome)| outcome.contains("counts once")), "{all:?}");
+    }
+    providers.understood_everything();
+    let worth: Vec<Value> =
+        providers.taken("/mp/collect").iter().map(|it| it.json()["events"][0]["params"]["value"].clone()).collect();
+    assert_eq!(worth, [json!(100.0), json!(70.0)]);
+}
+
 /// A file of calls, from a lake that `run` makes of these events: what is written, and what is said.
 fn csv(place: &Place, export: &str) -> (Option<i32>, String, String) {
     let output = place.command(&["export", "--account", "acme", "csv", export]).output().expect("the binary runs");

@@ -107,6 +107,13 @@ pub fn next(event: &Map<String, Value>, terms: &Terms<'_>, replies: &[Reply]) ->
     }
 }
 
+/// The deal that a moment is of, where the provider would count it each time that it is told, for want of a name that it knows it by.
+pub fn told_once<'e>(event: &'e Map<String, Value>, export: &Export) -> Option<&'e str> {
+    let facts = Facts::new(event);
+    let forgets = matches!(export.provider(), Some(Provider::Ga4(_) | Provider::MicrosoftAds(_)));
+    facts.text("deal_id").filter(|_| forgets && facts.moment() == "deal.changed" && !facts.is_test())
+}
+
 fn post_json(url: String, headers: Vec<(&'static str, Hidden)>, body: &Value) -> Step {
     let body = Some(("application/json", body.to_string().into_bytes()));
     Step::Ask(Box::new(Ask { method: "POST", url: Hidden::new(url), headers, body, what: What::Own }))

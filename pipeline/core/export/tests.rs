@@ -341,14 +341,30 @@ fn a_missed_call_opens_a_task_of_a_contact_that_is_found_or_made() {
                 (200, r#"{"results":[{"id":"401"},{"id":"402"}]}"#),
                 (200, "{}"),
                 (200, "{}"),
+                (200, none),
             ],
         ),
         &[
             "contacts/search",
             "PATCH /crm/v3/objects/contacts/301 {\"properties\":{\"hubspot_owner_id\":\"7\"}}",
             "POST /crm/v3/objects/tasks/search … associations.contact … \"301\"",
-            "PATCH /crm/v3/objects/tasks/401 … COMPLETED",
-            "PATCH /crm/v3/objects/tasks/402 … COMPLETED",
+            "PATCH /crm/v3/objects/tasks/401 … COMPLETED … \"hubspot_owner_id\":\"7\"",
+            "PATCH /crm/v3/objects/tasks/402 … COMPLETED … \"hubspot_owner_id\":\"7\"",
+            "tasks/search",
+            "Done",
+        ],
+    );
+    // It is not known who answered: the task keeps whom it was given to.
+    check(
+        &done_in_crm(
+            &hubspot,
+            json!({"type": "call.answered", "data": {"agent": "Bob"}}),
+            &[(200, &there("301")), (200, r#"{"results":[{"id":"401"}]}"#), (200, "{}")],
+        ),
+        &[
+            "contacts/search",
+            "POST /crm/v3/objects/tasks/search … associations.contact … \"301\"",
+            "PATCH /crm/v3/objects/tasks/401 {\"properties\":{\"hs_task_status\":\"COMPLETED\"}}",
             "Done",
         ],
     );

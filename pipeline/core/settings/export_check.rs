@@ -367,7 +367,7 @@ mod tests {
         let own = Crm { preset: None, steps: crm.steps().to_vec(), ..crm };
         let mut look = Look { mistakes: Vec::new(), at: 0 };
         look.crm(&own);
-        assert_eq!((look.mistakes, own.steps.len()), (Vec::new(), 5));
+        assert_eq!((look.mistakes, own.steps.len()), (Vec::new(), 6));
         assert_eq!(own.moments(), ["call.answered", "call.attributed", "call.missed"]);
     }
 }

@@ -11,6 +11,27 @@ const NO_SUCH_TIME: &str = "22008";
 const DIVISION_BY_ZERO: &str = "22012";
 const NO_SUCH_TEXT: &str = "22P02";
 
+/// What the reader of Parquet says where a condition cannot be computed (DataFusion 55.2, `row_filter.rs`): the error behind it, in Rust's notation.
+const IN_FILTER: &str = "Error evaluating filter predicate: ";
+
+/// The error of a condition that the reader of files was to look at, which keeps no more of it than its text.
+pub fn in_filter(error: &DataFusionError) -> Option<DataFusionError> {
+    let DataFusionError::ParquetError(inner) = error.find_root() else { return None };
+    let text = inner.to_string();
+    let (_, told) = text.split_once(IN_FILTER)?;
+    let quoted = told.split_once("(\"").and_then(|(_, rest)| rest.split("\")").next());
+    let words = quoted.unwrap_or(told).replace("\\\"", "\"").replace("\\\\", "\\");
+    let Some((_, kind)) = told.split_once("ArrowError(") else { return Some(DataFusionError::Execution(words)) };
+    let inner = match kind.split(['(', ',']).next() {
+        Some("DivideByZero") => ArrowError::DivideByZero,
+        Some("ArithmeticOverflow") => ArrowError::ArithmeticOverflow(words),
+        Some("CastError") => ArrowError::CastError(words),
+        Some("ParseError") => ArrowError::ParseError(words),
+        _ => ArrowError::ComputeError(words),
+    };
+    Some(DataFusionError::ArrowError(Box::new(inner), None))
+}
+
 /// What is wrong, such as `Cannot cast string 'x' to value of Int32 type`.
 pub fn words(error: &DataFusionError) -> String {
     match error.find_root() {

@@ -35,13 +35,19 @@ impl Silent {
         self.from.pop();
     }
 
-    pub(super) fn enter_select(&mut self, select: &Select) {
+    pub(super) fn enter_select(&mut self, select: &Select) -> ControlFlow<String> {
         for condition in select.selection.iter().chain(&select.having) {
             self.note(condition, false);
         }
         for from in &select.from {
             self.note_joins(from);
         }
+        if select.from.iter().any(has_natural_of_right) {
+            return ControlFlow::Break(
+                "NATURAL RIGHT JOIN and NATURAL FULL JOIN (write USING (…) with the columns they share)".to_owned(),
+            );
+        }
+        ControlFlow::Continue(())
     }
 
     fn note_joins(&mut self, from: &TableWithJoins) {
@@ -154,6 +160,22 @@ fn asks_of_subquery(expr: &Expr) -> Option<String> {
     (!found.is_empty()).then(|| "IS NULL or IS FALSE of IN (SELECT …) (write EXISTS (SELECT … WHERE …))".to_owned())
 }
 
+/// The columns that both sides have are the left side's there, which are NULL in rows of the right one alone.
+fn has_natural_of_right(from: &TableWithJoins) -> bool {
+    use JoinConstraint::Natural;
+    let within = |factor: &TableFactor| match factor {
+        TableFactor::NestedJoin { table_with_joins, .. } => has_natural_of_right(table_with_joins),
+        _ => false,
+    };
+    let is_one = |operator: &JoinOperator| {
+        matches!(
+            operator,
+            JoinOperator::Right(Natural) | JoinOperator::RightOuter(Natural) | JoinOperator::FullOuter(Natural)
+        )
+    };
+    factors(from).any(within) || from.joins.iter().any(|join| is_one(&join.join_operator))
+}
+
 fn is_of_catalogs(query: &Query) -> bool {
     struct Catalogs;
     impl Visitor for Catalogs {
@@ -239,6 +261,8 @@ mod tests {
             (format!("SELECT call_id NOT IN ({calls}) FROM calls"), "NOT IN"),
             (format!("{calls} WHERE (call_id IN ({calls})) IS NULL"), "IS NULL"),
             (format!("EXPLAIN {calls} WHERE x OR call_id NOT IN ({calls})"), "NOT IN"),
+            (format!("{calls} NATURAL RIGHT JOIN sessions"), "NATURAL"),
+            (format!("{calls} JOIN (leases NATURAL FULL OUTER JOIN sessions) USING (lease_id)"), "NATURAL"),
         ] {
             match admit(&sql) {
                 Err(QueryError::Wrong { what }) => assert!(what.starts_with(expected), "{sql}: {what}"),
@@ -265,6 +289,7 @@ mod tests {
             format!("{calls} JOIN leases ON a = b AND call_id NOT IN ({calls})"),
             format!("{calls} JOIN (leases JOIN rejected ON x NOT IN ({calls})) ON true"),
             format!("{calls} WHERE x OR call_id IN ({calls})"),
+            format!("{calls} NATURAL JOIN sessions NATURAL LEFT JOIN leases"),
             format!("{calls} WHERE EXISTS ({calls} WHERE call_id NOT IN ({calls}))"),
             format!("{calls} WHERE CASE WHEN call_id IN ({calls}) THEN x END"),
             "SELECT 1 FROM pg_class WHERE a OR oid NOT IN (SELECT b FROM pg_catalog.pg_index)".to_owned(),

@@ -171,7 +171,7 @@ async fn wrong_joins_and_kinds_are_found() -> Result<(), Failure> {
     for (check, row) in [
         ("lease_of_call", joined("z1", late, json!({"lease_id": "none"}))),
         ("lease_of_call", joined("z2", late, json!({"lease_id": "l1", "attribution_method": "lease"}))),
-        ("lease_of_call", joined("z3", late, json!({"lease_id": "l1", "visitor_id": "v-s4"}))),
+        ("lease_of_call", joined("z3", late, json!({"lease_id": "l1", "visitor_id": "v-s4", "session_id": "s4"}))),
         ("lease_of_call", joined("z4", late, json!({"lease_id": "l1", "tracking_number": "+14155550199"}))),
         ("orphans", joined("z5", late, json!({"session_id": "none"}))),
         ("orphans", joined("z6", late, json!({"visitor_id": "v-s4"}))),
@@ -236,7 +236,7 @@ async fn what_an_erasure_leaves_is_told_from_faults() -> Result<(), Failure> {
         ("orphans", vec![erased(json!({"session_id": "none"}))]),
         ("orphans", vec![erased(json!({"caller": "+4930444"}))]),
         ("lease_of_call", vec![erased(json!({"lease_id": "none"}))]),
-        ("lease_of_call", vec![erased(json!({"visitor_id": "v-s4"}))]),
+        ("lease_of_call", vec![erased(json!({"visitor_id": "v-s4", "session_id": "s4"}))]),
         ("weights_sum_to_one", vec![erased(json!({"caller": "+4930444"}))]),
     ] {
         // All checks on each lake would take a minute.

@@ -26,7 +26,9 @@ use crate::lake::location;
 use crate::query::QueryError;
 use crate::query::access::MaskKey;
 use crate::query::bounded;
+use crate::query::checked;
 use crate::query::desk;
+use crate::query::lists;
 use crate::query::reckon;
 use crate::query::removal;
 use crate::query::session::bounded_runtime;
@@ -148,6 +150,8 @@ fn session(context: WorkerQueryContext, peers: &Peers, codec: &Codec, metrics: &
     let context = SessionContext::new_with_state(builder.build());
     removal::register(&context);
     reckon::add_functions(&context);
+    checked::add_functions(&context);
+    lists::add_functions(&context);
     bounded::register(&context)?;
     Ok(context.state())
 }

@@ -1,0 +1,239 @@
+//! `+`, `-` and `*` of whole numbers and decimals, which fail where the result has no room, as PostgreSQL's do (SQLSTATE 22003). The engine's wrap
+//! around (DataFusion 55.2): `9223372036854775807 + 1` was negative there.
+//!
+//! `a + b - c + …` is one function of all, where they are of one type: of functions within each other the engine asks the types again at each, so that a
+//! long sum took time that grew with its square.
+
+use std::sync::Arc;
+
+use datafusion::arrow::compute::kernels::numeric;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
+use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, lit,
+};
+use datafusion::prelude::SessionContext;
+
+const NAMES: [(Operator, &str); 3] =
+    [(Operator::Plus, "checked_add"), (Operator::Minus, "checked_subtract"), (Operator::Multiply, "checked_multiply")];
+
+/// What plans may hold; workers find it by its name.
+pub(super) fn add_functions(context: &SessionContext) {
+    for (_, function) in pairs() {
+        context.register_udf((*function).clone());
+    }
+    context.register_udf((*chain()).clone());
+}
+
+pub fn register(context: &SessionContext) -> Result<()> {
+    add_functions(context);
+    context.state_ref().write().register_function_rewrite(Arc::new(Rewrite { pairs: pairs(), chain: chain() }))
+}
+
+fn pairs() -> [(Operator, Arc<ScalarUDF>); 3] {
+    let signature = || Signature::user_defined(Volatility::Immutable);
+    NAMES.map(|(op, name)| (op, Arc::new(ScalarUDF::new_from_impl(Pair { name, op, signature: signature() }))))
+}
+
+fn chain() -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::new_from_impl(Chain { signature: Signature::variadic_any(Volatility::Immutable) }))
+}
+
+#[derive(Debug)]
+struct Rewrite {
+    pairs: [(Operator, Arc<ScalarUDF>); 3],
+    chain: Arc<ScalarUDF>,
+}
+
+impl FunctionRewrite for Rewrite {
+    fn name(&self) -> &'static str {
+        "checked"
+    }
+
+    fn rewrite(&self, expr: Expr, schema: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Ok(Transformed::no(expr)) };
+        let pair = self.pairs.iter().find(|(of, _)| *of == op).map(|(_, function)| function);
+        let kinds = (left.get_type(schema), right.get_type(schema));
+        Ok(match (pair, kinds) {
+            (Some(_), (Ok(l), Ok(r))) if l == r && l.is_integer() && self.is_of(&left, &l, schema) => {
+                Transformed::yes(self.longer(*left, op, *right))
+            }
+            (Some(pair), (Ok(l), Ok(r))) if may_wrap(op, &l, &r) => Transformed::yes(pair.call(vec![*left, *right])),
+            _ => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+        })
+    }
+}
+
+impl Rewrite {
+    /// Whether `left` is one of our own, of values of that type alone.
+    fn is_of(&self, left: &Expr, kind: &DataType, schema: &DFSchema) -> bool {
+        let Expr::ScalarFunction(of) = left else { return false };
+        let is_of_kind = |of: &Expr| of.get_type(schema).is_ok_and(|own| own == *kind);
+        let is_pair = || self.pairs.iter().any(|(_, pair)| *pair == of.func);
+        of.func == self.chain || is_pair() && of.args.iter().all(is_of_kind)
+    }
+
+    fn longer(&self, left: Expr, op: Operator, right: Expr) -> Expr {
+        let Expr::ScalarFunction(mut of) = left else { return left };
+        if let Some((first, _)) = self.pairs.iter().find(|(_, pair)| *pair == of.func) {
+            of.args.insert(0, lit(first.to_string()));
+            of.func = Arc::clone(&self.chain);
+        }
+        if let Some(Expr::Literal(ScalarValue::Utf8(Some(ops)), _)) = of.args.first_mut() {
+            ops.push_str(&op.to_string());
+        }
+        of.args.push(right);
+        Expr::ScalarFunction(of)
+    }
+}
+
+fn may_wrap(op: Operator, left: &DataType, right: &DataType) -> bool {
+    let is_exact = |kind: &DataType| kind.is_integer() || kind.is_decimal();
+    let result = || BinaryTypeCoercer::new(left, &op, right).get_result_type();
+    is_exact(left) && is_exact(right) && result().is_ok_and(|kind| is_exact(&kind))
+}
+
+/// One operator and its two values.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Pair {
+    name: &'static str,
+    op: Operator,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Pair {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, kinds: &[DataType]) -> Result<Vec<DataType>> {
+        let [left, right] = two(kinds)?;
+        let (left, right) = BinaryTypeCoercer::new(left, &self.op, right).get_input_types()?;
+        Ok(vec![left, right])
+    }
+
+    fn return_type(&self, kinds: &[DataType]) -> Result<DataType> {
+        let [left, right] = two(kinds)?;
+        BinaryTypeCoercer::new(left, &self.op, right).get_result_type()
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [left, right] = two(&args.args)?;
+        reckoned(left, self.op, right)
+    }
+}
+
+/// The operators' signs as a text, and whole numbers of one type, which are reckoned with from the left to the right.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Chain {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Chain {
+    fn name(&self) -> &'static str {
+        "checked_chain"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, kinds: &[DataType]) -> Result<DataType> {
+        kinds.last().cloned().map_or_else(|| internal_err!("a chain of nothing"), Ok)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [ColumnarValue::Scalar(ScalarValue::Utf8(Some(signs))), first, rest @ ..] = &args.args[..] else {
+            return internal_err!("a chain without its signs");
+        };
+        signs.chars().zip(rest).try_fold(first.clone(), |left, (sign, right)| {
+            let op = NAMES.iter().map(|(op, _)| *op).find(|op| op.to_string().starts_with(sign));
+            op.map_or_else(|| internal_err!("no sign: {sign}"), |op| reckoned(&left, op, right))
+        })
+    }
+}
+
+fn reckoned(left: &ColumnarValue, op: Operator, right: &ColumnarValue) -> Result<ColumnarValue> {
+    let reckon = match op {
+        Operator::Plus => numeric::add,
+        Operator::Minus => numeric::sub,
+        _ => numeric::mul,
+    };
+    Ok(match (left, right) {
+        (ColumnarValue::Array(left), ColumnarValue::Array(right)) => ColumnarValue::Array(reckon(left, right)?),
+        (ColumnarValue::Array(left), ColumnarValue::Scalar(right)) => {
+            ColumnarValue::Array(reckon(left, &right.to_scalar()?)?)
+        }
+        (ColumnarValue::Scalar(left), ColumnarValue::Array(right)) => {
+            ColumnarValue::Array(reckon(&left.to_scalar()?, right)?)
+        }
+        (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) => {
+            let one = reckon(&left.to_scalar()?, &right.to_scalar()?)?;
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&one, 0)?)
+        }
+    })
+}
+
+fn two<T>(of: &[T]) -> Result<&[T; 2]> {
+    of.try_into().or_else(|_| internal_err!("two values are reckoned with each other"))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::util::display::array_value_to_string;
+
+    use super::*;
+
+    async fn asked(sql: &str) -> Result<String> {
+        let context = SessionContext::new();
+        register(&context)?;
+        let rows = context.sql(sql).await?.collect().await?;
+        Ok(array_value_to_string(rows[0].column(0), 0)?)
+    }
+
+    #[tokio::test]
+    async fn what_has_no_room_fails() {
+        for sql in [
+            "SELECT 9223372036854775807 + 1",
+            "SELECT i * 9223372036854775807 FROM (VALUES (3)) t(i)",
+            "SELECT 1 + x * x FROM (VALUES (4294967296)) t(x)",
+            "SELECT x + x - x FROM (VALUES (9223372036854775807)) t(x)",
+            "SELECT i::int * 2::int FROM (VALUES (2147483647)) t(i)",
+            "SELECT x - 1 FROM (VALUES (arrow_cast(-9223372036854775807, 'Int64') - 1)) t(x)",
+            "SELECT count(*) FROM (VALUES (9223372036854775807)) t(x) WHERE x + 1 > 0",
+            "SELECT x * x FROM (VALUES (arrow_cast('99999999999999999999', 'Decimal128(20, 0)'))) t(x)",
+        ] {
+            let message = asked(sql).await.unwrap_err().to_string();
+            assert!(message.contains("verflow"), "{sql}: {message}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_room_is_as_before() {
+        for (sql, expected) in [
+            ("SELECT 9223372036854775806 + 1", "9223372036854775807"),
+            ("SELECT x + NULL FROM (VALUES (1)) t(x)", ""),
+            ("SELECT 7 - x FROM (VALUES (1::smallint)) t(x)", "6"),
+            ("SELECT sum(x + 1) * 2 FROM (VALUES (1), (2), (NULL)) t(x)", "10"),
+            ("SELECT x * 2 FROM (VALUES (arrow_cast('1.50', 'Decimal128(18, 2)'))) t(x)", "3.00"),
+            ("SELECT x * 1.5 FROM (VALUES (3)) t(x)", "4.5"),
+            ("SELECT x * 2 + x - 10 - (x - 1) * 3 FROM (VALUES (7)) t(x)", "-7"),
+            ("SELECT x::smallint + 1::smallint + 70000 - x::smallint FROM (VALUES (7)) t(x)", "70001"),
+            ("SELECT 1 + x::decimal(4,1) + 2 FROM (VALUES (7)) t(x)", "10.0"),
+            ("SELECT DATE '2026-11-20' + 1", "2026-11-21"),
+            ("SELECT count(*) FROM (VALUES (1), (1), (2)) t(x) GROUP BY x + 1 ORDER BY x + 1", "2"),
+        ] {
+            assert_eq!(asked(sql).await.unwrap(), expected, "{sql}");
+        }
+    }
+}
