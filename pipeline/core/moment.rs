@@ -1,5 +1,6 @@
 //! What subscribers are told, and when (contract, section 6).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -105,7 +106,7 @@ pub struct Beside {
 pub struct VisitTold {
     /// As in `page_view`.
     pub client_id: Option<Str>,
-    /// As in `page_view`.
+    /// As in `page_view`, where the latest page that told it is of the call's session.
     pub client_session_id: Option<Str>,
     /// As in `page_view`: what the visitor consented to.
     pub consent: Option<Value>,
@@ -141,11 +142,16 @@ impl Beside {
     }
 }
 
+/// The name of a thing without the sign that parts of an id are told apart by: `7:1` is another than `7` with something behind it.
+fn of_one_part(of: &str) -> Cow<'_, str> {
+    if of.contains([':', '%']) { of.replace('%', "%25").replace(':', "%3A").into() } else { of.into() }
+}
+
 impl Moment {
     /// A moment of `kind` of the thing `of`, told by `which`: an event, or a revision. It is of no call and no deal yet.
     pub fn new(kind: MomentKind, account: &Str, at: Time, of: &str, which: &str) -> Moment {
         Moment {
-            moment_id: format!("{}:{of}:{which}", kind.name()).into(),
+            moment_id: format!("{}:{}:{which}", kind.name(), of_one_part(of)).into(),
             kind,
             account: account.clone(),
             at,
@@ -173,5 +179,19 @@ impl Moment {
 
     pub fn of_call(self, call_id: Option<Str>, call: Option<Arc<CallRow>>) -> Moment {
         Moment { call_id, call, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_things_have_a_moment_of_one_id() {
+        let id =
+            |of: &str, which: &str| Moment::new(MomentKind::CallStarted, &"acme".into(), Time(0), of, which).moment_id;
+        assert_eq!(&*id("c1", "c1-started:pbx"), "call.started:c1:c1-started:pbx");
+        assert_ne!(id("7", "1:started:pbx"), id("7:1", "started:pbx"));
+        assert_ne!(id("7%3A1", "x"), id("7:1", "x"));
     }
 }

@@ -9,6 +9,11 @@ pub const MICROS_PER_MINUTE: i64 = 60 * MICROS_PER_SECOND;
 pub const MICROS_PER_HOUR: i64 = 60 * MICROS_PER_MINUTE;
 pub const MICROS_PER_DAY: i64 = 24 * MICROS_PER_HOUR;
 
+/// So many of a unit, in microseconds to the nearest: 1.1 minutes are 66 seconds, though 1.1 is a little more than 1.1 in binary.
+pub fn micros(amount: f64, unit: i64) -> i64 {
+    (amount * unit as f64).round() as i64
+}
+
 /// An instant in UTC, in microseconds since the Unix epoch. Finer fractions are cut off.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(pub i64);
@@ -276,6 +281,13 @@ impl schemars::JsonSchema for Date {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn fractions_of_settings_are_whole_seconds() {
+        assert_eq!(micros(1.1, MICROS_PER_MINUTE), 66 * MICROS_PER_SECOND);
+        assert_eq!(micros(4.1, MICROS_PER_HOUR), 14_760 * MICROS_PER_SECOND);
+        assert_eq!(micros(0.7, MICROS_PER_DAY), 60_480 * MICROS_PER_SECOND);
+    }
 
     #[test]
     fn reads_what_rfc_3339_allows() {

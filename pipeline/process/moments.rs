@@ -12,7 +12,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use callweave_core::id::Key;
+use callweave_core::join::ERASED;
 use callweave_core::moment::{Beside, Moment};
+use callweave_core::phone::{ANONYMOUS, Party};
 use callweave_core::row::{CallRow, Str};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize, Serializer};
@@ -180,10 +182,18 @@ enum Last {
 }
 
 impl Last {
-    /// The members that have changed until `row`, whose data is `now`, each with what it was and what it is.
+    /// The members that have changed until `row`, whose data is `now`, each with what it was and what it is. Nothing where a person was erased
+    /// since: what it was tells who they are.
     fn changed(&self, row: &CallRow, now: &Data) -> Vec<Value> {
         let change = |(name, from, to): (&str, Value, Value)| json!({ "name": name, "from": from, "to": to });
+        let is_nameless =
+            row.caller == Party::Anonymous && row.visitor_id.as_ref().is_none_or(|id| id.starts_with(ERASED));
         match self {
+            Last::Here { row: before, .. }
+                if is_nameless && (before.caller != row.caller || before.visitor_id != row.visitor_id) =>
+            {
+                Vec::new()
+            }
             Last::Here { row: before, deal_id } => {
                 let of_deal = now.of.iter().filter(|(name, _)| *name == DEAL_ID);
                 let of_deal = of_deal.map(|(name, now)| (*name, json!(deal_id), json!(now)));
@@ -192,6 +202,11 @@ impl Last {
             }
             Last::Before(text) => {
                 let mut before: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+                let was_named = before.get("caller") != Some(&json!(ANONYMOUS))
+                    || before.get("visitor_id") != Some(&json!(row.visitor_id));
+                if is_nameless && was_named {
+                    return Vec::new();
+                }
                 let mut was = |name: &str| before.remove(name).unwrap_or_default();
                 let all = now.columns.iter().cloned().chain(now.of.iter().map(|(name, of)| (*name, json!(of))));
                 let all = all.map(|(name, to)| (name, was(name), to));
@@ -456,6 +471,38 @@ mod tests {
         let ended = json!({"name": "ended_at", "from": null, "to": "2026-11-20T12:00:02.000000Z"});
         let changes = told[2]["data"]["changes"].as_array().expect("a list");
         assert!(changes.contains(&ended) && !changes.contains(&answered), "{}", told[2]);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_named_by_what_has_changed_once_they_were_erased() {
+        let (mut join, mut out) = (Join::new(Mode::Live), Effects::default());
+        let event = |id: &str, kind: &str, data: Value| {
+            json!({"specversion": "1.0", "id": id, "source": "pbx", "type": kind, "time": format!("2026-11-20T12:00:0{id}Z"), "account": "acme",
+                "data": data})
+            .to_string()
+        };
+        let call = |status: &str| json!({"call_id": "c1", "status": status, "direction": "inbound", "from": "+14155550123", "to": "+14155550100"});
+        for event in [
+            event("0", "call", call("started")),
+            event("1", "erase", json!({"phone": "+14155550123"})),
+            event("2", "call", call("answered")),
+            event("3", "call", call("ended")),
+        ] {
+            join.apply(&decode(event.as_bytes(), None).expect("an event"), None, &mut out);
+        }
+        let fresh = || (1..).zip(out.moments.clone()).map(|(sequence, moment)| Fresh { sequence, moment });
+        // By one process, and by another one that read what the first has told.
+        for first in [3, 1] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (moments_log, events) = (log(folder.path(), "moments").await, log(folder.path(), "log").await);
+            tell(&moments_log, &events, fresh().take(first).collect()).await;
+            tell(&moments_log, &events, fresh().skip(first).collect()).await;
+            let told = told(&moments_log).await;
+            let changes: Vec<String> = told.iter().map(|it| it["data"]["changes"].to_string()).collect();
+            assert_eq!(changes.len(), 3, "{changes:?}");
+            assert!(changes.iter().all(|it| !it.contains("+14155550123")), "{changes:?}");
+            assert!(changes[1] == "[]" && changes[2].contains("ended_at"), "{changes:?}");
+        }
     }
 
     #[tokio::test]

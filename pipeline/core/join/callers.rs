@@ -13,7 +13,7 @@ use crate::event::{Direction, Outcome};
 use crate::limits::{CALLER_MEMORY, CALLS_PER_SPREAD, LATER_CALLS_HEARD, VISITORS_PER_CALLER};
 use crate::phone::Phone;
 use crate::row::Kinds;
-use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Time};
+use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Time, micros};
 
 /// A caller is remembered for a year: what is kept of calls that are no longer held is flat, so that it is small.
 #[derive(Serialize, Deserialize)]
@@ -236,7 +236,7 @@ impl Account {
         let call = &self.calls[ix];
         let settings = self.rules(call.start()).settings();
         let answered = call.outcome(settings.greeting_seconds) == Some(Outcome::Answered);
-        let cycle = (settings.sales_cycle_days * MICROS_PER_DAY as f64) as i64;
+        let cycle = micros(settings.sales_cycle_days, MICROS_PER_DAY);
         (answered && call.talk_seconds() >= settings.target_seconds, cycle)
     }
 

@@ -306,26 +306,33 @@ impl Account {
             CallStatus::Voicemail => None,
         };
         let is_over = state.is_over();
+        let told = out.moments.len();
         if is_over && mode == Mode::Live {
             self.emit_call(ix, mode, out);
         }
+        let corrected = out.moments.len();
         if let Some(kind) = kind {
             self.tell(ix, kind, event, mode, out);
         }
         self.tell_what_follows(ix, event, mode, out);
+        // What happened comes before what it corrects.
+        out.moments[told..].rotate_left(corrected - told);
     }
 
     pub fn call_record(&mut self, event: &Event<'_>, record: &CallRecord<'_>, mode: Mode, out: &mut Effects) {
         let ix = self.call_state(&record.call_id, event.time);
         self.calls[ix].record(event.time, record);
         self.call_changed(ix);
+        let told = out.moments.len();
         if mode == Mode::Live {
             self.emit_call(ix, mode, out);
         }
+        let corrected = out.moments.len();
         if !std::mem::replace(&mut self.calls[ix].moments.ended, true) {
             self.tell(ix, MomentKind::CallEnded, event, mode, out);
         }
         self.tell_what_follows(ix, event, mode, out);
+        out.moments[told..].rotate_left(corrected - told);
     }
 
     /// The moments of a call that is over without an answer, and of a recording.

@@ -17,7 +17,7 @@ use crate::phone::Phone;
 use crate::row::{Method, SourceRow, Str};
 use crate::settings::{Number, NumberKind};
 use crate::source::channel;
-use crate::time::{MICROS_PER_HOUR, Time};
+use crate::time::{MICROS_PER_HOUR, Time, micros};
 
 /// How a call is joined.
 #[derive(Default)]
@@ -282,8 +282,7 @@ impl Account {
 
     /// When a session must have been seen for a call at `start` to be its own.
     pub fn window_from(&self, start: Time) -> Time {
-        let window = self.rules(start).settings().attribution_window_hours * MICROS_PER_HOUR as f64;
-        start.minus(window as i64)
+        start.minus(micros(self.rules(start).settings().attribution_window_hours, MICROS_PER_HOUR))
     }
 
     /// Whether nothing was seen of a lease and its session at `from` or later, as far as that is told without looking at other leases.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::account::Account;
 use crate::event::PageView;
 use crate::moment::{Moment, VisitTold};
+use crate::row::Str;
 use crate::time::Time;
 
 /// By the latest page view that told any of it.
@@ -36,16 +37,24 @@ impl Account {
         }
     }
 
+    /// The visitor's latest session that began by then.
+    fn session_at(&self, visitor: u32, at: Time) -> Option<Str> {
+        let mut visits = self.visitors[visitor].visits.iter().rev();
+        visits.find(|&&ix| self.sessions[ix].started_at() <= at).map(|&ix| self.session_name(ix))
+    }
+
     /// Tells of each moment's visit what its pages told.
     pub fn add_visits(&self, moments: &mut [Moment]) {
         for moment in moments {
             let visitor = moment.call.as_ref().and_then(|call| call.visitor_id.as_deref());
             let visitor = visitor.and_then(|id| self.find_visitor(id));
-            let client = visitor.and_then(|ix| self.visitors[ix].rest.as_ref()?.client.as_ref());
-            if let Some(client) = client {
+            let told = visitor.and_then(|ix| Some((ix, self.visitors[ix].rest.as_ref()?.client.as_ref()?)));
+            if let Some((visitor, client)) = told {
+                let session = moment.call.as_ref().and_then(|call| call.session_id.clone());
+                let is_of_session = client.at.and_then(|at| self.session_at(visitor, at)) == session;
                 moment.beside().visit = Some(VisitTold {
                     client_id: client.id.as_deref().map(Into::into),
-                    client_session_id: client.session.as_deref().map(Into::into),
+                    client_session_id: client.session.as_deref().filter(|_| is_of_session).map(Into::into),
                     consent: client.consent.as_deref().and_then(|text| serde_json::from_str(text).ok()),
                 });
             }
@@ -121,6 +130,22 @@ mod tests {
         assert_eq!(visit.consent, Some(json!({"ad_user_data": "granted"})));
         let nothing = moments(&[view("1", "00:01", json!({})), call("started", "03:00", "Ann")]);
         assert_eq!(beside(&nothing, MomentKind::CallStarted), [Beside::default()]);
+    }
+
+    #[test]
+    fn the_clients_session_is_that_of_the_calls_visit() {
+        let later = |session: &str| {
+            let told = moments(&[
+                view("1", "00:01", json!({"client_id": "1.2", "client_session_id": "77"})),
+                view("2", "05:00", json!({"session_id": session, "client_id": "1.2", "client_session_id": "78"})),
+                call("started", "06:00", "Ann"),
+            ]);
+            beside(&told, MomentKind::CallStarted)[0].visit.clone().expect("a visit")
+        };
+        assert_eq!(later("s").client_session_id.as_deref(), Some("78"));
+        // Of the visit that came later nothing is told but who it was.
+        let visit = later("s2");
+        assert_eq!((visit.client_id.as_deref(), visit.client_session_id), (Some("1.2"), None));
     }
 
     #[test]

@@ -21,11 +21,7 @@ use super::leases::Lease;
 use super::timers::{Due, Thing};
 use super::{Effects, Mode};
 use crate::limits::{HOLD_MINUTES_MAX, LATE_GRACE, VISITS_IN_ORDER};
-use crate::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, Time};
-
-fn micros(amount: f64, unit: i64) -> i64 {
-    (amount * unit as f64) as i64
-}
+use crate::time::{MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, Time, micros};
 
 impl Account {
     /// Whether something is not forgotten before `at`, or is remembered still: then it is looked at again later. `turn`: for when it was

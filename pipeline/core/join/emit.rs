@@ -193,9 +193,12 @@ impl Account {
         let mut row = self.call_row(ix, &decision);
         self.calls[ix].named = session.zip(row.session_pages);
         self.set_candidates(ix, decision.candidates.iter().filter_map(|it| it.session).collect());
+        // Of other calls nothing arrived.
+        let was_deciding = std::mem::replace(&mut self.is_deciding, true);
         self.set_likely(ix, decision.likely());
         self.note_joined(ix, self.joined(&decision));
         self.note_tells(ix, &decision.candidates);
+        self.is_deciding = was_deciding;
         if mode == Mode::Live
             && let Some(session) = session
             && self.sessions[session].written.is_nothing()

@@ -4,7 +4,7 @@ use super::account::Account;
 use super::intern::Sym;
 use super::session::Session;
 use super::timeline::{Entry, What};
-use crate::time::{MICROS_PER_MINUTE, Time};
+use crate::time::{MICROS_PER_MINUTE, Time, micros};
 
 impl Account {
     /// An event of a visitor that names no session.
@@ -37,9 +37,9 @@ impl Account {
     /// Whether a session ends before this event of its visitor. In spans that are `whole` there is no gap.
     fn splits(&self, ix: u32, own: &Entry, whole: &[(Time, Time)]) -> bool {
         let session = &self.sessions[ix];
-        let timeout = self.rules(own.at).settings().session_timeout_minutes * MICROS_PER_MINUTE as f64;
+        let timeout = micros(self.rules(own.at).settings().session_timeout_minutes, MICROS_PER_MINUTE);
         let last = session.last_own();
-        let is_gap = own.at.since(last) as f64 >= timeout;
+        let is_gap = own.at.since(last) >= timeout;
         if is_gap && !whole.iter().any(|(from, to)| *from <= last && own.at <= *to) {
             return true;
         }

@@ -55,3 +55,35 @@ fn who_dials_anothers_extension_is_not_who_called_before() {
     assert_eq!((row.attribution_method, row.session_id.as_deref()), (Method::Extension, Some("s-bob")));
     assert!(row.attribution_confidence > Some(0.5), "{:?}", row.attribution_confidence);
 }
+
+/// A row of a call that goes on tells other calls of its telephone nothing that they would have to wait for.
+#[test]
+fn calls_of_one_telephone_are_decided_in_time() {
+    let mut story = Story::new(Mode::Live);
+    story.apply(-600, "account_settings", r#"{"lateness_seconds":180}"#);
+    story.apply(0, "page_view", &page("ann", "s-ann", ""));
+    let held = lease(&story, "l-ann", ("ann", "s-ann"), NUMBER, 60);
+    story.apply(0, "lease_granted", &held);
+    for (call, at) in ["c0", "c1", "c2", "c3", "c4"].into_iter().zip((1..).step_by(2)) {
+        told(&mut story, at, call, "started", "");
+        told(&mut story, at, call, "ended", "");
+        if at > 4 {
+            let decided = format!("call.attributed:c{}:", (at - 5) / 2);
+            assert!(story.told.contains(&decided), "{at}: no {decided}");
+        }
+    }
+}
+
+/// Subscribers hear what happened first, and then what it corrects.
+#[test]
+fn what_happened_is_told_before_what_it_corrects() {
+    let mut story = Story::new(Mode::Live);
+    told(&mut story, 0, "c", "started", "");
+    told(&mut story, 1, "c", "ended", "");
+    story.tick_at(30);
+    assert!(story.told.contains("call.attributed:c:1"), "{}", story.told);
+    told(&mut story, 1, "c", "answered", r#","talk_seconds":9"#);
+    story.tick_at(40);
+    let (answered, corrected) = (story.told.find("call.answered:c:"), story.told.find("call.attributed:c:2"));
+    assert!(answered.is_some() && answered < corrected, "{answered:?} {corrected:?}");
+}
