@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use axum::Router;
-use callweave_core::event::{Body, TYPES, decode};
+use callweave_core::event::TYPES;
 use callweave_core::settings::{Login, Role, Settings};
 use callweave_core::source::Surveyor;
 use callweave_core::time::Time;
@@ -25,10 +25,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::collect::{Admin, Collect, log_takes, starting, untroubled};
 use crate::config::{self, Config, FirstRun, Flags};
-use crate::lake::Lake;
+use crate::lake::{self, Lake};
 use crate::log::batching::{BatchOptions, Batcher, Submission};
 use crate::log::frame::Record;
-use crate::log::{Entry, Kind, SharedLog, Subject, Watched, nats, partition_of};
+use crate::log::settings::{Told, subject_of};
+use crate::log::{Kind, SharedLog, Watched, nats};
 use crate::notify::{self, Notifier, Notify};
 use crate::process::{self, Process, Summary};
 use crate::query::{self, QueryError};
@@ -101,6 +102,15 @@ impl From<anyhow::Error> for Failure {
 impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Failure {
         if error.is_usage() { Failure::Usage(error.to_string()) } else { Failure::Failed(error.into()) }
+    }
+}
+
+impl From<lake::OpenError> for Failure {
+    fn from(error: lake::OpenError) -> Failure {
+        match error {
+            lake::OpenError::Url(error) => query::ServeError::Query(error.into()).into(),
+            error => Failure::failed(error),
+        }
     }
 }
 
@@ -222,8 +232,9 @@ pub fn login(name: &str, role: &str, is_new: bool) -> Result<(), Failure> {
 
 fn surveyor(config: &Config) -> Result<Surveyor, Failure> {
     let Some(path) = &config.places else { return Ok(Surveyor::default()) };
-    let bytes = std::fs::read(path).with_context(|| format!("{}", path.display()))?;
-    Ok(Surveyor::with_places(bytes.into()).with_context(|| format!("{}", path.display()))?)
+    let wrong = |what: String| Failure::Usage(format!("places: {}: {what}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    Surveyor::with_places(bytes.into()).map_err(|error| wrong(error.to_string()))
 }
 
 pub fn run(config: &Config, inputs: &[PathBuf]) -> Result<(), Failure> {
@@ -234,7 +245,7 @@ pub fn run(config: &Config, inputs: &[PathBuf]) -> Result<(), Failure> {
     let surveyor = surveyor(config)?;
     let began = Instant::now();
     let work = async {
-        let lake = Lake::open(&config.lake()).await.map_err(Failure::failed)?;
+        let lake = Lake::open(&config.lake()).await?;
         process::run(inputs, &lake, &surveyor, &config.accounts, clock(), Progress::on_stderr())
             .await
             .map_err(Failure::failed)
@@ -266,7 +277,7 @@ fn tell(summary: &Summary, took: Duration, lake: &str) {
 pub fn up(mut config: Config, roles: Roles) -> Result<(), Failure> {
     start_logs(&config)?;
     let first = match roles.collect || roles.query || roles.notify {
-        true => FirstRun::prepare(&mut config).map_err(Failure::failed)?,
+        true => FirstRun::prepare(&mut config)?,
         false => None,
     };
     if config.nats.is_none() && roles != Roles::QUERY && roles != Roles::ALL {
@@ -332,7 +343,7 @@ impl Up {
         // Where rows are written the lake is there before it is asked, and before anything is acknowledged: what a log takes that the
         // lake cannot go on with would never be read.
         let lake = match roles.process {
-            true => Some(Lake::open(&config.lake()).await.map_err(Failure::failed)?),
+            true => Some(Lake::open(&config.lake()).await?),
             false => None,
         };
         if let Some(lake) = &lake {
@@ -346,8 +357,7 @@ impl Up {
         let mut beside = Router::new();
         let mut postgres = None;
         if roles.query {
-            let server =
-                query::Server::open(config, Some(log.clone()), clock, &metrics).await.map_err(Failure::failed)?;
+            let server = query::Server::open(config, Some(log.clone()), clock, &metrics).await?;
             postgres = server.postgres_address();
             beside = beside.merge(server.routes());
             server.tell();
@@ -470,18 +480,18 @@ async fn notifier(
 }
 
 /// The settings that the configuration gives accounts are facts in the log, like those that arrive as events: they are in
-/// force from this start on, unless the last the log was told are the same.
+/// force from this start on, unless those that are in force by the log are the same.
 async fn append_settings(config: &Config, log: &SharedLog) -> Result<(), Failure> {
     let batcher = Batcher::new(log.clone(), BatchOptions::default());
     for account in config.accounts.values() {
         let Some(settings) = &account.settings else { continue };
-        let partition = partition_of(&account.name, log.partitions());
-        let subject = Subject::events(partition, Kind::Settings, Some(&account.name));
-        let last = log.last_of_subject(&subject).await.map_err(Failure::failed)?;
-        if last.as_ref().is_some_and(|entry| tells(entry, settings)) {
+        let (now, mut told) = (clock(), Told::default());
+        told.look(log, &account.name, now).await.map_err(Failure::failed)?;
+        if told.in_force().is_some_and(|told| *told.settings == *settings) {
             continue;
         }
-        let now = clock();
+        let subject = subject_of(&account.name, log);
+        let last = log.last_of_subject(&subject).await.map_err(Failure::failed)?;
         let Some(event) = account.settings_event(last.map_or(0, |entry| entry.sequence), now) else { continue };
         let bytes = event.to_json().into_bytes();
         let mut submission = Submission::new(account.name.as_str());
@@ -491,15 +501,6 @@ async fn append_settings(config: &Config, log: &SharedLog) -> Result<(), Failure
     }
     batcher.close().await;
     Ok(())
-}
-
-/// Whether the last settings in an entry are these.
-fn tells(entry: &Entry, settings: &Settings) -> bool {
-    let records = entry.records().filter_map(|record| match record {
-        Ok(Record::Event { received, bytes, .. }) => decode(bytes, Some(received)).ok(),
-        _ => None,
-    });
-    records.last().is_some_and(|event| matches!(event.body, Body::AccountSettings(last) if *last == *settings))
 }
 
 #[cfg(test)]

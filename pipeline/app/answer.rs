@@ -10,9 +10,15 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, Up, clock};
 use crate::collect::{Admin, Listener, Ready, starting};
 use crate::config::Config;
-use crate::query;
+use crate::query::{self, ServeError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::troubles::Troubles;
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Failure {
+        if error.is_usage() { Failure::Usage(error.to_string()) } else { Failure::failed(error) }
+    }
+}
 
 /// Health and metrics have the address of what else is served over HTTP. Port 0 twice is two free ports.
 pub fn is_one_address(config: &Config) -> bool {
@@ -78,7 +84,7 @@ impl Up {
         shutdown: CancellationToken,
     ) -> Result<Up, Failure> {
         let admin = admin(config, &metrics, &shutdown).await?;
-        let server = query::Server::open(config, None, clock, &metrics).await.map_err(Failure::failed)?;
+        let server = query::Server::open(config, None, clock, &metrics).await?;
         let postgres = server.postgres_address();
         // It has no log to wait for: it is ready as soon as it answers.
         let ready: Ready = Arc::new(|| Box::pin(async { Ok(()) }));

@@ -4,8 +4,14 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::{Failure, print, runtime};
-use crate::config::{Config, FirstRun, Secret};
+use crate::config::{Config, FirstRun, FirstRunError, Secret};
 use crate::notify::{Kind, Remote};
+
+impl From<FirstRunError> for Failure {
+    fn from(error: FirstRunError) -> Failure {
+        if error.is_usage() { Failure::Usage(error.to_string()) } else { Failure::failed(error) }
+    }
+}
 
 /// Whom to ask, and for whom.
 #[derive(Debug, Clone)]
@@ -62,7 +68,7 @@ fn lost(answer: &Value) -> Option<&str> {
 /// The account's name, and its key.
 pub fn account_of(config: &Config, account: Option<&str>) -> Result<(String, Secret), Failure> {
     let mut config = config.clone();
-    FirstRun::prepare(&mut config).map_err(Failure::failed)?;
+    FirstRun::prepare(&mut config)?;
     let accounts: Vec<&String> = config.accounts.keys().collect();
     let name = match (account, accounts.as_slice()) {
         (Some(name), _) => name.to_owned(),

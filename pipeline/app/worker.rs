@@ -8,8 +8,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, block_on, start_logs, stop_on_signal};
 use crate::collect::Admin;
 use crate::config::Config;
-use crate::query::WorkerServer;
+use crate::query::{WorkerError, WorkerServer};
 use crate::telemetry::metrics::Metrics;
+
+impl From<WorkerError> for Failure {
+    fn from(error: WorkerError) -> Failure {
+        if error.is_usage() { Failure::Usage(error.to_string()) } else { Failure::failed(error) }
+    }
+}
 
 /// Works until it is told to stop (SIGINT, SIGTERM, SIGHUP).
 pub fn worker(config: &Config) -> Result<(), Failure> {
@@ -18,7 +24,7 @@ pub fn worker(config: &Config) -> Result<(), Failure> {
         let metrics = Metrics::new();
         let shutdown = CancellationToken::new();
         tokio::spawn(stop_on_signal(shutdown.clone()));
-        let server = WorkerServer::open(config, &metrics).await.map_err(Failure::failed)?;
+        let server = WorkerServer::open(config, &metrics).await?;
         // It has nobody to wait for: it is ready as soon as it listens.
         let ready = Arc::new(|| Box::pin(async { Ok(()) }) as _);
         let limits = config.limits.clone();

@@ -116,8 +116,8 @@ fn numbers<const N: usize>(text: &str) -> Result<[f64; N], String> {
     numbers.try_into().map_err(|numbers: Vec<f64>| format!("{} numbers, but {N} are needed", numbers.len()))
 }
 
-/// The year 9000.
-const START_LATEST: Time = Time(221_845_392_000 * MICROS_PER_SECOND);
+/// The year 2200.
+const START_LATEST: Time = Time(7_258_118_400 * MICROS_PER_SECOND);
 /// Events where nothing else bounds the simulation.
 const EVENTS_DEFAULT: u64 = 100_000;
 
@@ -128,9 +128,7 @@ impl Simulate {
             let wrong = |problem: &dyn std::fmt::Display| Failure::Usage(format!("--start {start}: {problem}"));
             options.start = Time::parse(start).map_err(|error| wrong(&error))?;
             if !(Time::EARLIEST..START_LATEST).contains(&options.start) {
-                return Err(wrong(
-                    &"no event may be of before 2000, and none can be written of after 9999: begin between 2000 and 9000",
-                ));
+                return Err(wrong(&"no event may be of before 2000 or after 2261: begin between 2000 and 2200"));
             }
         }
         options.days = self.days;

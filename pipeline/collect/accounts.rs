@@ -1,24 +1,21 @@
 //! The settings in force, as a collector needs them: of each account it has keys or settings for, from the configuration
-//! and from what the log was told last.
+//! and from what the log was told.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use callweave_core::settings::{Rules, Settings};
-use callweave_core::time::Time;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::sites::Sites;
 use crate::config::Account;
-use crate::log::settings::{settings_in, subject_of};
-use crate::log::{self, Entry, SharedLog, Subject};
+use crate::log::settings::{Mark, Told};
+use crate::log::{self, SharedLog};
 
 /// For so long what was read counts as new.
 const FRESH_FOR: Duration = Duration::from_secs(2);
-/// A log that does not answer within this time leaves what was known.
-const READ_TIME: Duration = Duration::from_secs(1);
 /// No look at the log yet, or one that somebody asked for since.
 const NEVER: u64 = 0;
 
@@ -33,12 +30,13 @@ pub struct Accounts {
 }
 
 struct Known {
-    subject: Subject,
     now: RwLock<Arc<InForce>>,
     /// When the log was last asked: milliseconds since the beginning, from 1 on.
     looked: AtomicU64,
+    /// Whether the log was ever asked to the end, however it answered.
+    asked: AtomicBool,
     /// Held by whoever asks the log: one at a time.
-    asking: tokio::sync::Mutex<()>,
+    asking: tokio::sync::Mutex<Told>,
 }
 
 /// An account's settings, ready for use.
@@ -46,11 +44,8 @@ pub struct InForce {
     pub account: Arc<str>,
     pub rules: Arc<Rules>,
     pub sites: Sites,
-    /// From when on they hold; settings of an earlier time that come later change nothing.
-    since: Time,
-    /// The log's entry that told them, and when the log took it; 0: the configuration. A log that was begun anew gives the number to
-    /// another.
-    told_by: (u64, Time),
+    /// What the log has them by; none: the configuration's.
+    mark: Option<Mark>,
 }
 
 impl Accounts {
@@ -58,10 +53,9 @@ impl Accounts {
         let known = accounts.into_iter().map(|account| {
             let name: Arc<str> = account.name.as_str().into();
             let settings = account.settings.clone().unwrap_or_default();
-            let subject = subject_of(&name, &log);
-            let now = InForce::new(name.clone(), settings, per_second, Time::MIN, (0, Time::MIN));
-            let asking = tokio::sync::Mutex::new(());
-            (name, Known { subject, now: RwLock::new(Arc::new(now)), looked: AtomicU64::new(NEVER), asking })
+            let now = RwLock::new(Arc::new(InForce::new(name.clone(), settings, per_second, None)));
+            let (looked, asked) = (AtomicU64::new(NEVER), AtomicBool::new(false));
+            (name, Known { now, looked, asked, asking: tokio::sync::Mutex::default() })
         });
         Accounts { began: Instant::now(), per_second, known: known.collect(), log }
     }
@@ -71,16 +65,16 @@ impl Accounts {
     /// wait, too.
     pub async fn of(&self, account: &str) -> Option<Arc<InForce>> {
         let known = self.known.get(account)?;
-        let looked = known.looked.load(Ordering::Acquire);
-        if looked == NEVER {
-            let _asking = known.asking.lock().await;
-            if known.looked.load(Ordering::Acquire) == NEVER {
-                self.ask(known).await;
+        if known.is_to_be_asked() {
+            let mut told = known.asking.lock().await;
+            // Unless it was while this one waited.
+            if known.is_to_be_asked() {
+                self.ask(known, &mut told).await;
             }
-        } else if self.millis().saturating_sub(looked) >= FRESH_FOR.as_millis() as u64
-            && let Ok(_asking) = known.asking.try_lock()
+        } else if self.millis().saturating_sub(known.looked.load(Ordering::Acquire)) >= FRESH_FOR.as_millis() as u64
+            && let Ok(mut told) = known.asking.try_lock()
         {
-            self.ask(known).await;
+            self.ask(known, &mut told).await;
         }
         Some(known.in_force())
     }
@@ -101,20 +95,20 @@ impl Accounts {
         1 + self.began.elapsed().as_millis() as u64
     }
 
-    async fn ask(&self, known: &Known) {
+    async fn ask(&self, known: &Known, told: &mut Told) {
         // Marked before asking: what changes meanwhile is asked for again.
         known.looked.store(self.millis(), Ordering::Release);
-        let account = known.in_force();
-        match timeout(READ_TIME, self.log.last_of_subject(&known.subject)).await {
-            Ok(Ok(Some(entry))) => known.read(&entry, self.per_second),
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(account = %account.account, %error, "settings cannot be read; the last known stay");
-            }
-            Err(_) => {
-                tracing::warn!(account = %account.account, "settings were not read in time; the last known stay");
-            }
+        let current = known.in_force();
+        if let Err(error) = told.look_in_time(&self.log, &current.account, log::now()).await {
+            tracing::warn!(account = %current.account, %error, "settings cannot be read; the last known stay");
         }
+        if let Some(told) = told.in_force().filter(|told| Some(told.mark) != current.mark) {
+            tracing::info!(account = %current.account, "settings changed");
+            let settings = Settings::clone(&told.settings);
+            let next = InForce::new(current.account.clone(), settings, self.per_second, Some(told.mark));
+            *known.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        }
+        known.asked.store(true, Ordering::Release);
     }
 }
 
@@ -123,26 +117,65 @@ impl Known {
         self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes the latest settings of an entry over, unless they are in force already, or not yet.
-    fn read(&self, entry: &Entry, per_second: u32) {
-        let current = self.in_force();
-        let told_by = (entry.sequence, entry.appended);
-        if told_by == current.told_by {
-            return;
-        }
-        let told = settings_in(entry, &current.account);
-        let now = log::now();
-        if let Some((since, settings)) = told.filter(|(since, _)| *since >= current.since && *since <= now) {
-            tracing::info!(account = %current.account, "settings changed");
-            let next = InForce::new(current.account.clone(), settings, per_second, since, told_by);
-            *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
-        }
+    /// Whether nobody may go on without the log: it was never asked, or somebody has changed something since.
+    fn is_to_be_asked(&self) -> bool {
+        self.looked.load(Ordering::Acquire) == NEVER || !self.asked.load(Ordering::Acquire)
     }
 }
 
 impl InForce {
-    fn new(account: Arc<str>, settings: Settings, per_second: u32, since: Time, told_by: (u64, Time)) -> InForce {
+    fn new(account: Arc<str>, settings: Settings, per_second: u32, mark: Option<Mark>) -> InForce {
         let sites = Sites::of(&settings, per_second);
-        InForce { account, rules: Arc::new(Rules::new(settings)), sites, since, told_by }
+        InForce { account, rules: Arc::new(Rules::new(settings)), sites, mark }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use callweave_core::time::{MICROS_PER_HOUR, Time};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
+    use crate::log::settings::tell;
+
+    /// Nothing here takes this long.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn settings(target_seconds: f64) -> Settings {
+        Settings { target_seconds, ..Settings::default() }
+    }
+
+    /// Waits until those of so many `target_seconds` are in force: a busy machine's log may not answer in time at first.
+    async fn in_force(accounts: &Accounts, target_seconds: f64, when: &str) {
+        let wait = async {
+            while accounts.of("acme").await.expect("it is configured").rules.settings().target_seconds != target_seconds
+            {
+                accounts.changed("acme");
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{target_seconds} is not in force {when}"));
+    }
+
+    #[tokio::test]
+    async fn a_restart_changes_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = EmbeddedLog::open(folder.path(), EmbeddedOptions::default()).await.expect("a log");
+        let log: SharedLog = Arc::new(log);
+        let settings_of_file = Some(settings(1.0));
+        let acme =
+            Account { name: "acme".to_owned(), keys: Vec::new(), settings: settings_of_file, logins: Vec::new() };
+        let begin = || Accounts::new([&acme], log.clone(), 1);
+        let running = begin();
+        in_force(&running, 1.0, "at first").await;
+        // What was told is in force; then come some of an earlier time, some of a time to come, and newer ones.
+        for (hours, told, expected) in [(-2, 2.0, 2.0), (-3, 3.0, 2.0), (20, 4.0, 2.0), (-1, 5.0, 5.0)] {
+            let time = Time(log::now().0 + hours * MICROS_PER_HOUR);
+            tell(&log, "acme", vec![(time, settings(told))]).await;
+            running.changed("acme");
+            in_force(&running, expected, &format!("once {told} is told")).await;
+            in_force(&begin(), expected, &format!("after a restart once {told} is told")).await;
+        }
     }
 }

@@ -21,6 +21,20 @@ pub enum FirstRunError {
     Empty(PathBuf),
 }
 
+impl FirstRunError {
+    /// Whether the configuration is wrong (exit status 2), as against something that broke (1).
+    pub fn is_usage(&self) -> bool {
+        match self {
+            FirstRunError::Open(_) => true,
+            // The data folder is a file, or stands below one.
+            FirstRunError::File { error, .. } => {
+                matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory)
+            }
+            FirstRunError::Empty(_) => false,
+        }
+    }
+}
+
 /// The account that a run without configured accounts works with.
 #[derive(Debug)]
 pub struct FirstRun {
@@ -133,5 +147,28 @@ fn keep_new_key(path: &Path) -> std::io::Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_configuration_is_told_from_a_broken_machine() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").expect("written");
+        let prepared = |change: &dyn Fn(&mut Config)| {
+            let mut config = Config { data: folder.path().join("data"), ..Config::default() };
+            change(&mut config);
+            FirstRun::prepare(&mut config).map(drop).map_err(|error| error.is_usage())
+        };
+        assert_eq!(prepared(&|_| {}), Ok(()));
+        assert_eq!(prepared(&|it| it.listen.collect.set_ip([0, 0, 0, 0].into())), Err(true));
+        assert_eq!(prepared(&|it| it.data = file.clone()), Err(true));
+        assert_eq!(prepared(&|it| it.data = file.join("below")), Err(true));
+        std::fs::write(folder.path().join(format!("{DEFAULT_ACCOUNT}.key")), "").expect("written");
+        assert_eq!(prepared(&|it| it.data = folder.path().to_owned()), Err(false));
     }
 }

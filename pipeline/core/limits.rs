@@ -37,8 +37,12 @@ pub const CALL_SECONDS_MAX: f64 = 7.0 * 86_400.0;
 pub const COUNT_MAX: u64 = i64::MAX as u64;
 /// How far an event's time may lie after its receipt, in microseconds (contract, "Impossible times").
 pub const AHEAD_MICROS_MAX: i64 = crate::time::MICROS_PER_DAY;
-/// 9999-12-31T23:59:59.999999Z: RFC 3339 has four digits for the year.
+/// 9999-12-31T23:59:59.999999Z: RFC 3339 has four digits for the year. When a deal closes and a lease ends is told up to
+/// it, since other systems write it for never.
 pub const LATEST_TIME: crate::time::Time = crate::time::Time(253_402_300_799_999_999);
+/// 2261-12-31T23:59:59.999999Z, of what happened: SQL engines reckon in 64 bits of nanoseconds, which end on 2262-04-11,
+/// and the 100 days between are for time zones and spans that queries add.
+pub const LATEST_EVENT_TIME: crate::time::Time = crate::time::Time(9_214_646_399_999_999);
 
 /// Digits of an amount of money before the point, and after it.
 pub const MONEY_INTEGER_DIGITS_MAX: usize = 12;

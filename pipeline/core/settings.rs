@@ -277,7 +277,7 @@ pub struct TagRule {
     pub source: Option<String>,
     #[schemars(range(min = 0.0, max = CALL_SECONDS_MAX))]
     pub min_talk_seconds: Option<f64>,
-    /// A word of the transcript, in any case.
+    /// Words of the transcript, whole and on end, in any case.
     #[schemars(length(max = LABEL_BYTES_MAX))]
     pub transcript_contains: Option<String>,
 }

@@ -1,5 +1,7 @@
 //! CSV with a header: finished calls become `call_record`, advertising costs `ad_cost`.
 
+mod records;
+
 use std::io::{self, BufRead, Read};
 
 use callweave_core::event::{Direction, HangupBy, Outcome};
@@ -10,9 +12,8 @@ use phonenumber::country;
 use super::columns::{self, AD_COST, CALL, Columns};
 use super::read::open;
 use super::{Format, ImportError, ImportOptions, Run, values};
+use records::{RECORD_BYTES_MOST, Records};
 
-/// A record of more bytes than this comes from a quotation mark that was never closed.
-const RECORD_BYTES_MOST: u64 = 4 * 1024 * 1024;
 /// What the delimiter is found out from.
 const HEADER_BYTES_MOST: u64 = 64 * 1024;
 const COLUMNS_MOST: usize = 1000;
@@ -57,24 +58,6 @@ pub(super) fn texts(record: &::csv::ByteRecord) -> Result<Vec<String>, String> {
     record.iter().enumerate().map(text).collect()
 }
 
-/// Lets through so many bytes until it is told that a record is complete.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 {
-            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
-        }
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let read = self.inner.read(&mut buffer[..most])?;
-        self.left -= read as u64;
-        Ok(read)
-    }
-}
-
 fn file(run: &mut Run<'_>, mut reader: Box<dyn BufRead + '_>, home: Option<country::Id>) -> Result<(), ImportError> {
     let mut head = Vec::new();
     for _ in 0..HEAD_LINES_MOST {
@@ -88,24 +71,19 @@ fn file(run: &mut Run<'_>, mut reader: Box<dyn BufRead + '_>, home: Option<count
     if titles > 0 {
         run.progress.say(&format!("{}: the header is line {}; what stands above it is left out", run.file, titles + 1));
     }
-    let reader = io::Cursor::new(head).chain(reader);
-    let bounded = Bounded { inner: reader, left: RECORD_BYTES_MOST };
-    let mut reader =
-        ::csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(bounded);
+    let above: usize = head.split_inclusive(|byte| *byte == b'\n').take(titles).map(<[u8]>::len).sum();
+    head.drain(..above);
+    let mut records = Records::new(io::Cursor::new(head).chain(reader), delimiter, titles as u64);
     let mut raw = ::csv::ByteRecord::new();
     let mut table: Option<(Table, usize)> = None;
     loop {
-        let line = reader.position().line();
-        match reader.read_byte_record(&mut raw) {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(error) => return Err(read_error(run, line, error)),
-        }
-        reader.get_mut().left = RECORD_BYTES_MOST;
+        let line = match records.read(&mut raw) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(()),
+            Err((line, error)) => return Err(read_error(run, line, error)),
+        };
         let record = texts(&raw);
-        let line = raw.position().map_or(line, |position| position.line());
         match &table {
-            None if line <= titles => {}
             None => {
                 let wrong = |reason| ImportError::Header { file: run.file.clone(), reason };
                 let header = record.map_err(wrong)?;
@@ -128,7 +106,7 @@ fn file(run: &mut Run<'_>, mut reader: Box<dyn BufRead + '_>, home: Option<count
 
 /// How many lines stand above the header, and what separates columns: the first of the lines that tells of calls or costs is the header;
 /// where none does, the first of those that have most columns is what messages are about.
-fn header_of(run: &Run<'_>, head: &[u8]) -> (u64, u8) {
+fn header_of(run: &Run<'_>, head: &[u8]) -> (usize, u8) {
     let lines = head.split(|byte| *byte == b'\n').take(HEAD_LINES_MOST);
     let mut widest = (0, 0, delimiter(head.split(|byte| *byte == b'\n').next().unwrap_or_default()));
     for (at, line) in lines.enumerate() {
@@ -137,10 +115,10 @@ fn header_of(run: &Run<'_>, head: &[u8]) -> (u64, u8) {
         let Some(Ok(record)) = reader.into_byte_records().next() else { continue };
         let Ok(header) = texts(&record) else { continue };
         if Table::of(run, &header).is_ok() {
-            return (at as u64, delimiter);
+            return (at, delimiter);
         }
         if header.len() > widest.0 {
-            widest = (header.len(), at as u64, delimiter);
+            widest = (header.len(), at, delimiter);
         }
     }
     (widest.1, widest.2)

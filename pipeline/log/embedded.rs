@@ -120,6 +120,7 @@ impl EmbeddedLog {
             return Err(OpenError::Partitions { path: path.to_owned(), has, wanted });
         }
         let identity = store.identity().map_err(opening)?;
+        store.find_settings(has).map_err(opening)?;
         let store = Arc::new(store);
         let (writer, bounds) = Writer::new(store.clone(), has, options.retention, options.window).map_err(opening)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -275,6 +276,16 @@ impl Log for EmbeddedLog {
         found
             .unwrap_or_else(|error| Err(Fault::Damaged(error.to_string())))
             .map_err(|fault| reading(partition, 0, fault))
+    }
+
+    async fn next_settings(&self, subject: &Subject, after: u64) -> Result<Option<Entry>, ReadError> {
+        let partition = subject.partition();
+        self.bounds(partition)?;
+        let (store, subject) = (self.store.clone(), subject.clone());
+        let found = tokio::task::spawn_blocking(move || store.next_settings(&subject, after)).await;
+        found
+            .unwrap_or_else(|error| Err(Fault::Damaged(error.to_string())))
+            .map_err(|fault| reading(partition, after.saturating_add(1), fault))
     }
 
     async fn trim(&self, partition: u16, before: u64) -> Result<(), TrimError> {

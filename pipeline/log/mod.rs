@@ -222,6 +222,11 @@ pub trait Log: Send + Sync + 'static {
     /// The newest entry of exactly this subject, unless it was trimmed or has expired.
     async fn last_of_subject(&self, subject: &Subject) -> Result<Option<Entry>, ReadError>;
 
+    /// The first entry of exactly this subject, one of [`Kind::Settings`], with a sequence above `after` that is still there: an account's
+    /// settings are few among many entries, and which hold is not told by the last of them alone. The embedded log knows of what a
+    /// callweave appended that did not keep account of settings only the last.
+    async fn next_settings(&self, subject: &Subject, after: u64) -> Result<Option<Entry>, ReadError>;
+
     /// The partitions that this process works on; where others work on the same log, a part of them.
     fn share(&self) -> Share {
         Share::all(self.partitions())

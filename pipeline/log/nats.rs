@@ -420,6 +420,11 @@ impl Log for NatsLog {
         read::last_of_subject(&self.link, subject).await
     }
 
+    async fn next_settings(&self, subject: &Subject, after: u64) -> Result<Option<Entry>, ReadError> {
+        self.check(subject.partition())?;
+        read::next_of_subject(&self.link, subject, after).await
+    }
+
     fn share(&self) -> Share {
         owners::share(self.link.clone())
     }

@@ -35,7 +35,7 @@ pub enum Kind {
     Call,
     /// One lease event of one number.
     Lease,
-    /// An account's settings, alone: its last entry tells a collector what is in force.
+    /// An account's settings, alone: its entries tell a collector what is in force.
     Settings,
     /// Everything else, and requests of mixed kinds, whose order must be kept.
     Other,
@@ -127,6 +127,16 @@ impl Subject {
     /// All subjects of a partition, as a NATS wildcard.
     pub fn wildcard(partition: u16) -> String {
         format!("{PREFIX}{partition}.>")
+    }
+
+    /// What the subjects of all accounts' settings in a partition begin with.
+    pub(super) fn settings_of(partition: u16) -> String {
+        format!("{PREFIX}{partition}.{}.", Kind::Settings.name())
+    }
+
+    /// Whether a subject, as an [`super::Entry`] has it, is one of settings.
+    pub(super) fn is_of_settings(text: &str) -> bool {
+        text.strip_prefix(PREFIX).and_then(|rest| rest.split('.').nth(1)) == Some(Kind::Settings.name())
     }
 
     fn of(partition: u16, text: String) -> Subject {
@@ -252,6 +262,21 @@ mod tests {
             (Subject::moment("a.b", "pool.exhausted"), "callweave.moments.a%2Eb.pool.exhausted"),
         ] {
             assert_eq!(subject.as_str(), text);
+        }
+    }
+
+    #[test]
+    fn settings_are_known_by_their_subject() {
+        let (settings, other) =
+            (Subject::events(7, Kind::Settings, Some("a.b")), Subject::events(7, Kind::Page, Some("settings")));
+        assert!(settings.as_str().starts_with(&Subject::settings_of(7)));
+        for (text, is) in [
+            (settings.as_str(), true),
+            (other.as_str(), false),
+            ("callweave.moments.acme.settings", false),
+            ("callweave.events.7.tick", false),
+        ] {
+            assert_eq!(Subject::is_of_settings(text), is, "{text}");
         }
     }
 

@@ -91,6 +91,10 @@ impl Log for Watched {
         self.log.last_of_subject(subject).await
     }
 
+    async fn next_settings(&self, subject: &Subject, after: u64) -> Result<Option<Entry>, ReadError> {
+        self.log.next_settings(subject, after).await
+    }
+
     fn share(&self) -> Share {
         self.log.share()
     }

@@ -1,15 +1,14 @@
-//! Changing the subscriptions of an account: its settings are read, changed, and told anew, unless somebody else was faster.
+//! Changing the subscriptions of an account: its settings in force are read, changed, and told anew, unless somebody else was faster.
 
 use std::time::Duration;
 
 use callweave_core::event::{Body, Event};
 use callweave_core::settings::Settings;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::service::Shared;
 use crate::log::frame::{FrameBuilder, FrameError, Record};
-use crate::log::settings::{settings_in, subject_of};
+use crate::log::settings::{Told, subject_of};
 use crate::log::{Append, AppendError, MessageId, ReadError};
 
 /// What the events are marked with in the log.
@@ -18,8 +17,6 @@ const ORIGIN: &str = "/v1/webhooks";
 const LOOK_TIME: Duration = Duration::from_secs(5);
 /// Others who change the settings at the same time may be faster so often.
 const TRIES: usize = 10;
-/// Who changes something here does so one after the other: only other processes may be faster.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
@@ -52,10 +49,11 @@ pub async fn look(shared: &Shared) {
 /// They cannot be as they would be, or the log did not take them.
 pub async fn change(shared: &Shared, account: &str, change: impl Fn(&mut Settings)) -> Result<(), EditError> {
     {
-        let _turn = TURN.lock().await;
+        let mut turn = shared.turn.lock().await;
+        let told = turn.entry(account.to_owned()).or_default();
         let mut tries = 0;
         loop {
-            match once(shared, account, &change).await {
+            match once(shared, told, account, &change).await {
                 Err(EditError::Append(AppendError::Conflict { .. })) if tries < TRIES => tries += 1,
                 Err(error) => return Err(error),
                 Ok(()) => break,
@@ -66,23 +64,30 @@ pub async fn change(shared: &Shared, account: &str, change: impl Fn(&mut Setting
     Ok(())
 }
 
-async fn once(shared: &Shared, account: &str, change: &impl Fn(&mut Settings)) -> Result<(), EditError> {
-    let subject = subject_of(account, &shared.log);
-    let entry = shared.log.last_of_subject(&subject).await?;
-    let expect = Some(entry.as_ref().map_or(0, |entry| entry.sequence));
-    let told = entry.and_then(|entry| settings_in(&entry, account)).map(|(_, settings)| settings);
-    let mut settings = told.or_else(|| shared.configured(account)).unwrap_or_default();
+async fn once(
+    shared: &Shared,
+    told: &mut Told,
+    account: &str,
+    change: &impl Fn(&mut Settings),
+) -> Result<(), EditError> {
+    let (subject, now) = (subject_of(account, &shared.log), (shared.tools.clock)());
+    // Before they are read: what is told in between is a conflict.
+    let expect = Some(shared.log.last_of_subject(&subject).await?.map_or(0, |entry| entry.sequence));
+    told.look(&shared.log, account, now).await?;
+    let told = told.in_force();
+    let in_force = told.map(|told| Settings::clone(&told.settings));
+    let mut settings = in_force.or_else(|| shared.configured(account)).unwrap_or_default();
     change(&mut settings);
     if let Err(mistakes) = settings.check() {
         let mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         return Err(EditError::Wrong(mistakes.join("; ")));
     }
-    let now = (shared.tools.clock)();
     let event = Event {
         account: account.into(),
         source: "webhooks".into(),
         id: uuid::Uuid::new_v4().to_string().into(),
-        time: now,
+        // After those that they replace, though the clock was set back.
+        time: told.map_or(now, |told| told.mark.since.max(now)),
         recorded: now,
         body: Body::AccountSettings(Box::new(settings)),
     };
@@ -97,10 +102,11 @@ async fn once(shared: &Shared, account: &str, change: &impl Fn(&mut Settings)) -
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Arc;
 
     use callweave_core::settings::Webhook;
-    use callweave_core::time::Time;
+    use callweave_core::time::{MICROS_PER_HOUR, Time};
     use futures::future::join_all;
     use tokio_util::sync::CancellationToken;
 
@@ -108,19 +114,19 @@ mod tests {
     use crate::config::{self, Account};
     use crate::log::SharedLog;
     use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
-    use crate::notify::Notify;
+    use crate::log::settings::tell;
+    use crate::notify::{Notifier, Notify};
     use crate::telemetry::metrics::Metrics;
 
     fn clock() -> Time {
         Time(chrono::Utc::now().timestamp_micros())
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn many_may_change_the_settings_at_once() {
-        let folder = tempfile::tempdir().expect("a folder");
+    /// Of one account, which the configuration says nothing of.
+    async fn notifier(folder: &Path) -> (Notifier, SharedLog) {
         let open = async |name: &str| {
             let options = EmbeddedOptions { partitions: Some(1), ..EmbeddedOptions::default() };
-            let log = EmbeddedLog::open(folder.path().join(name), options).await.expect("a log");
+            let log = EmbeddedLog::open(folder.join(name), options).await.expect("a log");
             Arc::new(log) as SharedLog
         };
         let log = open("events").await;
@@ -128,19 +134,58 @@ mod tests {
             log: log.clone(),
             moments: open("moments").await,
             accounts: vec![Account { name: "acme".to_owned(), keys: Vec::new(), settings: None, logins: Vec::new() }],
-            data: folder.path().to_owned(),
+            data: folder.to_owned(),
             terms: config::Notify::default(),
             metrics: Metrics::new(),
             clock,
             chance: || 0.5,
         };
-        let notifier = notify.prepare().await.expect("a notifier");
+        (notify.prepare().await.expect("a notifier"), log)
+    }
+
+    fn webhook(name: String) -> Webhook {
+        Webhook { name, url: "https://example.com/".to_owned(), enabled: false, ..Webhook::default() }
+    }
+
+    async fn in_force(log: &SharedLog, now: Time) -> Settings {
+        let mut told = Told::default();
+        told.look(log, "acme", now).await.expect("an answer");
+        Settings::clone(&told.in_force().expect("settings").settings)
+    }
+
+    #[tokio::test]
+    async fn what_is_changed_are_the_settings_in_force() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (notifier, log) = notifier(folder.path()).await;
+        let hour = |hours: i64| clock().plus(hours * MICROS_PER_HOUR);
+        let settings = |target_seconds| Settings { target_seconds, ..Settings::default() };
+        // The first are in force, and neither of those that are told behind them.
+        for (hours, target_seconds) in [(-1, 41.0), (20, 42.0), (-2, 43.0)] {
+            tell(&log, "acme", vec![(hour(hours), settings(target_seconds))]).await;
+        }
+        let shared = notifier.shared.clone();
+        for name in ["first", "second"] {
+            let mut turn = shared.turn.lock().await;
+            let told = turn.entry("acme".to_owned()).or_default();
+            let put = |settings: &mut Settings| settings.webhooks.push(webhook(name.to_owned()));
+            once(&shared, told, "acme", &put).await.expect("changed");
+        }
+        let now = in_force(&log, clock()).await;
+        let names: Vec<_> = now.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
+        assert_eq!((now.target_seconds, names), (41.0, vec!["first", "second"]));
+        let later = in_force(&log, hour(21)).await;
+        assert_eq!((later.target_seconds, later.webhooks.len()), (42.0, 0), "those to come stay what they are");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn many_may_change_the_settings_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (notifier, log) = notifier(folder.path()).await;
         let (shared, stop) = (notifier.shared.clone(), CancellationToken::new());
         let running = tokio::spawn(notifier.run(stop.clone()));
         let changes = (0..24).map(|at| {
             let shared = shared.clone();
-            let url = "https://example.com/".to_owned();
-            let webhook = Webhook { name: format!("w{at}"), url, enabled: false, ..Webhook::default() };
+            let webhook = webhook(format!("w{at}"));
             tokio::spawn(
                 async move { change(&shared, "acme", |settings| settings.webhooks.push(webhook.clone())).await },
             )
@@ -148,9 +193,7 @@ mod tests {
         for changed in join_all(changes).await {
             changed.expect("no panic").expect("changed");
         }
-        let entry = log.last_of_subject(&subject_of("acme", &log)).await.expect("an answer").expect("settings");
-        let (_, settings) = settings_in(&entry, "acme").expect("settings");
-        assert_eq!(settings.webhooks.len(), 24);
+        assert_eq!(in_force(&log, clock()).await.webhooks.len(), 24);
         stop.cancel();
         running.await.expect("it ends");
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use callweave_core::settings::Settings;
 use callweave_core::time::Time;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use super::store::{Change, Store, StoreError};
 use super::subscription::{Entry, Kind, Secrets, Subscription, master};
 use super::worker::{Command, End, Tools, WorkError, Worker};
 use crate::config::{self, Account, Keys};
-use crate::log::settings::{InLog, latest};
+use crate::log::settings::Told;
 use crate::log::{ReadError, SharedLog};
 use crate::telemetry::metrics::Metrics;
 
@@ -70,6 +70,9 @@ pub struct Shared {
     pub stopping: CancellationToken,
     accounts: Vec<Account>,
     pub known: RwLock<BTreeMap<Arc<str>, Known>>,
+    /// What those read who change settings, by account. Who changes something here does so one after the other: only other processes may
+    /// be faster.
+    pub turn: Mutex<BTreeMap<String, Told>>,
     /// Rises when settings are to be looked at before their time.
     pub look: watch::Sender<u64>,
     /// What that was when they were looked at last.
@@ -114,6 +117,7 @@ impl Notify {
             stopping: CancellationToken::new(),
             accounts,
             known: RwLock::default(),
+            turn: Mutex::default(),
             look: watch::Sender::new(0),
             looked: watch::Sender::new(0),
         };
@@ -128,8 +132,8 @@ impl Notify {
 }
 
 impl Shared {
-    /// The subscriptions of the settings in force, and the accounts that could be looked at. `read` holds what was read last of each.
-    async fn wanted(&self, read: &mut BTreeMap<String, InLog>) -> (BTreeMap<Arc<str>, Known>, BTreeSet<Arc<str>>) {
+    /// The subscriptions of the settings in force, and the accounts that could be looked at. `read` holds what was read of each.
+    async fn wanted(&self, read: &mut BTreeMap<String, Told>) -> (BTreeMap<Arc<str>, Known>, BTreeSet<Arc<str>>) {
         let (mut wanted, mut looked) = (BTreeMap::new(), BTreeSet::new());
         for account in &self.accounts {
             match self.settings(account, read).await {
@@ -149,13 +153,11 @@ impl Shared {
         (wanted, looked)
     }
 
-    async fn settings(&self, account: &Account, read: &mut BTreeMap<String, InLog>) -> Result<Settings, ReadError> {
-        let before = read.remove(&account.name);
-        let now = (self.tools.clock)();
-        let told = latest(&self.log, &account.name, now, before).await?;
-        let settings = told.as_ref().map(|told| told.settings.clone()).or_else(|| account.settings.clone());
-        read.extend(told.map(|told| (account.name.clone(), told)));
-        Ok(settings.unwrap_or_default())
+    async fn settings(&self, account: &Account, read: &mut BTreeMap<String, Told>) -> Result<Arc<Settings>, ReadError> {
+        let told = read.entry(account.name.clone()).or_default();
+        told.look(&self.log, &account.name, (self.tools.clock)()).await?;
+        let settings = told.in_force().map(|told| Arc::clone(&told.settings));
+        Ok(settings.or_else(|| account.settings.clone().map(Arc::new)).unwrap_or_default())
     }
 
     /// What the configuration says of an account's settings.

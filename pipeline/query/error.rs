@@ -43,7 +43,7 @@ pub enum QueryError {
     )]
     Memory { max_mib: usize, message: String },
     #[error(
-        "the query took longer than the {seconds} seconds that this login may: narrow it by date, or let the login's `seconds` be raised"
+        "the query took longer than the {seconds} seconds that it may, by its login's `seconds` or a shorter statement_timeout: narrow it by date, or let that be raised"
     )]
     TimeUp { seconds: f64 },
     #[error(

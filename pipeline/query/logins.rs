@@ -1,4 +1,4 @@
-//! Who may ask, by the settings in force: those of the configuration, and those that the log was told last.
+//! Who may ask, by the settings in force: those of the configuration, and those that the log was told.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -21,14 +21,12 @@ use super::session::QuerySession;
 use super::tries::Tries;
 use crate::config::{Account, Verifier};
 use crate::log::SharedLog;
-use crate::log::settings::{InLog, latest};
+use crate::log::settings::{Mark, Told};
 
 /// For so long what the log said counts as new.
 const FRESH_FOR: Duration = Duration::from_secs(2);
 /// 4,096 rounds take some milliseconds of a core.
 const HASHED_AT_ONCE: usize = 2;
-/// A log that does not answer within this time leaves what was known.
-const READ_TIME: Duration = Duration::from_secs(1);
 
 /// The logins of all configured accounts.
 pub struct Logins {
@@ -73,13 +71,14 @@ struct Known {
     /// Besides those of its settings.
     own: Vec<Login>,
     now: Mutex<Now>,
-    asking: tokio::sync::Mutex<()>,
+    /// Held by whoever asks the log: one at a time.
+    asking: tokio::sync::Mutex<Told>,
 }
 
 struct Now {
     looked: Option<Instant>,
-    /// What the log told last.
-    told: Option<InLog>,
+    /// What the log has the settings by whose logins these are; none: the configuration's.
+    mark: Option<Mark>,
     readers: HashMap<String, Arc<Reader>>,
 }
 
@@ -110,8 +109,8 @@ impl Logins {
             let name: Arc<str> = account.name.as_str().into();
             let known = Known {
                 own: account.logins.clone(),
-                now: Mutex::new(Now { looked: None, told: None, readers: HashMap::new() }),
-                asking: tokio::sync::Mutex::new(()),
+                now: Mutex::new(Now { looked: None, mark: None, readers: HashMap::new() }),
+                asking: tokio::sync::Mutex::default(),
             };
             let of_settings = account.settings.as_ref().map_or(&[][..], |settings| &settings.logins);
             logins.put(&name, &known, of_settings);
@@ -216,26 +215,23 @@ impl Logins {
         if looked.is_some_and(|at| at.elapsed() < FRESH_FOR) {
             return;
         }
-        let _asking = match looked {
+        let mut told = match looked {
             None => known.asking.lock().await,
             Some(_) => match known.asking.try_lock() {
-                Ok(asking) => asking,
+                Ok(told) => told,
                 Err(_) => return,
             },
         };
         if lock(&known.now).looked != looked {
             return;
         }
-        let before = lock(&known.now).told.clone();
-        let told_by = before.as_ref().map(|told| (told.sequence, told.appended));
-        match timeout(READ_TIME, latest(log, account, (self.clock)(), before)).await {
-            Ok(Ok(Some(told))) if Some((told.sequence, told.appended)) != told_by => {
-                self.put(account, known, &told.settings.logins);
-                lock(&known.now).told = Some(told);
-            }
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%account, %error, "logins cannot be read; the last known stay"),
-            Err(_) => tracing::warn!(%account, "logins were not read in time; the last known stay"),
+        if let Err(error) = told.look_in_time(log, account, (self.clock)()).await {
+            tracing::warn!(%account, %error, "logins cannot be read; the last known stay");
+        }
+        let before = lock(&known.now).mark;
+        if let Some(told) = told.in_force().filter(|told| Some(told.mark) != before) {
+            self.put(account, known, &told.settings.logins);
+            lock(&known.now).mark = Some(told.mark);
         }
         lock(&known.now).looked = Some(Instant::now());
     }
@@ -347,11 +343,17 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use callweave_core::settings::Settings;
     use tempfile::TempDir;
 
     use super::*;
+    use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
+    use crate::log::settings::tell as tell_log;
 
     type Failure = Box<dyn std::error::Error>;
+
+    /// Nothing here takes this long.
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     fn login(name: &str, password: &str) -> Result<Login, Failure> {
         Ok(Login::new(name, Role::Manager, Verifier::of(password)?.to_string()))
@@ -394,6 +396,32 @@ mod tests {
         assert_eq!(account(&logins, &entry).await, Err(Ended::Gone("bert@acme".to_owned())));
         tell(&logins, "acme", &[mine])?;
         assert_eq!(account(&logins, &entry).await, Ok("acme".to_owned()), "put back as it was");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn settings_of_a_time_to_come_shut_nobody_out() -> Result<(), Failure> {
+        let (folder, lake) = (TempDir::new()?, TempDir::new()?);
+        let log = EmbeddedLog::open(folder.path(), EmbeddedOptions::default()).await?;
+        let log: SharedLog = Arc::new(log);
+        let acme = Account { name: "acme".to_owned(), keys: Vec::new(), settings: None, logins: Vec::new() };
+        let anna = Settings { logins: vec![login("anna", "the password of anna")?], ..Settings::default() };
+        tell_log(&log, "acme", vec![(Time::EARLIEST, anna)]).await;
+        tell_log(&log, "acme", vec![(Time::EARLIEST.plus(2), Settings::default())]).await;
+        let is_there = async |clock: fn() -> Time| {
+            let lake = QuerySession::open(&lake.path().to_string_lossy())?;
+            let logins = Logins::new([&acme], Some(log.clone()), clock, lake, MaskKey::new(b"key"));
+            Ok::<_, Failure>(logins.find("anna@acme", None).await.is_some())
+        };
+        let before: fn() -> Time = || Time::EARLIEST.plus(1);
+        let then: fn() -> Time = || Time::EARLIEST.plus(2);
+        // A busy machine's log may not answer in time.
+        let tries = async {
+            while !is_there(before).await? {}
+            Ok::<_, Failure>(())
+        };
+        timeout(PATIENCE, tries).await.map_err(|_| "nobody is let in")??;
+        assert!(!is_there(then).await?, "their time has come");
         Ok(())
     }
 

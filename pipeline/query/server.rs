@@ -1,5 +1,6 @@
 //! The role `query`: the lake for those who may ask, by PostgreSQL's protocol, Arrow Flight SQL and HTTP.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,6 +43,30 @@ pub enum ServeError {
     Tls(String),
     #[error("no threads can be started for queries: {0}; let this user have more of them")]
     Threads(std::io::Error),
+}
+
+impl ServeError {
+    /// Whether the configuration is wrong (exit status 2), as against something that broke (1).
+    pub fn is_usage(&self) -> bool {
+        match self {
+            ServeError::Tls(_) => true,
+            ServeError::Secret(error) => error.is_usage(),
+            ServeError::Query(error) => names_no_lake(error),
+            ServeError::Bind { .. } | ServeError::Threads(_) => false,
+        }
+    }
+}
+
+/// Whether the lake's place is wrong as it is written, and another start finds it no better. A folder that is not there may come yet.
+pub(super) fn names_no_lake(error: &QueryError) -> bool {
+    let QueryError::Location(error) = error else { return false };
+    match error {
+        UrlError::Scheme { .. } | UrlError::Malformed { .. } | UrlError::NotAFolder { .. } | UrlError::Name { .. } => {
+            true
+        }
+        UrlError::Folder { source, .. } => matches!(source.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory),
+        UrlError::Missing { .. } => false,
+    }
 }
 
 /// A server that listens; it answers once it runs.
@@ -197,4 +222,30 @@ fn tls(certificate: &Path, key: &Path) -> Result<rustls::ServerConfig, String> {
 fn with_protocol(mut tls: rustls::ServerConfig, name: &[u8]) -> rustls::ServerConfig {
     tls.alpn_protocols = vec![name.to_vec()];
     tls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_configuration_is_told_from_a_broken_machine() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "no PEM").expect("written");
+        let below = file.join("lake");
+        let place = |text: &str, create| location::resolve(text, create).map(drop).map_err(QueryError::from);
+        for (wrong, expected) in [
+            (tls(&file, &file).map(drop).map_err(ServeError::Tls), true),
+            (place("s3://bucket/lake", true).map_err(ServeError::Query), true),
+            (place(&file.to_string_lossy(), false).map_err(ServeError::Query), true),
+            (place(&file.to_string_lossy(), true).map_err(ServeError::Query), true),
+            (place(&below.to_string_lossy(), true).map_err(ServeError::Query), true),
+            (place(&folder.path().join("none").to_string_lossy(), false).map_err(ServeError::Query), false),
+            (Err(ServeError::Threads(ErrorKind::OutOfMemory.into())), false),
+        ] {
+            let error = wrong.expect_err("wrong");
+            assert_eq!(error.is_usage(), expected, "{error}");
+        }
+    }
 }

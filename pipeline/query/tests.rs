@@ -1,5 +1,6 @@
 //! The whole way of a question, over small lakes in temporary folders.
 
+mod checks;
 mod corrections;
 mod measures;
 mod newest;

@@ -35,7 +35,7 @@ SELECT
         ELSE 'other'
     END AS number_kind,
     CASE WHEN c.visit_number = 1 THEN 'new' WHEN c.visit_number > 1 THEN 'returning' END AS visitor_kind,
-    CAST(c.started_at AS TIMESTAMP) AS local_started_at,
+    CAST(c.started_at AS TIMESTAMP(6)) AS local_started_at,
     CAST(c.started_at AS DATE) AS day,
     CAST(date_part('dow', c.started_at) AS INTEGER) AS weekday,
     CAST(date_part('hour', c.started_at) AS INTEGER) AS hour

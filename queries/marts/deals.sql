@@ -110,7 +110,7 @@ SELECT
     CASE WHEN c.call_id IS NULL THEN s.term ELSE c.term END AS term,
     CASE WHEN c.call_id IS NULL THEN s.content ELSE c.content END AS content,
     CASE WHEN c.call_id IS NULL THEN s.landing_page ELSE c.landing_page END AS landing_page,
-    CAST(d.time AS TIMESTAMP) AS local_reached_at,
+    CAST(d.time AS TIMESTAMP(6)) AS local_reached_at,
     CAST(d.time AS DATE) AS day
 FROM latest AS d
 LEFT JOIN named AS n ON n.account = d.account AND n.deal_id = d.deal_id

@@ -13,7 +13,7 @@ SELECT
     greatest(least(coalesce(l.released_at, l.expires_at), l.expires_at), l.granted_at) AS ended_at,
     date_part('epoch', greatest(least(coalesce(l.released_at, l.expires_at), l.expires_at), l.granted_at))
     - date_part('epoch', l.granted_at) AS held_seconds,
-    CAST(l.granted_at AS TIMESTAMP) AS local_granted_at,
+    CAST(l.granted_at AS TIMESTAMP(6)) AS local_granted_at,
     CAST(l.granted_at AS DATE) AS day,
     CAST(date_part('dow', l.granted_at) AS INTEGER) AS weekday,
     CAST(date_part('hour', l.granted_at) AS INTEGER) AS hour

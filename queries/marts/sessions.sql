@@ -10,7 +10,7 @@ SELECT
     s.*,
     date_part('epoch', s.ended_at) - date_part('epoch', s.started_at) AS duration_seconds,
     CASE WHEN s.visit_number = 1 THEN 'new' WHEN s.visit_number > 1 THEN 'returning' END AS visitor_kind,
-    CAST(s.started_at AS TIMESTAMP) AS local_started_at,
+    CAST(s.started_at AS TIMESTAMP(6)) AS local_started_at,
     CAST(s.started_at AS DATE) AS day,
     CAST(date_part('dow', s.started_at) AS INTEGER) AS weekday,
     CAST(date_part('hour', s.started_at) AS INTEGER) AS hour

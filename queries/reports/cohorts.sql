@@ -18,19 +18,19 @@ WITH firsts AS (
         source,
         medium,
         campaign,
-        date_trunc('week', local_started_at) AS week
+        day - CAST((weekday + 6) % 7 AS INTEGER) AS week
     FROM marts.sessions
     WHERE visit_number = 1
 ),
 
 doings AS (
-    SELECT account, visitor_id, date_trunc('week', local_started_at) AS week, 1 AS sessions, 0 AS calls, 0 AS target_calls
+    SELECT account, visitor_id, day - CAST((weekday + 6) % 7 AS INTEGER) AS week, 1 AS sessions, 0 AS calls, 0 AS target_calls
     FROM marts.sessions
     UNION ALL
     SELECT
         account,
         visitor_id,
-        date_trunc('week', local_started_at) AS week,
+        day - CAST((weekday + 6) % 7 AS INTEGER) AS week,
         0 AS sessions,
         1 AS calls,
         CASE WHEN is_target THEN 1 ELSE 0 END AS target_calls

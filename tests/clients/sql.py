@@ -241,6 +241,8 @@ def try_psycopg(server, calls):
         # What a tree of the engine would be deep of took the process's stack, or its time.
         many = ",".join(f"'{at}'" for at in range(20_000))
         check("psycopg: a long list", connection.execute(f"select count(*) from calls where call_id in ({many})").fetchone(), (0,))
+        in_visits = "select count(*) from calls where source in (select source from sessions)"
+        check("psycopg: = any of a subquery", connection.execute(in_visits.replace(" in (", " = any (")).fetchone(), connection.execute(in_visits).fetchone())
         check("psycopg: a long list as a parameter", connection.execute("select count(*) from calls where call_id = any(%s)", ([str(at) for at in range(20_000)],)).fetchone(), (0,))
         check("psycopg: a chain", connection.execute("select " + "+".join(["1"] * 900)).fetchone(), (900,))
         for name, deep in {"sums": "+".join(["1"] * 5000), "unions": " union all select ".join(["1"] * 5000), "functions": "abs(" * 40 + "1" + ")" * 40}.items():

@@ -64,6 +64,9 @@ impl Log for Gated {
     async fn last_of_subject(&self, subject: &Subject) -> Result<Option<Entry>, ReadError> {
         self.log.last_of_subject(subject).await
     }
+    async fn next_settings(&self, subject: &Subject, after: u64) -> Result<Option<Entry>, ReadError> {
+        self.log.next_settings(subject, after).await
+    }
     async fn trim(&self, partition: u16, before: u64) -> Result<(), TrimError> {
         self.log.trim(partition, before).await
     }

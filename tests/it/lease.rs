@@ -347,6 +347,9 @@ impl Log for Moody {
         self.mood().await;
         self.inner.last_of_subject(subject).await
     }
+    async fn next_settings(&self, subject: &Subject, after: u64) -> Result<Option<Entry>, ReadError> {
+        self.inner.next_settings(subject, after).await
+    }
     async fn trim(&self, partition: u16, before: u64) -> Result<(), TrimError> {
         self.inner.trim(partition, before).await
     }

@@ -234,10 +234,37 @@ on_both! {
         assert_eq!(take(&mut log.read(0, 10), 10, 1).await.len(), 1);
     }
 
+    async fn settings_are_found_one_after_the_other(log: SharedLog) {
+        let settings = |account: &str| Subject::events(0, Kind::Settings, Some(account));
+        let next = async |account: &str, after: u64| log.next_settings(&settings(account), after).await;
+        let texts_of = |found: Result<Option<Entry>, ReadError>| {
+            found.expect("a look-up").map(|entry| (entry.sequence, texts(&entry)))
+        };
+        assert_eq!(next("acme", 0).await, Ok(None));
+        assert_eq!(log.append(append_to(settings("acme"), "first")).await, added(1));
+        assert_eq!(log.append(append("a call")).await, added(2));
+        assert_eq!(log.append(append_to(settings("acme.b"), "another's")).await, added(3));
+        assert_eq!(log.append(append_to(settings("acme"), "second")).await, added(4));
+        let (first, second) = (Some((1, vec!["first".to_owned()])), Some((4, vec!["second".to_owned()])));
+        for (after, expected) in [(0, &first), (1, &second), (3, &second), (4, &None), (1000, &None)] {
+            assert_eq!(&texts_of(next("acme", after).await), expected, "after {after}");
+        }
+        // The same to the byte and the microsecond as whoever asks for the last is told.
+        assert_eq!(next("acme", 1).await, log.last_of_subject(&settings("acme")).await);
+        log.trim(0, 2).await.expect("trimmed");
+        assert_eq!(texts_of(next("acme", 0).await), second);
+        log.trim(0, 5).await.expect("trimmed");
+        assert_eq!(next("acme", 0).await, Ok(None));
+        assert_eq!(log.append(append_to(settings("acme"), "third")).await, added(5));
+        assert_eq!(texts_of(next("acme", 0).await), Some((5, vec!["third".to_owned()])));
+    }
+
     async fn impossible_wishes_are_told(log: SharedLog) {
         let nowhere = PARTITIONS;
         let missing = ReadError::NoSuchPartition { partition: nowhere, partitions: PARTITIONS };
         assert_eq!(log.last_sequence(nowhere).await, Err(missing.clone()));
+        let settings = Subject::events(nowhere, Kind::Settings, Some("acme"));
+        assert_eq!(log.next_settings(&settings, 0).await, Err(missing.clone()));
         assert_eq!(log.read(nowhere, 0).collect::<Vec<_>>().await, [Err(missing)]);
         assert!(log.trim(nowhere, 5).await.is_err());
         assert_eq!(

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use super::{AdCost, Body, Call, CallNote, CallRecord, CallTag, Deal, Event, PageView, Text, Transcript, WebEvent};
 use crate::limits::{
     ACCOUNT_BYTES_MAX, AHEAD_MICROS_MAX, CALL_SECONDS_MAX, COMMENT_BYTES_MAX, COUNT_MAX, EXTENSION_BYTES_MAX,
-    ID_BYTES_MAX, LABEL_BYTES_MAX, LANGUAGE_BYTES_MAX, LATEST_TIME, MISTAKES_TOLD_MAX, PAGE_NUMBERS_MAX,
-    PROPERTIES_BYTES_MAX, SEGMENT_TEXT_BYTES_MAX, SEGMENTS_MAX, TITLE_BYTES_MAX, URL_BYTES_MAX, USER_AGENT_BYTES_MAX,
+    ID_BYTES_MAX, LABEL_BYTES_MAX, LANGUAGE_BYTES_MAX, LATEST_EVENT_TIME, LATEST_TIME, MISTAKES_TOLD_MAX,
+    PAGE_NUMBERS_MAX, PROPERTIES_BYTES_MAX, SEGMENT_TEXT_BYTES_MAX, SEGMENTS_MAX, TITLE_BYTES_MAX, URL_BYTES_MAX,
+    USER_AGENT_BYTES_MAX,
 };
 use crate::settings::{Mistake, Settings};
 use crate::time::{Time, shortened};
@@ -54,11 +55,11 @@ fn body(event: &Event<'_>, bytes: usize) -> Checked {
             id("data.pool", &data.pool)?;
             extension(&data.extension)?;
             visit(&data.visitor_id, &data.session_id)?;
-            possible("data.expires_at", data.expires_at)
+            nameable("data.expires_at", data.expires_at)
         }
         Body::LeaseRenewed(data) => {
             id("data.lease_id", &data.lease_id)?;
-            possible("data.expires_at", data.expires_at)
+            nameable("data.expires_at", data.expires_at)
         }
         Body::LeaseReleased(data) => id("data.lease_id", &data.lease_id),
         Body::PoolExhausted(data) => {
@@ -189,7 +190,7 @@ fn deal(data: &Deal<'_>) -> Checked {
     any_of("call_id, visitor_id or phone", named)?;
     filled("data.stage", &data.stage, LABEL_BYTES_MAX)?;
     currency(&data.currency)?;
-    data.closed_at.map_or(Ok(()), |at| possible("data.closed_at", at))
+    data.closed_at.map_or(Ok(()), |at| nameable("data.closed_at", at))
 }
 
 fn ad_cost(data: &AdCost<'_>) -> Checked {
@@ -344,13 +345,22 @@ fn json_size(path: &str, value: &impl serde::Serialize, bytes: usize) -> Checked
     Ok(())
 }
 
-/// A time that an event may name, be it past or future.
+/// A time that an event may be of.
 fn possible(path: &str, at: Time) -> Checked {
+    up_to(path, at, LATEST_EVENT_TIME)
+}
+
+/// A time that an event may name for what is yet to come, or never does.
+fn nameable(path: &str, at: Time) -> Checked {
+    up_to(path, at, LATEST_TIME)
+}
+
+fn up_to(path: &str, at: Time, latest: Time) -> Checked {
     if at < Time::EARLIEST {
         return Err(Problem::new(path, format!("{at} is before 2000: an impossible time")));
     }
-    if at > LATEST_TIME {
-        return Err(Problem::new(path, "is after the year 9999: an impossible time".to_owned()));
+    if at > latest {
+        return Err(Problem::new(path, format!("{at} is after {latest}: an impossible time")));
     }
     Ok(())
 }
@@ -370,4 +380,84 @@ fn in_order(path: &str, at: Time, earlier_name: &str, earlier: Time) -> Checked 
         return Err(Problem::new(path, format!("{at} is before {earlier_name}, {earlier}")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::event::decode;
+    use crate::time::{MICROS_PER_DAY, MICROS_PER_SECOND};
+
+    const LAST: &str = "2261-12-31T23:59:59.999999Z";
+    const NEXT: &str = "2262-01-01T00:00:00Z";
+
+    /// The path and reason with which an event of this time is rejected.
+    fn rejected(kind: &str, time: &str, data: &Value) -> Option<(String, String)> {
+        let event = json!({"specversion": "1.0", "id": "1", "source": "s", "type": kind, "time": time, "account": "acme",
+            "data": data});
+        let error = decode(event.to_string().as_bytes(), None).err()?;
+        Some((error.path, error.reason))
+    }
+
+    #[test]
+    fn nanoseconds_hold_what_happened() {
+        assert_eq!(
+            (LATEST_EVENT_TIME.to_string(), LATEST_TIME.to_string()),
+            (LAST.to_owned(), "9999-12-31T23:59:59.999999Z".to_owned())
+        );
+        let nanos = LATEST_EVENT_TIME.plus(100 * MICROS_PER_DAY).0.checked_mul(1_000_000_000 / MICROS_PER_SECOND);
+        assert!(nanos.is_some());
+    }
+
+    #[test]
+    fn what_happens_too_late_is_impossible() {
+        let page = || json!({"visitor_id": "v", "url": "https://a.example/"});
+        let record = |started: &str, answered: &str, ended: &str| {
+            json!({"call_id": "c", "direction": "inbound", "from": "+14155550199", "to": "+14155550100", "started_at": started,
+                "answered_at": answered, "ended_at": ended})
+        };
+        let cost = |date: &str| json!({"date": date, "source": "g", "medium": "cpc", "cost": 1, "currency": "EUR"});
+        for (kind, time, data, path) in [
+            ("page_view", LAST, page(), None),
+            ("page_view", NEXT, page(), Some("time")),
+            ("page_view", "2926-03-10T10:00:00Z", page(), Some("time")),
+            ("page_view", "9999-12-31T23:59:59-01:00", page(), Some("time")),
+            ("call_record", LAST, record(LAST, LAST, LAST), None),
+            ("call_record", LAST, record(LAST, LAST, NEXT), Some("data.ended_at")),
+            ("call_record", LAST, record(LAST, NEXT, LAST), Some("data.answered_at")),
+            ("call_record", LAST, record(NEXT, LAST, LAST), Some("data.started_at")),
+            ("ad_cost", LAST, cost("2261-12-31"), None),
+            ("ad_cost", LAST, cost("2262-01-01"), Some("data.date")),
+        ] {
+            let told = rejected(kind, time, &data);
+            assert_eq!(told.as_ref().map(|(path, _)| path.as_str()), path, "{kind} at {time}: {data}");
+            let is_told =
+                told.is_none_or(|(_, reason)| reason.contains(&format!("is after {LAST}: an impossible time")));
+            assert!(is_told, "{kind} at {time}: {data}");
+        }
+        let event = json!({"specversion": "1.0", "id": "1", "source": "s", "type": "page_view", "time": LAST, "account": "acme",
+            "recordedtime": NEXT, "data": page()});
+        let path = decode(event.to_string().as_bytes(), None).err().map(|error| error.path);
+        assert_eq!(path.as_deref(), Some("recordedtime"));
+    }
+
+    /// Other systems write the last day of the calendar for never.
+    #[test]
+    fn what_is_to_come_may_never_come() {
+        let deal = |at: &str| json!({"deal_id": "d", "phone": "+14155550199", "stage": "open", "closed_at": at});
+        let lease = |at: &str| json!({"lease_id": "l", "pool": "p", "number": "+14155550100", "visitor_id": "v", "expires_at": at});
+        let renewal = |at: &str| json!({"lease_id": "l", "expires_at": at});
+        for (kind, data, path) in [
+            ("deal", deal("9999-12-31T23:59:59.999999Z"), None),
+            ("deal", deal("9999-12-31T23:59:59-01:00"), Some("data.closed_at")),
+            ("lease_granted", lease("9999-12-31T00:00:00Z"), None),
+            ("lease_renewed", renewal("9999-12-31T00:00:00Z"), None),
+            ("lease_renewed", renewal("1999-12-31T00:00:00Z"), Some("data.expires_at")),
+        ] {
+            let told = rejected(kind, "2026-03-10T10:00:00Z", &data).map(|(path, _)| path);
+            assert_eq!(told.as_deref(), path, "{kind}: {data}");
+        }
+    }
 }

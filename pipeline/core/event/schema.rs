@@ -32,7 +32,7 @@ pub fn schema(type_name: &str) -> Option<Value> {
             "id": described(&id, "Names the event, together with account and source."),
             "source": described(&id, "Who tells it, such as web/main."),
             "type": { "const": kind.name() },
-            "time": { "type": "string", "format": "date-time", "description": "When it happened. Not before 2000, and at most 24 hours after recordedtime." },
+            "time": { "type": "string", "format": "date-time", "description": "When it happened. From 2000 to 2261, and at most 24 hours after recordedtime." },
             "account": {
                 "type": "string",
                 "pattern": format!("^[A-Za-z0-9._-]{{1,{ACCOUNT_BYTES_MAX}}}$"),

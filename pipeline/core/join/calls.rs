@@ -301,7 +301,11 @@ impl Account {
                 (untouched && tell(&mut state.moments.started)).then_some(MomentKind::CallStarted)
             }
             CallStatus::Answered => tell(&mut state.moments.answered).then_some(MomentKind::CallAnswered),
-            CallStatus::Transferred => Some(MomentKind::CallTransferred),
+            CallStatus::Transferred => {
+                // Nobody hears of a beginning behind that.
+                state.moments.started = true;
+                Some(MomentKind::CallTransferred)
+            }
             CallStatus::Ended => tell(&mut state.moments.ended).then_some(MomentKind::CallEnded),
             CallStatus::Voicemail => None,
         };

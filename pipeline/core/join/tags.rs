@@ -25,6 +25,40 @@ impl Tagging {
     }
 }
 
+/// Stands at both ends of each word that is compared: no text has this character.
+const EDGE: char = '\u{ffff}';
+
+/// A text in which words are looked for whole: in small letters, with one space for white space of any kind and length, and with [`EDGE`]s,
+/// so that a plain search finds what begins and ends with words.
+fn compared(text: &str) -> String {
+    let mut out = String::with_capacity(2 * text.len());
+    for part in text.to_lowercase().split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        let mut in_word = false;
+        for letter in part.chars() {
+            if is_of_word(letter) != in_word {
+                out.push(EDGE);
+                in_word = !in_word;
+            }
+            out.push(letter);
+        }
+        if in_word {
+            out.push(EDGE);
+        }
+    }
+    out
+}
+
+/// Chinese, Japanese, Thai, Lao, Burmese and Khmer are written without spaces: nobody can tell by their letters where a word ends.
+fn is_of_word(letter: char) -> bool {
+    let is_unspaced = matches!(letter,
+        '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{9fff}'
+        | '\u{f900}'..='\u{faff}' | '\u{ff66}'..='\u{ff9f}' | '\u{20000}'..='\u{3ffff}');
+    letter.is_alphanumeric() && !is_unspaced
+}
+
 /// What such a tag's event is said to come from.
 const SOURCE: &str = "callweave/tag_rules";
 
@@ -34,15 +68,18 @@ impl Account {
         let Some(ix) = self.find_call(&transcript.call_id) else { return };
         let rules = self.rules(self.calls[ix].start()).clone();
         let wanted = rules.settings().tag_rules.iter().filter_map(|rule| rule.transcript_contains.as_deref());
-        let wanted: Vec<String> = wanted.map(str::to_lowercase).collect();
+        let wanted: Vec<(u64, String)> =
+            wanted.map(|words| (hash_of(&words.to_lowercase()), compared(words))).collect();
         if wanted.is_empty() {
             return;
         }
-        let said: Vec<String> = transcript.segments.iter().map(|segment| segment.text.to_lowercase()).collect();
-        for words in wanted.iter().filter(|words| said.iter().any(|text| text.contains(words.as_str()))) {
+        let said: Vec<String> = transcript.segments.iter().map(|segment| compared(&segment.text)).collect();
+        // Nothing but white space is in every text, and is no words.
+        let is_said = |words: &str| !words.is_empty() && said.iter().any(|text| text.contains(words));
+        for (hash, _) in wanted.iter().filter(|(_, words)| is_said(words)) {
             let said = &mut self.calls[ix].tagging.get_or_insert_default().said;
-            if !said.contains(&hash_of(words)) {
-                said.push(hash_of(words));
+            if !said.contains(hash) {
+                said.push(*hash);
                 self.touch_call(ix);
             }
         }
@@ -98,4 +135,38 @@ fn meets(rule: &TagRule, row: &CallRow, tagging: Option<&Tagging>) -> bool {
         && holds(&rule.source, &|source| row.source.as_ref().is_some_and(|told| *told.source == *source))
         && rule.min_talk_seconds.is_none_or(|seconds| row.talk_seconds >= seconds)
         && holds(&rule.transcript_contains, &|words| tagging.is_some_and(|tagging| tagging.has_said(words)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compared;
+
+    #[test]
+    fn words_are_found_whole() {
+        for (words, text, expected) in [
+            ("guten Tag", "Guten Tag, hier ist Ada", true),
+            ("guten Tag", "ja,  GUTEN \t\u{a0}tag!", true),
+            (" guten  Tag ", "guten Tag", true),
+            ("guten Tag", "xguten tagx", false),
+            ("guten Tag", "guten tage", false),
+            ("guten Tag", "guten, Tag", false),
+            ("guten Tag", "gutentag", false),
+            // Found behind a place where it only begins.
+            ("a a", "xa a a", true),
+            ("tag", "Montag, Tag-chen", true),
+            ("tag", "Montag 2tag tag2", false),
+            ("öl", "Öl und Möl", true),
+            ("öl", "Möl", false),
+            ("c++", "in C++ and C", true),
+            ("$50", "for $50.", true),
+            ("$50", "for $500", false),
+            ("?", "how much?", true),
+            ("?", "how much", false),
+            ("你好", "喂你好吗", true),
+            ("価格", "価格は", true),
+        ] {
+            assert_eq!(compared(text).contains(&compared(words)), expected, "{words:?} in {text:?}");
+        }
+        assert_eq!(compared(" \t\u{3000}"), "");
+    }
 }

@@ -84,6 +84,9 @@ fn what_happened_is_told_before_what_it_corrects() {
     assert!(story.told.contains("call.attributed:c:1"), "{}", story.told);
     told(&mut story, 1, "c", "answered", r#","talk_seconds":9"#);
     story.tick_at(40);
+    told(&mut story, 60, "d", "transferred", "");
+    told(&mut story, 60, "d", "started", "");
+    assert!(story.told.contains("call.transferred:d:") && !story.told.contains("call.started:d:"));
     let (answered, corrected) = (story.told.find("call.answered:c:"), story.told.find("call.attributed:c:2"));
     assert!(answered.is_some() && answered < corrected, "{answered:?} {corrected:?}");
 }

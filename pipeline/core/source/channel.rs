@@ -172,6 +172,68 @@ mod tests {
         }
     }
 
+    /// A handful of each category of Google's list of sources, odd ones among them.
+    #[test]
+    fn the_published_sources() {
+        let cases: [(Channel, &[&str]); 5] = [
+            (
+                OrganicSocial,
+                &[
+                    "43things",
+                    "43things.com",
+                    "bebo",
+                    "bit.ly",
+                    "blog.goo.ne.jp",
+                    "buzzfeed.com",
+                    "fc2",
+                    "goo.gl",
+                    "google+",
+                    "Hatena",
+                    "ImageShack",
+                    "imageshack.us",
+                    "livedoorblog",
+                    "messages.google.com",
+                    "my.opera.com",
+                    "niconico",
+                    "nicovideo.jp",
+                    "plurk.com",
+                    "secondlife",
+                    "shareit",
+                    "social",
+                    "stackapps",
+                    "superuser",
+                    "tinyurl",
+                    "video.ibm.com",
+                    "wikihow.com",
+                    "www.xanga.com",
+                    "zooppa.com",
+                ],
+            ),
+            (
+                OrganicSearch,
+                &[
+                    "cnn",
+                    "email.seznam.cz",
+                    "go.mail.ru",
+                    "mail.rambler.ru",
+                    "mail.yandex.ru",
+                    "secureurl.ukr.net",
+                    "webmaster.yandex.ru",
+                ],
+            ),
+            (OrganicShopping, &["Google Shopping", "IGShopping", "s3.amazonaws.com", "shop.app", "uk.shopping.net"]),
+            (OrganicVideo, &["d.tube", "fast.wistia.net", "justin.tv", "viadeo.journaldunet.com", "utreon"]),
+            (Referral, &["blog.plurk.com", "plurks.com", "mail.seznam.cz", "amazonaws.com"]),
+        ];
+        for (expected, sources) in cases {
+            for source in sources {
+                assert_eq!(channel(source, "referral", None), expected, "{source}");
+            }
+        }
+        assert_eq!(channel("plurk", "cpc", None), PaidSocial);
+        assert_eq!(channel("niconico", "cpc", None), PaidSocial);
+    }
+
     #[test]
     fn the_published_rules() {
         for (source, medium, campaign, expected) in [

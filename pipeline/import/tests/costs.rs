@@ -60,3 +60,31 @@ fn an_export_of_an_advertising_system_needs_no_editing() {
         assert!(error.is_usage() && error.to_string().contains(words), "{error}");
     }
 }
+
+/// Titles end with an empty line more often than not, and lines with CR LF wherever Windows wrote them.
+#[test]
+fn the_header_is_found_below_empty_lines() {
+    let rows = "Date,Source,Cost\n2026-11-01,google,5\n\n2026-11-02,google,7\n";
+    for above in [
+        "",
+        "\n",
+        "Campaign report\n",
+        "Campaign report\n\n",
+        "\n\nCampaign report\n\n\n",
+        "\"Report of\nNovember\"\n\n",
+    ] {
+        for text in [format!("{above}{rows}"), format!("{above}{rows}").replace('\n', "\r\n")] {
+            let mut desk = Desk::new(Format::Csv);
+            desk.options.currency = Some("EUR".to_owned());
+            let (counts, costs) =
+                desk.file("ads.csv", text.as_bytes()).run().unwrap_or_else(|it| panic!("{text:?}: {it}"));
+            assert_eq!((counts.lines, counts.ad_costs, costs.len()), (2, 2, 2), "{text:?}");
+        }
+    }
+    // What has no header is told, also where nothing stands below it.
+    for text in ["Campaign report\n\nDate,Source,Campaign\n", "Campaign report\r\n\r\nDate,Source,Campaign\r\n"] {
+        let error =
+            Desk::new(Format::AdCostsCsv).file("ads.csv", text.as_bytes()).run().expect_err("no cost").to_string();
+        assert!(error.contains("no column for cost; it has Date, Source, Campaign."), "{error}");
+    }
+}

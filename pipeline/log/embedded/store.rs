@@ -17,6 +17,8 @@ use crate::log::{Entry, ReadError, Subject, frame};
 pub(super) const ENTRIES: TableDefinition<(u16, u64), &[u8]> = TableDefinition::new("entries");
 /// Partition and subject -> sequence of its newest entry that is still there.
 pub(super) const SUBJECTS: TableDefinition<(u16, &str), u64> = TableDefinition::new("subjects");
+/// Partition, subject and sequence of each entry of settings that is still there.
+pub(super) const SETTINGS: TableDefinition<(u16, &str, u64), ()> = TableDefinition::new("settings");
 /// Partition and sequence -> message id and time of appending, within the window of duplicates.
 pub(super) const IDS: TableDefinition<(u16, u64), (u128, i64)> = TableDefinition::new("ids");
 /// Partition -> first and last sequence, bytes, time of the last append.
@@ -191,6 +193,51 @@ impl Store {
         })
     }
 
+    /// A callweave of before [`SETTINGS`] appended without it: of each subject of settings the last entry is known all the same.
+    pub(super) fn find_settings(&self, partitions: u16) -> Result<(), Fault> {
+        self.with(|database| {
+            let mut unknown = Vec::new();
+            let there = {
+                let read = database.begin_read()?;
+                let subjects = read.open_table(SUBJECTS)?;
+                let settings = match read.open_table(SETTINGS) {
+                    Ok(table) => Some(table),
+                    Err(TableError::TableDoesNotExist(_)) => None,
+                    Err(error) => return Err(error.into()),
+                };
+                for partition in 0..partitions {
+                    let prefix = Subject::settings_of(partition);
+                    for found in subjects.range((partition, prefix.as_str())..)? {
+                        let (key, sequence) = found?;
+                        let ((number, subject), sequence) = (key.value(), sequence.value());
+                        if number != partition || !subject.starts_with(&prefix) {
+                            break;
+                        }
+                        let known = match &settings {
+                            Some(settings) => settings.get((partition, subject, sequence))?.is_some(),
+                            None => false,
+                        };
+                        if !known {
+                            unknown.push((partition, subject.to_owned(), sequence));
+                        }
+                    }
+                }
+                settings.is_some()
+            };
+            if there && unknown.is_empty() {
+                return Ok(());
+            }
+            let write = database.begin_write()?;
+            {
+                let mut settings = write.open_table(SETTINGS)?;
+                for (partition, subject, sequence) in &unknown {
+                    settings.insert((*partition, subject.as_str(), *sequence), ())?;
+                }
+            }
+            Ok(write.commit()?)
+        })
+    }
+
     pub(super) fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Fault> {
         // A panic elsewhere leaves the lock poisoned and the database as it was: its own state is transactional.
         let guard = self.database.read().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -254,6 +301,24 @@ impl Store {
             }
         })
     }
+
+    pub(super) fn next_settings(&self, subject: &Subject, after: u64) -> Result<Option<Entry>, Fault> {
+        let (partition, text) = (subject.partition(), subject.as_str());
+        self.with(|database| {
+            let read = database.begin_read()?;
+            let (settings, entries) = (read.open_table(SETTINGS)?, read.open_table(ENTRIES)?);
+            let behind = (partition, text, after.saturating_add(1))..=(partition, text, u64::MAX);
+            for found in settings.range(behind)? {
+                let (key, _) = found?;
+                let (_, _, sequence) = key.value();
+                // A callweave of before this table forgets entries and leaves what names them.
+                if let Some(value) = entries.get((partition, sequence))? {
+                    return read_value(partition, sequence, value.value()).map(Some);
+                }
+            }
+            Ok(None)
+        })
+    }
 }
 
 fn number(found: Option<redb::AccessGuard<'_, u64>>) -> u64 {
@@ -265,6 +330,7 @@ fn make_tables(database: &Database, partitions: u16) -> Result<(), Fault> {
     {
         write.open_table(ENTRIES)?;
         write.open_table(SUBJECTS)?;
+        write.open_table(SETTINGS)?;
         write.open_table(IDS)?;
         write.open_table(PARTITIONS)?;
         let mut meta = write.open_table(META)?;

@@ -157,6 +157,37 @@ async fn what_is_not_told_of_yet_is_not_read() -> Result<(), Box<dyn std::error:
     Ok(())
 }
 
+/// A file of a callweave that did not keep account of settings.
+#[tokio::test]
+async fn of_an_older_file_the_last_settings_are_found() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let open = || open_file(folder.path(), EmbeddedOptions { partitions: Some(2), ..EmbeddedOptions::default() });
+    let subject = |account: &str| Subject::events(1, Kind::Settings, Some(account));
+    let found = async |log: &EmbeddedLog, account: &str, after: u64| {
+        log.next_settings(&subject(account), after).await.map(|found| found.map(|entry| entry.sequence))
+    };
+    let log = open()?;
+    for (number, account) in [(1, "acme"), (2, "acme"), (3, "beta")] {
+        log.append(Append { subject: subject(account), ..append(number, 10) }).await?;
+    }
+    log.append(Append { subject: Subject::events(1, Kind::Page, Some("zeta")), ..append(4, 10) }).await?;
+    assert_eq!((found(&log, "acme", 0).await, found(&log, "acme", 1).await), (Ok(Some(1)), Ok(Some(2))));
+    let removed = log.store.with(|database| {
+        let write = database.begin_write()?;
+        write.delete_table(store::SETTINGS)?;
+        Ok(write.commit()?)
+    });
+    removed.map_err(|fault| fault.to_string())?;
+    drop(log);
+    let log = open()?;
+    assert_eq!((found(&log, "acme", 0).await, found(&log, "acme", 2).await), (Ok(Some(2)), Ok(None)));
+    assert_eq!((found(&log, "beta", 0).await, found(&log, "zeta", 0).await), (Ok(Some(3)), Ok(None)));
+    // From here on all are.
+    log.append(Append { subject: subject("acme"), ..append(5, 10) }).await?;
+    assert_eq!((found(&log, "acme", 0).await, found(&log, "acme", 2).await), (Ok(Some(2)), Ok(Some(5))));
+    Ok(())
+}
+
 #[test]
 fn a_bounded_window_forgets_the_oldest() {
     let window = Window { age: Duration::from_secs(1), ids: 2 };

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Window;
 use super::remembered::Remembered;
-use super::store::{self, Bounds, ENTRIES, Fault, IDS, PARTITIONS, SUBJECTS, Store};
-use crate::log::{Append, AppendError, Appended, MessageId, Retention, TrimError, WhenFull, now};
+use super::store::{self, Bounds, ENTRIES, Fault, IDS, PARTITIONS, SETTINGS, SUBJECTS, Store};
+use crate::log::{Append, AppendError, Appended, MessageId, Retention, Subject, TrimError, WhenFull, now};
 
 /// One commit takes at most so many bytes and so many requests of those that wait.
 const COMMIT_BYTES: usize = 8 << 20;
@@ -66,6 +66,7 @@ pub(super) struct Writer {
 struct Tables<'txn> {
     entries: Table<'txn, (u16, u64), &'static [u8]>,
     subjects: Table<'txn, (u16, &'static str), u64>,
+    settings: Table<'txn, (u16, &'static str, u64), ()>,
     ids: Table<'txn, (u16, u64), (u128, i64)>,
 }
 
@@ -191,6 +192,7 @@ impl Writer {
                 let mut tables = Tables {
                     entries: write.open_table(ENTRIES)?,
                     subjects: write.open_table(SUBJECTS)?,
+                    settings: write.open_table(SETTINGS)?,
                     ids: write.open_table(IDS)?,
                 };
                 let now = now();
@@ -255,6 +257,9 @@ impl Writer {
             store::write_value(value.as_mut(), (number, sequence), appended, subject, &append.payload);
         }
         tables.subjects.insert((number, subject), sequence)?;
+        if Subject::is_of_settings(subject) {
+            tables.settings.insert((number, subject, sequence), ())?;
+        }
         tables.ids.insert((number, sequence), (append.message_id.0, appended.0))?;
         partition.remembered.insert(append.message_id, sequence, appended);
         partition.bounds.last = sequence;
@@ -410,6 +415,9 @@ fn forget_oldest(
     let newest = tables.subjects.get((number, subject.as_str()))?.map(|newest| newest.value());
     if newest == Some(first) {
         tables.subjects.remove((number, subject.as_str()))?;
+    }
+    if Subject::is_of_settings(&subject) {
+        tables.settings.remove((number, subject.as_str(), first))?;
     }
     partition.bounds.first = first + 1;
     partition.bytes = partition.bytes.saturating_sub(size as u64);

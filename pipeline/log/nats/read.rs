@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::pull::{Batch, Config};
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, ReplayPolicy};
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{DirectGetErrorKind, RawMessageErrorKind};
 use async_nats::jetstream::{Error as JetStreamError, ErrorCode};
 use callweave_core::time::Time;
@@ -105,31 +106,47 @@ pub(super) async fn last_of_subject(link: &Link, subject: &Subject) -> Result<Op
     let stream = link.context.get_stream_no_info(link.stream(subject.partition())).await;
     let stream = stream.map_err(|error| unavailable(&error))?;
     match stream.direct_get_last_for_subject(subject.as_str()).await {
-        Ok(message) => Ok(Some(Entry {
-            sequence: message.sequence,
-            subject: message.subject.to_string(),
-            appended: micros(message.time.unix_timestamp_nanos()),
-            payload: frame::unpack(message.payload),
-        })),
+        Ok(message) => Ok(Some(entry_of(message))),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
         Err(error) => Err(unavailable(&error)),
     }
 }
 
-/// Sequence and message id of a subject's first entry from `from` on, as the stream's leader has it.
+fn entry_of(message: StreamMessage) -> Entry {
+    Entry {
+        sequence: message.sequence,
+        subject: message.subject.to_string(),
+        appended: micros(message.time.unix_timestamp_nanos()),
+        payload: frame::unpack(message.payload),
+    }
+}
+
+/// A subject's first entry behind `after`.
+pub(super) async fn next_of_subject(link: &Link, subject: &Subject, after: u64) -> Result<Option<Entry>, ReadError> {
+    let message = first_message(link, subject, after.saturating_add(1)).await?;
+    Ok(message.map(entry_of))
+}
+
+/// Sequence and message id of a subject's first entry from `from` on.
 pub(super) async fn first_of_subject(
     link: &Link,
     subject: &Subject,
     from: u64,
 ) -> Result<Option<(u64, String)>, ReadError> {
+    let message = first_message(link, subject, from).await?;
+    Ok(message.map(|message| {
+        let id = message.headers.get(async_nats::header::NATS_MESSAGE_ID).map(ToString::to_string);
+        (message.sequence, id.unwrap_or_default())
+    }))
+}
+
+/// The first message of a subject from `from` on, as the stream's leader has it.
+async fn first_message(link: &Link, subject: &Subject, from: u64) -> Result<Option<StreamMessage>, ReadError> {
     let unavailable = |error: &dyn std::fmt::Display| ReadError::Unavailable(error.to_string());
     let stream = link.context.get_stream_no_info(link.stream(subject.partition())).await;
     let stream = stream.map_err(|error| unavailable(&error))?;
     match stream.get_first_raw_message_by_subject(subject.as_str(), from).await {
-        Ok(message) => {
-            let id = message.headers.get(async_nats::header::NATS_MESSAGE_ID).map(ToString::to_string);
-            Ok(Some((message.sequence, id.unwrap_or_default())))
-        }
+        Ok(message) => Ok(Some(message)),
         Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
         Err(error) => Err(unavailable(&error)),
     }

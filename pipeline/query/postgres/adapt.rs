@@ -91,7 +91,7 @@ impl VisitorMut for Adapt {
     }
 }
 
-/// A text whose selected subqueries stand in parentheses of their own; nothing if it has none. datafusion-postgres puts NULL in the place of
+/// A text whose selected subqueries stand in parentheses of their own, and that has `IN` for `= ANY` of one; nothing if it has none. datafusion-postgres puts NULL in the place of
 /// those that name tables around them, so that what tools ask of catalogs can be planned, and a row's limit behind the others: here
 /// a question is answered, or refused with the reason. What is asked of catalogs is left as it is.
 pub(super) fn keep_subqueries(sql: &str) -> Option<String> {
@@ -122,6 +122,20 @@ impl VisitorMut for Keep {
                 *expr = Expr::Nested(Box::new(expr.clone()));
                 self.found = true;
             }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// datafusion-postgres takes what `ANY` and `ALL` look in for an array.
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let (left, right, negated) = match &*expr {
+            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => (left, right, false),
+            Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => (left, right, true),
+            _ => return ControlFlow::Continue(()),
+        };
+        if let Expr::Subquery(subquery) = &**right {
+            *expr = Expr::InSubquery { expr: left.clone(), subquery: subquery.clone(), negated };
+            self.found = true;
         }
         ControlFlow::Continue(())
     }
@@ -282,6 +296,11 @@ mod tests {
         let Statement::Query(query) = &parsed[0] else { panic!("{parsed:?}") };
         let SetExpr::Select(select) = &*query.body else { panic!("{query:?}") };
         assert!(matches!(&select.projection[1], SelectItem::ExprWithAlias { expr: Expr::Nested(_), .. }));
+        let any = "select a from t where a = any (select b from u) or not a <> all (select b from u) or a > some (select b from u)";
+        assert_eq!(
+            keep_subqueries(any).unwrap(),
+            "SELECT a FROM t WHERE a IN (SELECT b FROM u) OR NOT a NOT IN (SELECT b FROM u) OR a > SOME(SELECT b FROM u)"
+        );
         for same in
             ["select a from t where a in (select b from u)", "select (select 1 from pg_class)", "select (select"]
         {

@@ -31,6 +31,7 @@ use crate::query::desk;
 use crate::query::lists;
 use crate::query::reckon;
 use crate::query::removal;
+use crate::query::server::names_no_lake;
 use crate::query::session::bounded_runtime;
 use crate::query::yields::yielding;
 use crate::telemetry::metrics::Metrics;
@@ -57,6 +58,18 @@ pub enum WorkerError {
     Threads(std::io::Error),
     #[error("the worker's socket failed: {0}")]
     Serve(#[from] tonic::transport::Error),
+}
+
+impl WorkerError {
+    /// Whether the configuration is wrong (exit status 2), as against something that broke (1).
+    pub fn is_usage(&self) -> bool {
+        match self {
+            WorkerError::Open(_) => true,
+            WorkerError::Secret(error) => error.is_usage(),
+            WorkerError::Query(error) => names_no_lake(error),
+            WorkerError::Bind { .. } | WorkerError::Threads(_) | WorkerError::Serve(_) => false,
+        }
+    }
 }
 
 /// Refuses a worker that others can reach without a secret.

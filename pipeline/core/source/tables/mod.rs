@@ -7,6 +7,7 @@
 //!
 //! To add a site: one entry in the file of its kind. A test refuses names and hosts that stand twice.
 
+mod listed;
 mod mail;
 mod other;
 mod search;
@@ -52,7 +53,8 @@ pub(super) struct Site {
     countries: &'static [&'static str],
     /// Android packages.
     apps: &'static [&'static str],
-    /// What else people write into `utm_source` for it.
+    /// What else people write into `utm_source` for it. A host among them counts as a source alone: Google's list has mail
+    /// of Yandex among search engines, and as a referrer it is mail.
     aliases: &'static [&'static str],
 }
 
@@ -74,13 +76,17 @@ impl Site {
     }
 }
 
-const TABLES: [(Kind, &[Site]); 6] = [
+const TABLES: [(Kind, &[Site]); 10] = [
     (Kind::Search, search::SITES),
     (Kind::Social, social::SITES),
     (Kind::Mail, mail::SITES),
     (Kind::Video, other::VIDEO),
     (Kind::Shopping, other::SHOPPING),
     (Kind::Assistant, other::ASSISTANTS),
+    (Kind::Search, listed::SEARCH),
+    (Kind::Social, listed::SOCIAL),
+    (Kind::Video, listed::VIDEO),
+    (Kind::Shopping, listed::SHOPPING),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -178,6 +184,17 @@ mod tests {
     }
 
     #[test]
+    fn listed_sites_are_named_by_their_hosts() {
+        let listed = [listed::SEARCH, listed::SOCIAL, listed::VIDEO, listed::SHOPPING];
+        for site in listed.into_iter().flatten() {
+            assert!(matches!(site.hosts, [host] if *host == site.name) || site.hosts.is_empty(), "{}", site.name);
+            assert!(site.countries.is_empty() && site.apps.is_empty(), "{}", site.name);
+        }
+        // Of the 819 of Google's list; the others are those of the other files.
+        assert_eq!(listed.into_iter().flatten().map(|site| 1 + site.aliases.len()).sum::<usize>(), 391);
+    }
+
+    #[test]
     fn hosts_below_count_where_the_table_says_so() {
         for (host, expected) in [
             ("google.co.uk", Some("google")),
@@ -188,6 +205,9 @@ mod tests {
             ("en-gb.facebook.com", Some("facebook")),
             ("notfacebook.com", None),
             ("tieba.baidu.com", Some("tieba")),
+            ("tinyurl.com", Some("tinyurl.com")),
+            ("x.tinyurl.com", None),
+            ("answers.yahoo.com", Some("answers.yahoo.com")),
         ] {
             assert_eq!(site_of_host(host).map(|known| known.name), expected, "{host}");
         }

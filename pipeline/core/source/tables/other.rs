@@ -30,7 +30,6 @@ pub(super) const VIDEO: &[Site] = &[
     site("youku", &[".youku.com"]),
     site("iqiyi", &[".iqiyi.com", ".iq.com"]),
     site("bilibili", &[".bilibili.com", "b23.tv"]).apps(&["tv.danmaku.bili"]),
-    site("niconico", &[".nicovideo.jp"]),
     site("naver tv", &["tv.naver.com"]),
 ];
 

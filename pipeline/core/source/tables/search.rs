@@ -56,12 +56,13 @@ pub(super) const SITES: &[Site] = &[
     site("duckduckgo", &[".duckduckgo.com", "ddg.gg"]).apps(&["com.duckduckgo.mobile.android"]).aliases(&["ddg"]),
     site("yandex", &["yandex.*", "m.yandex.*", "ya.ru", "search.yandex.ru", "dzen.ru", "zen.yandex.ru"])
         .countries(YANDEX)
-        .apps(&["ru.yandex.searchplugin", "com.yandex.browser"]),
+        .apps(&["ru.yandex.searchplugin", "com.yandex.browser"])
+        .aliases(&["mail.yandex.ru", "webmaster.yandex.ru"]),
     site("baidu", &["baidu.com", "m.baidu.com", "wap.baidu.com", "image.baidu.com", "baidu.jp"])
         .apps(&["com.baidu.searchbox"]),
     site("naver", &["naver.com", "m.naver.com", ".search.naver.com"]).apps(&["com.nhn.android.search"]),
     site("daum", &["daum.net", "m.daum.net", ".search.daum.net"]).apps(&["net.daum.android.daum"]),
-    site("seznam", &["seznam.cz", ".search.seznam.cz"]).apps(&["cz.seznam.sbrowser"]),
+    site("seznam", &["seznam.cz", ".search.seznam.cz"]).apps(&["cz.seznam.sbrowser"]).aliases(&["email.seznam.cz"]),
     site("firmy.cz", &[".firmy.cz"]),
     site("centrum.cz", &["centrum.cz", "search.centrum.cz"]),
     site("sogou", &[".sogou.com"]),
@@ -96,10 +97,10 @@ pub(super) const SITES: &[Site] = &[
     site("conduit", &["search.conduit.com"]),
     site("avira", &["search.avira.com"]),
     site("mail.ru search", &["go.mail.ru"]).aliases(&["go.mail.ru"]),
-    site("rambler", &["rambler.ru", "nova.rambler.ru", "search.rambler.ru"]),
+    site("rambler", &["rambler.ru", "nova.rambler.ru", "search.rambler.ru"]).aliases(&["mail.rambler.ru"]),
     site("sputnik", &["sputnik.ru"]),
     site("tut.by", &["search.tut.by"]),
-    site("ukr.net", &["search.ukr.net"]).aliases(&["ukr"]),
+    site("ukr.net", &["search.ukr.net"]).aliases(&["ukr", "secureurl.ukr.net"]),
     site("meta.ua", &["meta.ua"]),
     site("onet", &["onet.pl", "szukaj.onet.pl"]),
     site("wp.pl", &["szukaj.wp.pl"]),

@@ -31,10 +31,13 @@ const SPELT: [&str; 6] = ["266696687", "7378742833", "2562533", "8656696", "8628
 const WORDS: [&str; 8] =
     ["anonymous", "restricted", "blocked", "unknown", "unavailable", "private", "withheld", "no caller id"];
 
+/// What the name of an account's own softphone stands behind.
+const SOFTPHONE: &str = "client:";
+
 /// Who this is. `country` is the ISO code that the provider puts beside it, for numbers without their country's code.
 pub(super) fn side(text: &str, country: Option<&str>) -> Side {
     let text = text.trim();
-    let (user, is_address) = match ["client:", "sips:", "sip:"].iter().find_map(|scheme| text.strip_prefix(scheme)) {
+    let (user, is_address) = match [SOFTPHONE, "sips:", "sip:"].iter().find_map(|scheme| text.strip_prefix(scheme)) {
         Some(rest) => (rest.split(['@', ';', '?']).next().unwrap_or(rest), true),
         None => (text.strip_prefix("tel:").unwrap_or(text), false),
     };
@@ -48,6 +51,11 @@ pub(super) fn side(text: &str, country: Option<&str>) -> Side {
         None if is_address => Side::Inside,
         None => Side::Withheld,
     }
+}
+
+/// Whether it is one of the account's own softphones, whatever its name: others call from numbers and SIP addresses.
+pub(super) fn is_softphone(text: &str) -> bool {
+    text.trim_start().starts_with(SOFTPHONE)
 }
 
 fn phone(text: &str, country: Option<&str>) -> Option<Phone> {

@@ -24,6 +24,8 @@ pub(super) struct Tags {
     pub from: Option<Party>,
     pub to: Option<Party>,
     pub is_callback: bool,
+    /// Whether one of the account's own softphones calls one of its numbers.
+    pub is_inside: bool,
     pub extension: Option<String>,
     /// When the request came that this URL was the answer to: what follows it is later, whatever the clocks say.
     pub after: Option<Time>,
@@ -55,6 +57,7 @@ impl Tags {
             from: party("from"),
             to: party("to"),
             is_callback: query.get("way") == Some("callback"),
+            is_inside: query.get("way") == Some("inside"),
             extension: text("extension"),
             after: query.get("after").and_then(|micros| micros.parse().ok()).map(Time),
             leg: match query.get("leg") {
@@ -78,7 +81,8 @@ impl Tags {
         add("call", self.call.clone());
         add("from", self.from.map(|party| party.to_string()));
         add("to", self.to.map(|party| party.to_string()));
-        add("way", self.is_callback.then(|| "callback".to_owned()));
+        let way = self.is_callback.then_some("callback").or(self.is_inside.then_some("inside"));
+        add("way", way.map(str::to_owned));
         add("extension", self.extension.clone());
         add("after", self.after.map(|time| time.0.to_string()));
         add("leg", (self.leg != Leg::First).then(|| self.leg.name().to_owned()));
@@ -100,6 +104,7 @@ mod tests {
             from: Some(Party::Anonymous),
             to: Party::parse("+14155550123").ok(),
             is_callback: true,
+            is_inside: false,
             extension: Some("042#".into()),
             after: Some(Time(1_795_178_096_789_001)),
             leg: Leg::Unanswered,
@@ -107,7 +112,8 @@ mod tests {
             is_last: true,
             target: Some("sip:ada@example.com;x=\"1\"".into()),
         };
-        for tags in [full, Tags::default()] {
+        let inside = Tags { is_inside: true, ..Tags::default() };
+        for tags in [full, inside, Tags::default()] {
             let text = tags.written();
             assert_eq!(Tags::read(&Form::parse(text.as_bytes()).unwrap()), tags, "{text}");
         }

@@ -2,7 +2,7 @@
 
 use super::Provider;
 use super::form::Form;
-use super::party::{Side, side};
+use super::party::{Side, is_softphone, side};
 use super::tags::Tags;
 use super::xml::Xml;
 use crate::event::{Body, Call, CallStatus, Direction, Event, Rejected, Text, decode};
@@ -132,8 +132,22 @@ impl<'h> Work<'h> {
         self.tell(name, at, Body::Call(call));
     }
 
+    /// Whether one of the account's own softphones calls one of its numbers, such as to try it: the call takes its way, and is none.
+    fn is_inside(&self) -> bool {
+        // Once it is on its way, its URLs tell: a leg of it shows a number as who calls.
+        let is_first = self.tags.from.is_none();
+        let calls_in = || is_softphone(self.form.get("From").unwrap_or_default()) && self.number().is_some();
+        self.tags.is_inside || is_first && calls_in()
+    }
+
     /// Adds an event; `name` tells it from others of the same request.
     pub fn tell(&mut self, name: &str, at: Time, body: Body<'static>) {
+        if self.is_inside() {
+            if !self.taken.passed.contains(&Pass::Internal) {
+                self.pass(Pass::Internal);
+            }
+            return;
+        }
         if self.call_id().is_none() {
             return self.reject("CallSid", "is missing: which call is it?".to_owned());
         }
@@ -214,6 +228,7 @@ impl<'h> Work<'h> {
             from: Some(self.from()),
             to: Some(self.to()),
             after: Some(self.now()),
+            is_inside: self.is_inside(),
             ..self.tags.clone()
         }
     }

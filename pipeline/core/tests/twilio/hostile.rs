@@ -4,7 +4,7 @@ use callweave_core::event::decode;
 use callweave_core::phone::Phone;
 use callweave_core::settings::Rules;
 use callweave_core::telephony::twilio::{Callback, CallbackError, signature, start_callback, take, take_signalwire};
-use callweave_core::telephony::{Hook, Refused, Terms};
+use callweave_core::telephony::{Hook, Pass, Refused, Terms};
 use callweave_core::time::Time;
 use proptest::prelude::*;
 
@@ -158,7 +158,13 @@ fn internal_and_outbound_calls_are_kept_apart() {
         ("status", NUMBER, "client:ada", "outbound-api", 1, 0),
         ("status", NUMBER, "+447700900123", "outbound-dial", 0, 1),
         ("status", "+447700900123", "+442079460999", "outbound-dial", 1, 0),
-        ("", "client:ada", NUMBER, "inbound", 0, 2),
+        // A softphone of the account's own tries a number. From a SIP address somebody else may call.
+        ("", "client:ada", NUMBER, "inbound", 1, 0),
+        ("", "client:+447700900123", NUMBER, "inbound", 1, 0),
+        ("status", "client:ada", NUMBER, "inbound", 1, 0),
+        ("", "sip:bob@example.com", NUMBER, "inbound", 0, 2),
+        ("", "sip:+447700900123@example.com", NUMBER, "inbound", 0, 2),
+        ("status", "sip:bob@example.com", NUMBER, "inbound", 0, 1),
     ] {
         let pairs = [
             ("CallSid", "CA2"),
@@ -171,6 +177,48 @@ fn internal_and_outbound_calls_are_kept_apart() {
         let taken = receive(&rules, &sent(step, "", &pairs), NOW).expect("signed");
         assert_eq!((taken.passed.len(), taken.events.len()), (passed, events), "{step} {from} {to} {taken:?}");
         assert_eq!(taken.rejected, []);
+    }
+}
+
+/// It is put through like any call, and nothing on its way makes an event.
+#[test]
+fn a_softphone_that_tries_a_number_takes_the_way_of_its_calls() {
+    let rules = rules(
+        r#"{"numbers":[{"number":"+442079460000","kind":"overflow","forward_to":"+442079460999"}],
+        "voice":{"transcribe":true,"record":true,"unanswered":{"voicemail":true}}}"#,
+    );
+    let call = [
+        ("CallSid", "CA1"),
+        ("From", "client:ada"),
+        ("To", NUMBER),
+        ("Direction", "inbound"),
+        ("CallStatus", "ringing"),
+    ];
+    let reply = receive(&rules, &sent("", "", &call), NOW).expect("signed").reply.body;
+    assert!(reply.ends_with(">+442079460999</Number></Dial></Response>"), "{reply}");
+    for (element, name, told) in [
+        ("Number", "statusCallback", [("CallSid", "CA2"), ("From", NUMBER), ("CallStatus", "in-progress")]),
+        (
+            "Dial",
+            "recordingStatusCallback",
+            [("CallSid", "CA1"), ("RecordingUrl", "https://x/r"), ("RecordingSid", "RE1")],
+        ),
+        ("Dial", "action", [("CallSid", "CA1"), ("DialCallStatus", "no-answer"), ("CallStatus", "in-progress")]),
+        (
+            "Transcription",
+            "statusCallbackUrl",
+            [
+                ("CallSid", "CA1"),
+                ("TranscriptionEvent", "transcription-content"),
+                ("TranscriptionData", "{\"transcript\":\"hello\"}"),
+            ],
+        ),
+    ] {
+        let url = attribute(&reply, element, name).expect(name);
+        let next = Sent { url, body: form(&told), at: 0, is_stamped: false };
+        let taken = receive(&rules, &next, NOW).expect("signed");
+        assert_eq!((taken.events.len(), taken.rejected.len()), (0, 0), "{name}: {taken:?}");
+        assert_eq!(taken.passed, [Pass::Internal], "{name}");
     }
 }
 
