@@ -492,7 +492,16 @@ async fn append_settings(config: &Config, log: &SharedLog) -> Result<(), Failure
         }
         let subject = subject_of(&account.name, log);
         let last = log.last_of_subject(&subject).await.map_err(Failure::failed)?;
-        let Some(event) = account.settings_event(last.map_or(0, |entry| entry.sequence), now) else { continue };
+        let which = match &last {
+            Some(entry) => entry.sequence.to_string(),
+            // A log that was begun anew, or has forgotten them: the join has not forgotten the event of before.
+            None => {
+                let first = log.first_sequence(subject.partition()).await.map_err(Failure::failed)?;
+                let identity = log.identity(subject.partition()).await.map_err(Failure::failed)?;
+                format!("{identity}-{first}")
+            }
+        };
+        let Some(event) = account.settings_event(&which, now) else { continue };
         let bytes = event.to_json().into_bytes();
         let mut submission = Submission::new(account.name.as_str());
         let record = Record::Event { received: now, origin: "configuration", bytes: &bytes };

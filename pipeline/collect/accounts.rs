@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use callweave_core::settings::{Rules, Settings};
+use futures::StreamExt;
 use tokio::time::Instant;
 
 use super::sites::Sites;
@@ -16,6 +17,8 @@ use crate::log::{self, SharedLog};
 
 /// For so long what was read counts as new.
 const FRESH_FOR: Duration = Duration::from_secs(2);
+/// Accounts that are looked at together at a start.
+const LOOKS_AT_ONCE: usize = 16;
 /// No look at the log yet, or one that somebody asked for since.
 const NEVER: u64 = 0;
 
@@ -77,6 +80,12 @@ impl Accounts {
             self.ask(known, &mut told).await;
         }
         Some(known.in_force())
+    }
+
+    /// Gets to know the settings of all accounts.
+    pub async fn look_at_all(&self) {
+        let looks = self.known.keys().map(|account| async move { drop(self.of(account).await) });
+        futures::stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE).collect::<()>().await;
     }
 
     /// That an account's settings have changed: who comes next asks the log.

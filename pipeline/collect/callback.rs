@@ -4,14 +4,17 @@
 //! the provider did not take it: no connection, or an answer that says so. The same wish is carried out once by one
 //! collector; of two collectors that a page tells the same, each would.
 //!
-//! Whoever wishes has been told that it is taken: what is not asked for, because too many wait or the collector stops, is
-//! a call that failed.
+//! Whoever wishes has been told that it is taken: what is not asked for, because too many wait, the collector stops or the
+//! account's settings do not let it, is a call that failed. What is no call, without a telephone or a number of the
+//! account, is counted and logged.
+
+mod wish;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use callweave_core::event::{Body, Call, CallStatus, Direction, Event, Outcome, WebEvent, decode};
+use callweave_core::event::{Body, Call, CallStatus, Direction, Event, Outcome, decode};
 use callweave_core::phone::{Party, Phone};
 use callweave_core::telephony::twilio::{Callback, start_callback};
 use callweave_core::telephony::{Outgoing, Terms};
@@ -198,8 +201,16 @@ impl Known {
 struct Task {
     account: String,
     outgoing: Outgoing,
-    /// Of a wish: the visitor's phone and the number on the page.
+    /// Of a wish: the visitor's phone and the number to call from.
     wish: Option<(Phone, Phone)>,
+}
+
+/// A wish that comes to nothing.
+struct Failed {
+    account: String,
+    id: String,
+    phone: Phone,
+    number: Phone,
 }
 
 impl Caller {
@@ -227,7 +238,8 @@ impl Caller {
                 () = late.as_mut() => break,
                 job = next(&mut self.queue, &served), if is_open => match job {
                     Some(job) => {
-                        let Some(task) = self.task_of(job, accounts, &mut known).await else { continue };
+                        let task = self.task_of(job, accounts, &mut known, &tasks).await;
+                        let Some(task) = task else { continue };
                         if waiting.len() < WAITING {
                             waiting.push_back(task);
                         } else {
@@ -250,7 +262,7 @@ impl Caller {
             }
         }
         while let Some(job) = next(&mut self.queue, &served).await {
-            waiting.extend(self.task_of(job, accounts, &mut known).await);
+            waiting.extend(self.task_of(job, accounts, &mut known, &tasks).await);
         }
         for task in waiting {
             self.give_up(task, Unasked::Stopping, &tasks).await;
@@ -260,49 +272,74 @@ impl Caller {
     }
 
     /// What a job comes to, unless it is known already.
-    async fn task_of(&self, job: Job, accounts: &Accounts, known: &mut Known) -> Option<Task> {
-        let task = match job {
-            Job::Wish(event) => self.task_of_wish(&event, accounts).await?,
-            Job::Request { account, outgoing } => Task { account, outgoing, wish: None },
-        };
-        known.add(&format!("{}/{}", task.account, task.outgoing.id)).then_some(task)
+    async fn task_of(&self, job: Job, accounts: &Accounts, known: &mut Known, tasks: &TaskTracker) -> Option<Task> {
+        match job {
+            Job::Wish(event) => self.task_of_wish(&event, accounts, known, tasks).await,
+            Job::Request { account, outgoing } => {
+                let is_new = known.add(&format!("{account}/{}", outgoing.id));
+                is_new.then_some(Task { account, outgoing, wish: None })
+            }
+        }
     }
 
-    /// It is not asked for, and a call that failed tells so where it was wished for. Where many are being told already, it waits.
+    /// It is not asked for, and a call that failed tells so where it was wished for.
     async fn give_up(&self, task: Task, reason: Unasked, tasks: &TaskTracker) {
         not_made(&task.account, &task.outgoing.id, reason, &self.metrics);
+        if let Some(failed) = task.failed() {
+            self.tell(failed, tasks).await;
+        }
+    }
+
+    /// Tells of it beside other work. Where many are being told already, it waits.
+    async fn tell(&self, failed: Failed, tasks: &TaskTracker) {
         if tasks.len() < WAITING {
             let outbox = self.outbox.clone();
-            tasks.spawn(async move { task.tell_failed(&outbox).await });
+            tasks.spawn(async move { failed.tell(&outbox).await });
         } else {
-            task.tell_failed(&self.outbox).await;
+            failed.tell(&self.outbox).await;
         }
     }
 
     /// What a wish comes to, where the account's settings let it.
-    async fn task_of_wish(&self, event: &[u8], accounts: &Accounts) -> Option<Task> {
+    async fn task_of_wish(
+        &self,
+        event: &[u8],
+        accounts: &Accounts,
+        known: &mut Known,
+        tasks: &TaskTracker,
+    ) -> Option<Task> {
         let event = decode(event, None).ok()?;
-        let Body::WebEvent(WebEvent { number, properties, .. }) = &event.body else { return None };
+        let Body::WebEvent(asked) = &event.body else { return None };
         let account = event.account.as_str();
-        let phone = properties.as_ref().and_then(|all| Phone::parse(all.get("phone")?.as_str()?).ok());
-        let (Some(phone), Some(number)) = (phone, *number) else {
-            tracing::info!(account, "a call back was asked for without a phone to call, or a number to call from");
-            return None;
-        };
         let settings = accounts.of(account).await?;
+        let id = id_of(&event);
+        if !known.add(&format!("{account}/{id}")) {
+            return None;
+        }
+        let secret = self.telephony.get(account).and_then(|telephony| telephony.secret("twilio_auth_token"));
         let terms = Terms {
             account,
             rules: &settings.rules,
-            secret: self.telephony.get(account)?.secret("twilio_auth_token").map(|secret| secret.reveal()),
+            secret: secret.map(|secret| secret.reveal()),
             base: &format!("{}{PATH}twilio/{account}", self.public_url),
         };
-        let id = id_of(&event);
-        let outgoing = start_callback(&Callback { id: &id, phone, number, at: log::now() }, &terms);
-        match outgoing {
-            Ok(outgoing) => Some(Task { account: account.to_owned(), outgoing, wish: Some((phone, number)) }),
-            Err(error) => {
+        let wish = wish::parties(asked, &settings.rules);
+        let started = wish.clone().and_then(|(phone, number)| {
+            let callback = Callback { id: &id, phone, number, at: log::now() };
+            start_callback(&callback, &terms).map_err(wish::Refused::from)
+        });
+        match started {
+            Ok(outgoing) => Some(Task { account: account.to_owned(), outgoing, wish: wish.ok() }),
+            Err(reason) => {
                 self.metrics.callbacks.get_or_create(&Reason { reason: "refused" }).inc();
-                tracing::info!(account, reason = %error, "no call back is made");
+                if reason.is_as_usual() {
+                    tracing::info!(account, id = id.as_str(), %reason, "no call back is made");
+                } else {
+                    tracing::warn!(account, id = id.as_str(), %reason, "no call back is made");
+                }
+                if let Some((phone, number)) = wish.ok().filter(|_| reason.is_failed_call()) {
+                    self.tell(Failed { account: account.to_owned(), id, phone, number }, tasks).await;
+                }
                 None
             }
         }
@@ -337,21 +374,30 @@ impl Task {
         };
         metrics.callbacks.get_or_create(&Reason { reason: "failed" }).inc();
         // Where it may have been taken, the provider itself tells what comes of it.
-        if !matches!(failure, Failure::Unknown(_)) {
-            self.tell_failed(outbox).await;
+        if !matches!(failure, Failure::Unknown(_))
+            && let Some(failed) = self.failed()
+        {
+            failed.tell(outbox).await;
         }
     }
 
+    /// What to tell where it comes to nothing.
+    fn failed(&self) -> Option<Failed> {
+        let (phone, number) = self.wish?;
+        Some(Failed { account: self.account.clone(), id: self.outgoing.id.clone(), phone, number })
+    }
+}
+
+impl Failed {
     /// That the call came to nothing is told like any other call's end.
-    async fn tell_failed(&self, outbox: &Outbox) {
-        let Some((phone, number)) = self.wish else { return };
+    async fn tell(&self, outbox: &Outbox) {
         let now = log::now();
         let call = Call {
-            call_id: callweave_core::telephony::twilio::callback::call_id(&self.outgoing.id).into(),
+            call_id: callweave_core::telephony::twilio::callback::call_id(&self.id).into(),
             status: CallStatus::Ended,
             direction: Direction::Callback,
-            from: Party::Number(phone),
-            to: Party::Number(number),
+            from: Party::Number(self.phone),
+            to: Party::Number(self.number),
             extension: None,
             destination: None,
             agent: None,
@@ -365,7 +411,7 @@ impl Task {
         let event = Event {
             account: self.account.clone().into(),
             source: ORIGIN.into(),
-            id: format!("{:032x}", callweave_core::id::Key::of(&[&self.outgoing.id]).0).into(),
+            id: format!("{:032x}", callweave_core::id::Key::of(&[&self.id]).0).into(),
             time: now,
             recorded: now,
             body: Body::Call(call),
@@ -379,7 +425,7 @@ impl Task {
             passed: &[],
         };
         if let Err(error) = outbox.take(&told).await {
-            let (account, id) = (&self.account, &self.outgoing.id);
+            let (account, id) = (&self.account, &self.id);
             tracing::error!(account, id, %error, "what became of a call back is lost");
         }
     }

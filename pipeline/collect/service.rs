@@ -193,6 +193,8 @@ impl Collect {
         let names = accounts.iter().map(|account| account.name.as_str());
         let hooks = Hooks::new(events.clone(), outbox.clone(), names, options);
         let web = Web::new(events.clone(), Dealer::new(desk, &surveyor), trusted_proxies);
+        // What was looked at once is known when the log is away.
+        events.accounts.look_at_all().await;
         health.ready_when(ready).await;
         Ok(Bound { collect, admin, events, web, hooks, spool, outbox, followers, caller, health, stopping, beside })
     }

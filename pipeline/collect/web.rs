@@ -6,6 +6,7 @@
 //! strangers are rates by address and by site.
 
 mod answer;
+mod consent;
 mod cors;
 mod hit;
 mod made;
@@ -27,6 +28,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::answer::Told;
+use self::consent::Keeping;
 use self::hit::{Events as Sent, Hit};
 use self::made::Browser;
 use self::numbers::{Asking, Dealer};
@@ -263,7 +265,9 @@ impl Web {
         let mut response = told.response();
         if let Some((origin, secure)) = party.page {
             cors::allow(&mut response, origin);
-            if let Some(cookie) = cookie::set(&visitor, party.site.site.cookie_domain.as_deref(), secure) {
+            let site = &party.site.site;
+            let keeping = Keeping::of(site, asked.sent);
+            if let Some(cookie) = keeping.cookie(&visitor, site.cookie_domain.as_deref(), secure) {
                 response.headers_mut().insert(header::SET_COOKIE, cookie);
             }
         }

@@ -36,8 +36,8 @@ pub struct Account {
 
 impl Account {
     /// Its settings as an event: they are in force from `time` on. `which` tells apart that they were given, and given again after
-    /// others had come.
-    pub fn settings_event(&self, which: u64, time: Time) -> Option<Event<'_>> {
+    /// others had come, or to another log.
+    pub fn settings_event(&self, which: &str, time: Time) -> Option<Event<'_>> {
         let settings = self.settings.as_ref()?;
         let body = Body::AccountSettings(Box::new(settings.clone()));
         let (account, source) = (Text::from(self.name.as_str()), Text::from("configuration"));

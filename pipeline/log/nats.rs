@@ -362,6 +362,8 @@ fn observe(event: &Event, connected: &watch::Sender<bool>, faults: &watch::Sende
             tracing::warn!(subscription, "messages from nats were dropped here; reading them again");
         }
         refused if refuses_login(refused) => tracing::warn!("{LOGIN_REFUSED}, trying again; {login}"),
+        // Each try to connect again fails with one.
+        other if !*connected.borrow() => tracing::debug!(event = %other, "nats"),
         other => tracing::warn!(event = %other, "nats"),
     }
 }

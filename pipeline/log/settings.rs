@@ -1,10 +1,13 @@
 //! An account's settings, as the log has them: in force are those of the latest time that has come, whatever the order in which they
 //! were told.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use callweave_core::event::{Body, decode};
+use callweave_core::id::Key;
+use callweave_core::limits::DUPLICATE_WINDOW;
 use callweave_core::settings::Settings;
 use callweave_core::time::Time;
 use tokio::time::timeout;
@@ -18,6 +21,8 @@ const LOOK_TIME: Duration = Duration::from_secs(1);
 const WALK_TIME: Duration = Duration::from_secs(10);
 /// Settings of times to come that are kept of an account; of more those that were told last.
 const MOST_LATER: usize = 64;
+/// Events of late that are known again.
+const MOST_EVENTS: usize = 1_024;
 
 /// Settings that the log told.
 #[derive(Debug, Clone)]
@@ -54,6 +59,8 @@ struct Reading {
     in_force: Option<InLog>,
     /// Of times to come, in the order in which they were told; at most [`MOST_LATER`], each of another time.
     later: Vec<InLog>,
+    /// What events were told of late, and when: the same again changes nothing, whatever it says, as in the join.
+    events: VecDeque<(Key, Time)>,
 }
 
 pub fn subject_of(account: &str, log: &SharedLog) -> Subject {
@@ -128,7 +135,15 @@ impl Reading {
     }
 
     fn take(&mut self, entry: &Entry, account: &str, now: Time) {
-        for (since, settings) in settings_in(entry, account) {
+        self.events.retain(|(_, told)| entry.appended.since(*told) < DUPLICATE_WINDOW);
+        for (event, since, settings) in settings_in(entry, account) {
+            if self.events.iter().any(|(known, _)| *known == event) {
+                continue;
+            }
+            self.events.push_back((event, entry.appended));
+            if self.events.len() > MOST_EVENTS {
+                self.events.pop_front();
+            }
             let mark = Mark { since, sequence: entry.sequence, appended: entry.appended };
             self.later.retain(|it| it.mark.since != since);
             self.later.push(InLog { settings: Arc::new(settings), mark });
@@ -141,8 +156,8 @@ impl Reading {
     }
 }
 
-/// The settings of an account in an entry of its subject, in the order in which they were told, and from when on they hold.
-pub fn settings_in(entry: &Entry, account: &str) -> impl Iterator<Item = (Time, Settings)> {
+/// The settings of an account in an entry of its subject, in the order in which they were told, with their event and from when on they hold.
+fn settings_in(entry: &Entry, account: &str) -> impl Iterator<Item = (Key, Time, Settings)> {
     entry.records().filter_map(move |record| {
         let Ok(Record::Event { received, bytes, .. }) = record else { return None };
         // What cannot be used has no effect: it lands in `rejected`.
@@ -151,7 +166,7 @@ pub fn settings_in(entry: &Entry, account: &str) -> impl Iterator<Item = (Time, 
             return None;
         }
         match event.body {
-            Body::AccountSettings(settings) => Some((event.time, *settings)),
+            Body::AccountSettings(settings) => Some((Key::of(&[&event.source, &event.id]), event.time, *settings)),
             _ => None,
         }
     })
@@ -160,12 +175,19 @@ pub fn settings_in(entry: &Entry, account: &str) -> impl Iterator<Item = (Time, 
 /// Appends settings to the log as one entry, each in force from a time on.
 #[cfg(test)]
 pub(crate) async fn tell(log: &SharedLog, account: &str, told: Vec<(Time, Settings)>) {
+    let named = told.into_iter().map(|(time, settings)| (uuid::Uuid::new_v4().to_string(), time, settings));
+    tell_as(log, account, named.collect()).await;
+}
+
+/// The same by events of these ids.
+#[cfg(test)]
+async fn tell_as(log: &SharedLog, account: &str, told: Vec<(String, Time, Settings)>) {
     let mut frame = super::frame::FrameBuilder::new();
-    for (time, settings) in told {
+    for (id, time, settings) in told {
         let event = callweave_core::event::Event {
             account: account.into(),
             source: "test".into(),
-            id: uuid::Uuid::new_v4().to_string().into(),
+            id: id.into(),
             time,
             recorded: time,
             body: Body::AccountSettings(Box::new(settings)),
@@ -245,6 +267,17 @@ mod tests {
             seen.push(both(&mut told, &log, now).await);
         }
         assert_eq!(seen, [None, Some(1.0), Some(2.5), Some(3.0)]);
+    }
+
+    #[tokio::test]
+    async fn the_same_event_again_changes_nothing() {
+        let (log, _folder) = new_log().await;
+        let mut told = Told::default();
+        for (id, time, target_seconds) in [("a", 10, 1.0), ("a", 20, 2.0), ("b", 5, 3.0)] {
+            let settings = Settings { target_seconds, ..Settings::default() };
+            tell_as(&log, "acme", vec![(id.to_owned(), at(time), settings)]).await;
+            assert_eq!(both(&mut told, &log, 100).await, Some(1.0), "{id} at {time}");
+        }
     }
 
     #[tokio::test]

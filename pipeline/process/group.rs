@@ -1,13 +1,13 @@
 //! Entries of the log that are applied together, decoded beside the bytes that they borrow from.
 
-use callweave_core::event::Rejected;
+use callweave_core::event::{Body, Rejected};
 use callweave_core::source::{Surveyor, Visit};
 use callweave_core::time::Time;
 use self_cell::self_cell;
 
 use super::step::{Item, Origin, survey};
 use crate::log::frame::{Record, is_bare};
-use crate::log::{Entry, partition_of};
+use crate::log::{Entry, Kind, Subject, partition_of};
 
 /// What stands in the entries, in order.
 struct Read<'a> {
@@ -100,7 +100,7 @@ fn read(entries: &[Entry], home: Home) -> Read<'_> {
                 Ok(Record::Event { received, origin, bytes }) => {
                     let item = Item::decode(bytes, Some(received), received, Origin::Told(origin));
                     // Ours come in frames, to where they belong.
-                    if is_bare(&entry.payload) { at_home(item, home) } else { item }
+                    if is_bare(&entry.payload) { at_home(item, &entry.subject, home) } else { item }
                 }
                 Ok(Record::Rejected { received, origin, account, reason, path, bytes }) => Item {
                     what: Err(Box::new(Rejected {
@@ -122,24 +122,31 @@ fn read(entries: &[Entry], home: Home) -> Read<'_> {
     read
 }
 
-/// An event that somebody else wrote to the log is of its account's partition, or joins nothing there and may count twice.
-fn at_home(mut item: Item<'_>, home: Home) -> Item<'_> {
-    if let Ok(event) = &item.what
-        && let own = partition_of(&event.account, home.partitions)
-        && own != home.partition
-    {
-        let Home { partition, partitions } = home;
-        item.what = Err(Box::new(Rejected {
-            account: Some(event.account.to_string()),
-            reason: format!(
-                "account {:?} is of partition {own} of {partitions}, and this came to partition {partition}: publish it to a subject that \
-                 begins with callweave.events.{own}., or post it to /v1/events",
-                event.account
-            ),
-            path: "account".to_owned(),
-            raw: item.bytes.to_vec(),
-        }));
-    }
+/// An event that somebody else wrote to the log is of its account's partition, or joins nothing there and may count twice; and settings are
+/// where all roles look for them.
+fn at_home<'a>(mut item: Item<'a>, subject: &str, home: Home) -> Item<'a> {
+    let Ok(event) = &item.what else { return item };
+    let Home { partition, partitions } = home;
+    let own = partition_of(&event.account, partitions);
+    let settings = || Subject::events(own, Kind::Settings, Some(&event.account));
+    let (reason, path) = if own != partition {
+        let reason = format!(
+            "account {:?} is of partition {own} of {partitions}, and this came to partition {partition}: publish it to a subject that \
+             begins with callweave.events.{own}., or post it to /v1/events",
+            event.account
+        );
+        (reason, "account")
+    } else if matches!(event.body, Body::AccountSettings(_)) && settings().as_str() != subject {
+        let reason = format!(
+            "settings are not looked for at {subject}: publish them to {}, or post them to /v1/events",
+            settings()
+        );
+        (reason, "type")
+    } else {
+        return item;
+    };
+    let account = Some(event.account.to_string());
+    item.what = Err(Box::new(Rejected { account, reason, path: path.to_owned(), raw: item.bytes.to_vec() }));
     item
 }
 
@@ -178,5 +185,25 @@ mod tests {
         assert_eq!((rejected.path.as_str(), rejected.account.as_deref()), ("account", Some("acme")));
         assert!(rejected.reason.contains(&format!("callweave.events.{own}.")), "{}", rejected.reason);
         assert_eq!(rejected.raw, bare.as_bytes());
+    }
+
+    #[test]
+    fn settings_are_taken_where_all_look_for_them() {
+        let bare = r#"{"specversion":"1.0","id":"e","source":"s","type":"account_settings","time":"2026-11-20T12:00:00Z","account":"acme","data":{}}"#;
+        let partition = partition_of("acme", 2);
+        for (kind, is_taken) in [("settings", true), ("other", false), ("page", false)] {
+            let entries = [Entry {
+                sequence: 1,
+                subject: format!("callweave.events.{partition}.{kind}.acme"),
+                appended: Time(1_795_178_096_000_000),
+                payload: bare.into(),
+            }];
+            let read = read(&entries, Home { partition, partitions: 2 });
+            assert_eq!(read.items[0].what.is_ok(), is_taken, "{kind}");
+            if let Err(rejected) = &read.items[0].what {
+                let to = format!("publish them to callweave.events.{partition}.settings.acme");
+                assert!(rejected.path == "type" && rejected.reason.contains(&to), "{rejected:?}");
+            }
+        }
     }
 }

@@ -121,7 +121,7 @@ fn configure(join: &mut Join, accounts: &BTreeMap<String, Account>, run: u64, ou
         let from =
             join.watermark_of(&account.name).map_or(Time::EARLIEST, |watermark| watermark.plus(1).max(Time::EARLIEST));
         if account.settings.as_ref() != join.settings(&account.name, from)
-            && let Some(event) = account.settings_event(run, from)
+            && let Some(event) = account.settings_event(&run.to_string(), from)
         {
             join.apply(&event, None, out);
         }

@@ -9,15 +9,17 @@ use std::sync::Arc;
 use datafusion::arrow::compute::kernels::numeric;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
-use datafusion::execution::FunctionRegistry;
-use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
+use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility, lit,
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility, lit,
 };
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionContext;
 
 const NAMES: [(Operator, &str); 3] =
@@ -31,9 +33,9 @@ pub(super) fn add_functions(context: &SessionContext) {
     context.register_udf((*chain()).clone());
 }
 
-pub fn register(context: &SessionContext) -> Result<()> {
+pub fn register(context: &SessionContext) {
     add_functions(context);
-    context.state_ref().write().register_function_rewrite(Arc::new(Rewrite { pairs: pairs(), chain: chain() }))
+    context.add_analyzer_rule(Arc::new(Rewrite { pairs: pairs(), chain: chain() }));
 }
 
 fn pairs() -> [(Operator, Arc<ScalarUDF>); 3] {
@@ -51,26 +53,47 @@ struct Rewrite {
     chain: Arc<ScalarUDF>,
 }
 
-impl FunctionRewrite for Rewrite {
-    fn name(&self) -> &'static str {
-        "checked"
+/// Behind the engine's own, which have made the types of both sides one.
+impl AnalyzerRule for Rewrite {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let rewritten = plan.transform_up_with_subqueries(|node| {
+            let names = NamePreserver::new(&node);
+            let mut schema = merge_schema(&node.inputs());
+            if let LogicalPlan::TableScan(scan) = &node {
+                schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
+            }
+            node.map_expressions(|expr| {
+                // Of these the parts are known by their names.
+                if matches!(expr, Expr::GroupingSet(_)) {
+                    return Ok(Transformed::no(expr));
+                }
+                let name = names.save(&expr);
+                let changed = expr.transform_up(|part| Ok(self.checked(part, &schema)))?;
+                Ok(if changed.transformed { changed.update_data(|expr| name.restore(expr)) } else { changed })
+            })
+        });
+        Ok(rewritten?.data)
     }
 
-    fn rewrite(&self, expr: Expr, schema: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
-        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Ok(Transformed::no(expr)) };
-        let pair = self.pairs.iter().find(|(of, _)| *of == op).map(|(_, function)| function);
-        let kinds = (left.get_type(schema), right.get_type(schema));
-        Ok(match (pair, kinds) {
-            (Some(_), (Ok(l), Ok(r))) if l == r && l.is_integer() && self.is_of(&left, &l, schema) => {
-                Transformed::yes(self.longer(*left, op, *right))
-            }
-            (Some(pair), (Ok(l), Ok(r))) if may_wrap(op, &l, &r) => Transformed::yes(pair.call(vec![*left, *right])),
-            _ => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
-        })
+    fn name(&self) -> &'static str {
+        "checked"
     }
 }
 
 impl Rewrite {
+    fn checked(&self, expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Transformed::no(expr) };
+        let pair = self.pairs.iter().find(|(of, _)| *of == op).map(|(_, function)| function);
+        let kinds = pair.map(|pair| (pair, left.get_type(schema), right.get_type(schema)));
+        match kinds {
+            Some((_, Ok(l), Ok(r))) if l == r && l.is_integer() && self.is_of(&left, &l, schema) => {
+                Transformed::yes(self.longer(*left, op, *right))
+            }
+            Some((pair, Ok(l), Ok(r))) if may_wrap(op, &l, &r) => Transformed::yes(pair.call(vec![*left, *right])),
+            _ => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+        }
+    }
+
     /// Whether `left` is one of our own, of values of that type alone.
     fn is_of(&self, left: &Expr, kind: &DataType, schema: &DFSchema) -> bool {
         let Expr::ScalarFunction(of) = left else { return false };
@@ -127,6 +150,10 @@ impl ScalarUDFImpl for Pair {
         BinaryTypeCoercer::new(left, &self.op, right).get_result_type()
     }
 
+    fn evaluate_bounds(&self, inputs: &[&Interval]) -> Result<Interval> {
+        unbounded(self, inputs)
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let [left, right] = two(&args.args)?;
         reckoned(left, self.op, right)
@@ -152,6 +179,10 @@ impl ScalarUDFImpl for Chain {
         kinds.last().cloned().map_or_else(|| internal_err!("a chain of nothing"), Ok)
     }
 
+    fn evaluate_bounds(&self, inputs: &[&Interval]) -> Result<Interval> {
+        unbounded(self, inputs)
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let [ColumnarValue::Scalar(ScalarValue::Utf8(Some(signs))), first, rest @ ..] = &args.args[..] else {
             return internal_err!("a chain without its signs");
@@ -161,6 +192,12 @@ impl ScalarUDFImpl for Chain {
             op.map_or_else(|| internal_err!("no sign: {sign}"), |op| reckoned(&left, op, right))
         })
     }
+}
+
+/// Anything, of its own type: the engine's has none, and orders nothing by what is made of it.
+fn unbounded(function: &impl ScalarUDFImpl, inputs: &[&Interval]) -> Result<Interval> {
+    let kinds: Vec<DataType> = inputs.iter().map(|input| input.data_type()).collect();
+    Interval::make_unbounded(&function.return_type(&kinds)?)
 }
 
 fn reckoned(left: &ColumnarValue, op: Operator, right: &ColumnarValue) -> Result<ColumnarValue> {
@@ -196,7 +233,7 @@ mod tests {
 
     async fn asked(sql: &str) -> Result<String> {
         let context = SessionContext::new();
-        register(&context)?;
+        register(&context);
         let rows = context.sql(sql).await?.collect().await?;
         Ok(array_value_to_string(rows[0].column(0), 0)?)
     }
@@ -230,6 +267,15 @@ mod tests {
             ("SELECT x * 2 + x - 10 - (x - 1) * 3 FROM (VALUES (7)) t(x)", "-7"),
             ("SELECT x::smallint + 1::smallint + 70000 - x::smallint FROM (VALUES (7)) t(x)", "70001"),
             ("SELECT 1 + x::decimal(4,1) + 2 FROM (VALUES (7)) t(x)", "10.0"),
+            ("SELECT 100 * count(*) * CASE WHEN count(*) > 5 THEN 1 ELSE 0.5 END FROM (VALUES (7)) t(x)", "50.0"),
+            ("SELECT 1 + 2 + x FROM (SELECT 1 AS x UNION ALL SELECT 2.5) q ORDER BY 1 DESC", "5.5"),
+            ("SELECT x + x + CASE WHEN x > 1 THEN x ELSE 70000 END FROM (VALUES (1::smallint)) t(x)", "70002"),
+            ("SELECT x FROM (VALUES (1), (3), (2)) t(x) ORDER BY -(x + 1), x LIMIT 1", "3"),
+            ("SELECT x FROM (VALUES (1), (3), (2)) t(x) ORDER BY -(x - 1 - x - x), x LIMIT 1", "1"),
+            (
+                "SELECT count(*) FROM (VALUES (1), (3), (3)) t(x) GROUP BY ROLLUP (x + 1) ORDER BY x + 1 DESC NULLS FIRST",
+                "3",
+            ),
             ("SELECT DATE '2026-11-20' + 1", "2026-11-21"),
             ("SELECT count(*) FROM (VALUES (1), (1), (2)) t(x) GROUP BY x + 1 ORDER BY x + 1", "2"),
         ] {

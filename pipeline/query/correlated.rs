@@ -19,8 +19,18 @@ use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit,
 };
 
+/// The plan with those in it written otherwise that can be.
+///
+/// # Errors
+/// There is one that would be answered wrongly.
+pub(super) fn set_right(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = written_out(plan)?;
+    admit(&plan)?;
+    Ok(plan)
+}
+
 /// Those whose rows are made one, as values.
-pub(super) fn written_out(plan: LogicalPlan) -> Result<LogicalPlan> {
+fn written_out(plan: LogicalPlan) -> Result<LogicalPlan> {
     let changed = plan.transform_up_with_subqueries(|node| {
         let names = NamePreserver::new(&node);
         node.map_expressions(|expr| {
@@ -65,9 +75,7 @@ fn in_one(it: &InSubquery) -> Option<Expr> {
     Some(Expr::BinaryExpr(BinaryExpr::new(it.expr.clone(), op, value)))
 }
 
-/// # Errors
-/// There is one that would be answered wrongly.
-pub(super) fn admit(plan: &LogicalPlan) -> Result<()> {
+fn admit(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::Subquery(lateral) = node {
             looked_over(&lateral.subquery)?;

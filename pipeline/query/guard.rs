@@ -5,6 +5,8 @@
 mod copies;
 mod silent;
 
+pub(in crate::query) use silent::is_of_catalogs;
+
 use std::ops::ControlFlow;
 
 use datafusion::execution::context::SQLOptions;

@@ -1,86 +1,115 @@
-//! Two `IN` lists over one expression. The engine makes one of them (DataFusion 55.2, `expr_simplifier.rs`), and forgets what is NULL, what is no
-//! literal, and that 0 is -0: `x IN ('a', 'b') AND x NOT IN ('b', NULL)` was true of `'a'`, and `x NOT IN ('a', 'c') OR x NOT IN ('b', 'd')` of
-//! NULL. So it is shown another expression for each list that must stay what it is: `apart(x, n)`, which is `x`.
+//! Two `IN` lists over one expression. The engine makes one of them (DataFusion 55.2, `expr_simplifier.rs`), and forgets what is NULL and what is no
+//! literal: `x IN ('a', 'b') AND x NOT IN ('b', NULL)` was true of `'a'`, and `x NOT IN ('a', 'c') OR x NOT IN ('b', 'd')` of NULL. So, each time before
+//! it simplifies, it is shown another expression for each list that must stay what it is: `apart(x, n)`, which is `x`, and `n` is of the list.
 //!
-//! Left to it are single lists of plain values, and those that all have to hold in `WHERE`, `HAVING` and `ON`, where what is NULL is not met as
-//! what is false is not; they prune files then.
+//! Left to it are single lists of plain values, and those that all, or some, have to hold in `WHERE`, `HAVING` and `ON`, but for several `NOT IN`
+//! of which one is enough: what is NULL is not met there as what is false is not. They prune files then.
 
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
-use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility, lit,
 };
-use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::utils::NamePreserver;
+use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion::prelude::SessionContext;
+
+type Rule = Arc<dyn OptimizerRule + Send + Sync>;
+
+/// Of the engine's rules, the one that makes one list of two.
+const MERGES: &str = "simplify_expressions";
+const NAME: &str = "apart";
 
 /// What plans may hold; workers find it by its name.
 pub(super) fn add_functions(context: &SessionContext) {
-    context.register_udf(apart());
+    context.register_udf((*apart()).clone());
 }
 
-pub fn register(context: &SessionContext) {
-    add_functions(context);
-    context.add_analyzer_rule(Arc::new(Lists { apart: Arc::new(apart()) }));
+/// The same rules, but that none is shown two lists that it would make a wrong one of.
+pub(super) fn kept_apart(rules: &[Rule]) -> Vec<Rule> {
+    let kept = |rule: &Rule| match rule.name() == MERGES {
+        true => Arc::new(Lists { rule: Arc::clone(rule), apart: apart() }) as Rule,
+        false => Arc::clone(rule),
+    };
+    rules.iter().map(kept).collect()
 }
 
-fn apart() -> ScalarUDF {
-    ScalarUDF::new_from_impl(Apart { signature: Signature::any(2, Volatility::Immutable) })
+fn apart() -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::new_from_impl(Apart { signature: Signature::any(2, Volatility::Immutable) }))
 }
 
 #[derive(Debug)]
 struct Lists {
+    rule: Rule,
     apart: Arc<ScalarUDF>,
 }
 
-impl AnalyzerRule for Lists {
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let mut count = 0;
-        let kept_apart = plan.transform_up_with_subqueries(|node| {
-            let names = NamePreserver::new(&node);
-            let is_condition = matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Join(_));
-            node.map_expressions(|expr| {
-                let merged = merged(&expr, is_condition)?;
-                let name = names.save(&expr);
-                let changed = self.keep_apart(expr, &merged, &mut count)?;
-                Ok(if changed.transformed { changed.update_data(|expr| name.restore(expr)) } else { changed })
-            })
-        });
-        Ok(kept_apart?.data)
+impl OptimizerRule for Lists {
+    fn name(&self) -> &str {
+        self.rule.name()
     }
 
-    fn name(&self) -> &'static str {
-        "lists_apart"
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.rule.apply_order()
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let names = NamePreserver::new(&plan);
+        let is_condition = matches!(plan, LogicalPlan::Filter(_) | LogicalPlan::Join(_) | LogicalPlan::TableScan(_));
+        let kept = plan.map_expressions(|expr| {
+            // Of these the parts are known by their names.
+            if matches!(expr, Expr::GroupingSet(_)) {
+                return Ok(Transformed::no(expr));
+            }
+            let merged = merged(&expr, is_condition);
+            let name = names.save(&expr);
+            let changed = self.keep_apart(expr, &merged)?;
+            Ok(if changed.transformed { changed.update_data(|expr| name.restore(expr)) } else { changed })
+        })?;
+        let was_kept = kept.transformed;
+        let mut simplified = self.rule.rewrite(kept.data, config)?;
+        simplified.transformed |= was_kept;
+        Ok(simplified)
     }
 }
 
 impl Lists {
-    /// `merged`: what has several lists here that may not become one.
-    fn keep_apart(&self, expr: Expr, merged: &[Expr], count: &mut i64) -> Result<Transformed<Expr>> {
-        let mut apart = |of: Box<Expr>| {
-            *count += 1;
-            Box::new(self.apart.call(vec![*of, lit(*count)]))
-        };
+    /// `merged`: by their columns, what has several lists here that may not become one.
+    fn keep_apart(&self, expr: Expr, merged: &BTreeSet<Columns>) -> Result<Transformed<Expr>> {
+        let is_merged = |of: &Expr| !merged.is_empty() && merged.contains(&columns(of));
+        let apart = |of: Box<Expr>, by: u64| Box::new(self.apart.call(vec![*of, lit(by)]));
         expr.transform_up(|part| {
             Ok(match part {
-                Expr::InList(mut of) if of.list.iter().any(is_odd) || merged.contains(&of.expr) => {
-                    of.expr = apart(of.expr);
+                Expr::InList(mut of) if !is_apart(&of.expr) && (of.list.iter().any(is_odd) || is_merged(&of.expr)) => {
+                    let by = hash(&(&of.list, of.negated));
+                    of.expr = apart(of.expr, by);
                     Transformed::yes(Expr::InList(of))
                 }
                 // The engine makes a list of `x = 'a' OR x = 'b'` first.
-                Expr::BinaryExpr(mut pair) if pair.op == Operator::Eq && merged.contains(&pair.left) => {
-                    pair.left = apart(pair.left);
-                    Transformed::yes(Expr::BinaryExpr(pair))
-                }
-                Expr::BinaryExpr(mut pair) if pair.op == Operator::Eq && merged.contains(&pair.right) => {
-                    pair.right = apart(pair.right);
-                    Transformed::yes(Expr::BinaryExpr(pair))
+                Expr::BinaryExpr(mut pair) if pair.op == Operator::Eq => {
+                    let sides = match sought(&pair) {
+                        Some(Side::Left) if is_merged(&pair.left) && !is_apart(&pair.left) => {
+                            Some((true, hash(&pair.right)))
+                        }
+                        Some(Side::Right) if is_merged(&pair.right) && !is_apart(&pair.right) => {
+                            Some((false, hash(&pair.left)))
+                        }
+                        _ => None,
+                    };
+                    let is_changed = sides.is_some();
+                    match sides {
+                        Some((true, by)) => pair.left = apart(pair.left, by),
+                        Some((false, by)) => pair.right = apart(pair.right, by),
+                        None => {}
+                    }
+                    Transformed::new_transformed(Expr::BinaryExpr(pair), is_changed)
                 }
                 other => Transformed::no(other),
             })
@@ -88,21 +117,82 @@ impl Lists {
     }
 }
 
-fn merged(expr: &Expr, is_condition: bool) -> Result<Vec<Expr>> {
+/// Names of columns: what is cast, or comes from below, may be one expression in the end.
+type Columns = BTreeSet<String>;
+
+fn columns(of: &Expr) -> Columns {
+    let mut found = Columns::new();
+    // No error comes of it.
+    let _ = of.apply(|part| {
+        if let Expr::Column(column) | Expr::OuterReferenceColumn(_, column) = part {
+            found.insert(column.flat_name());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}
+
+fn hash(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn is_apart(of: &Expr) -> bool {
+    matches!(of, Expr::ScalarFunction(function) if function.func.name() == NAME)
+}
+
+fn merged(expr: &Expr, is_condition: bool) -> BTreeSet<Columns> {
     let parts = if is_condition { split_conjunction(expr) } else { vec![expr] };
-    let mut merged = Vec::new();
+    let mut merged = BTreeSet::new();
     for part in parts {
-        let mut seen: Vec<&Expr> = Vec::new();
-        part.apply(|part| {
-            let Some(of) = of_list(part) else { return Ok(TreeNodeRecursion::Continue) };
-            if seen.contains(&of) {
-                merged.push(of.clone());
-            }
-            seen.push(of);
-            Ok(TreeNodeRecursion::Jump)
-        })?;
+        let mut seen = Seen { once: BTreeSet::new(), merged: &mut merged };
+        if is_condition { seen.look_at_condition(part, false) } else { seen.look_at(part) }
     }
-    Ok(merged)
+    merged
+}
+
+/// What has a list that another may not be made one with.
+struct Seen<'m> {
+    once: BTreeSet<Columns>,
+    merged: &'m mut BTreeSet<Columns>,
+}
+
+impl Seen<'_> {
+    /// What has to hold, or `either` it or something else.
+    fn look_at_condition(&mut self, expr: &Expr, either: bool) {
+        match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
+                let either = either || *op == Operator::Or;
+                self.look_at_condition(left, either);
+                self.look_at_condition(right, either);
+            }
+            Expr::InList(list) if list.negated => {
+                if either {
+                    self.count(&list.expr);
+                }
+            }
+            Expr::InList(_) => {}
+            other => self.look_at(other),
+        }
+    }
+
+    /// A value, of which it counts whether it is NULL.
+    fn look_at(&mut self, expr: &Expr) {
+        // No error comes of it.
+        let _ = expr.apply(|part| {
+            let Some(of) = of_list(part) else { return Ok(TreeNodeRecursion::Continue) };
+            self.count(of);
+            Ok(TreeNodeRecursion::Jump)
+        });
+    }
+
+    fn count(&mut self, of: &Expr) {
+        let columns = columns(of);
+        if !is_apart(of) && !self.once.insert(columns.clone()) {
+            self.merged.insert(columns);
+        }
+    }
 }
 
 /// What `expr` looks for in a list, if it does, or will when the engine has made one of it.
@@ -119,13 +209,26 @@ fn of_list(expr: &Expr) -> Option<&Expr> {
 
 fn of_list_or_value(expr: &Expr) -> Option<&Expr> {
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => match (is_of_row(left), is_of_row(right)) {
-            (true, false) => Some(left),
-            (false, true) => Some(right),
-            _ => None,
+        Expr::BinaryExpr(pair) if pair.op == Operator::Eq => match sought(pair)? {
+            Side::Left => Some(&pair.left),
+            Side::Right => Some(&pair.right),
         },
         Expr::InList(list) if list.negated => None,
         _ => of_list(expr),
+    }
+}
+
+enum Side {
+    Left,
+    Right,
+}
+
+/// The side that is another in each row, if the other is not.
+fn sought(pair: &BinaryExpr) -> Option<Side> {
+    match (is_of_row(&pair.left), is_of_row(&pair.right)) {
+        (true, false) => Some(Side::Left),
+        (false, true) => Some(Side::Right),
+        _ => None,
     }
 }
 
@@ -151,7 +254,7 @@ struct Apart {
 
 impl ScalarUDFImpl for Apart {
     fn name(&self) -> &'static str {
-        "apart"
+        NAME
     }
 
     fn signature(&self) -> &Signature {
@@ -170,12 +273,22 @@ impl ScalarUDFImpl for Apart {
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::util::display::array_value_to_string;
+    use datafusion::execution::SessionStateBuilder;
 
     use super::*;
 
+    fn context() -> SessionContext {
+        let state = SessionContext::new().state();
+        let rules = kept_apart(state.optimizers());
+        let context = SessionContext::new_with_state(
+            SessionStateBuilder::new_from_existing(state).with_optimizer_rules(rules).build(),
+        );
+        add_functions(&context);
+        context
+    }
+
     async fn asked(sql: &str) -> String {
-        let context = SessionContext::new();
-        register(&context);
+        let context = context();
         let rows = context.sql(sql).await.unwrap().collect().await.unwrap();
         let shown = |at: usize| array_value_to_string(rows[0].column(at), 0).unwrap();
         (0..rows[0].num_columns()).map(shown).collect::<Vec<_>>().join(",")
@@ -206,11 +319,36 @@ mod tests {
         }
     }
 
+    /// Below a projection, and behind casts that go.
+    #[tokio::test]
+    async fn lists_that_meet_later_stay_apart_as_well() {
+        let rows = "(VALUES ('a'), ('b'), (NULL)) t(x)";
+        for (sql, expected) in [
+            ("SELECT count(*) FROM (SELECT x IN ('a','c') AS p, x IN ('b','d') AS q FROM {}) WHERE NOT (p AND q)", "2"),
+            (
+                "SELECT count(*) FROM (SELECT x IN ('a','c') AS p, x IN ('b','d') AS q FROM {}) WHERE NOT p OR q = false",
+                "2",
+            ),
+            (
+                "SELECT count(*) FROM (SELECT x IN ('a','c') AS p, x IN ('b','d') AS q FROM {}) WHERE (p AND q) IS NULL",
+                "1",
+            ),
+            ("SELECT count(*) FROM {} WHERE CAST(x AS text) NOT IN ('a','c') OR x NOT IN ('b','d')", "2"),
+            ("SELECT count(*) FROM {} WHERE coalesce(x) NOT IN ('a','c') OR x NOT IN ('b','d')", "2"),
+            ("SELECT count(*) FROM {} GROUP BY CUBE (x IN ('a', NULL)) ORDER BY 1 DESC LIMIT 1", "3"),
+        ] {
+            assert_eq!(asked(&sql.replace("{}", rows)).await, expected, "{sql}");
+        }
+    }
+
     #[tokio::test]
     async fn what_prunes_stays_as_it_is() {
-        let context = SessionContext::new();
-        register(&context);
-        for condition in ["x IN ('a','b','c','d') AND x NOT IN ('b','c','d','e')", "x = 'a' AND y NOT IN ('a','b')"] {
+        let context = context();
+        for condition in [
+            "x IN ('a','b','c','d') AND x NOT IN ('b','c','d','e')",
+            "x = 'a' AND y NOT IN ('a','b')",
+            "(x IN ('a','b') AND y IN ('a','c')) OR (x IN ('c','d') AND y IN ('d','e'))",
+        ] {
             let sql = format!("SELECT x FROM (VALUES ('a', 'b')) t(x, y) WHERE {condition}");
             let plan = context.sql(&sql).await.unwrap().into_optimized_plan().unwrap();
             assert!(!plan.display_indent().to_string().contains("apart("), "{plan}");

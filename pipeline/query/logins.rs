@@ -119,8 +119,11 @@ impl Logins {
         logins
     }
 
-    /// See [`QuerySession::look_ahead`].
+    /// Gets to know who may ask, also for when the log is away. See [`QuerySession::look_ahead`].
     pub(super) async fn look_ahead(&self) {
+        for (account, known) in &self.accounts {
+            self.look(account, known).await;
+        }
         self.lake.look_ahead().await;
     }
 

@@ -36,7 +36,7 @@ use super::error::{QueryError, nearest};
 use super::few::{self, FewFirst};
 use super::guard;
 use super::library::STAGING;
-use super::lists;
+use super::lists::{self, kept_apart};
 use super::memory::SharedPool;
 use super::newest::{self, OrderBehindBarrier};
 use super::partitions::{self, WholePartitions};
@@ -298,8 +298,11 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     *builder.table_factories() = None;
     *builder.file_formats() = None;
     let state = builder.build();
-    let rules = careful(state.physical_optimizers());
-    let state = SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build();
+    let (rules, logical) = (careful(state.physical_optimizers()), kept_apart(state.optimizers()));
+    let state = SessionStateBuilder::new_from_existing(state)
+        .with_physical_optimizer_rules(rules)
+        .with_optimizer_rules(logical)
+        .build();
     let context = SessionContext::new_with_state(state);
     for function in FUNCTIONS_OUT {
         context.deregister_udf(function);
@@ -308,8 +311,8 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     dialect::register(&context)?;
     truths::register(&context)?;
     reckon::register(&context)?;
-    checked::register(&context)?;
-    lists::register(&context);
+    checked::register(&context);
+    lists::add_functions(&context);
     bounded::register(&context)?;
     sums::register(&context);
     distinct::register(&context);
@@ -363,9 +366,7 @@ impl Scene {
         let named = state.resolve_table_references(&statement).unwrap_or_default();
         let plan = state.statement_to_plan(statement).await.map_err(|error| with_near_table(error, sql, &named))?;
         guard::admit_plan(&plan)?;
-        let plan = correlated::written_out(plan)
-            .and_then(|plan| correlated::admit(&plan).map(|()| plan))
-            .map_err(|error| QueryError::from_engine(error, sql))?;
+        let plan = correlated::set_right(plan).map_err(|error| QueryError::from_engine(error, sql))?;
         Ok(DataFrame::new(state, plan))
     }
 

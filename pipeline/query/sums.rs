@@ -2,6 +2,7 @@
 //! a wrong number that looks like a right one is the worst of answers.
 
 use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::mem::size_of_val;
 use std::sync::Arc;
 
@@ -72,9 +73,13 @@ impl AggregateUDFImpl for Checked {
         }
     }
 
-    /// What leaves a window is taken out of its sum again: it has to be the engine's.
+    /// What leaves a window is taken out of its sum again.
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        self.inner.create_sliding_accumulator(args)
+        match args.return_field.data_type() {
+            DataType::Int64 if !args.is_distinct => Ok(Box::new(Sliding::<Int64Type>::default())),
+            DataType::UInt64 if !args.is_distinct => Ok(Box::new(Sliding::<UInt64Type>::default())),
+            _ => self.inner.create_sliding_accumulator(args),
+        }
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {
@@ -133,6 +138,62 @@ where
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         self.scalar()
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
+    }
+}
+
+/// Of the rows in a window; rows come before others go, so that it may be beyond 64 bits in between.
+#[derive(Debug)]
+struct Sliding<T> {
+    sum: i128,
+    count: u64,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Default for Sliding<T> {
+    fn default() -> Sliding<T> {
+        Sliding { sum: 0, count: 0, kind: PhantomData }
+    }
+}
+
+impl<T: ArrowNumericType + Debug> Accumulator for Sliding<T>
+where
+    T::Native: Into<i128> + TryFrom<i128>,
+{
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for value in values[0].as_primitive::<T>().iter().flatten() {
+            self.sum += value.into();
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for value in values[0].as_primitive::<T>().iter().flatten() {
+            self.sum -= value.into();
+            self.count = self.count.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.update_batch(states)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![self.evaluate()?])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let sum = T::Native::try_from(self.sum).map_err(|_| beyond())?;
+        ScalarValue::new_primitive::<T>((self.count > 0).then_some(sum), &T::DATA_TYPE)
     }
 
     fn size(&self) -> usize {
@@ -233,6 +294,14 @@ mod tests {
             ("SELECT sum(DISTINCT x) FROM {} WHERE g = 'c'", "12"),
             ("SELECT sum(x * 1.5) FROM {} WHERE g = 'c'", "18"),
             ("SELECT sum(CAST(x AS DECIMAL(38, 0))) FROM {} WHERE g = 'a'", "9223372036854775808"),
+            (
+                "SELECT sum(x) OVER (ORDER BY g, x ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM {} WHERE g = 'c' ORDER BY 1 DESC",
+                "12",
+            ),
+            (
+                "SELECT sum(x) OVER (ORDER BY x ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM (VALUES (9223372036854775807), (9223372036854775806)) t(x)",
+                "beyond",
+            ),
             ("SELECT sum(x) FROM {}", "beyond"),
             ("SELECT sum(x) FROM {} GROUP BY g ORDER BY g LIMIT 1", "beyond"),
             ("SELECT sum(-x - 1) FROM {} WHERE g = 'a'", "beyond"),

@@ -205,6 +205,27 @@ async fn the_cookie_names_the_visitor_and_is_renewed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_cookie_is_set_before_consent_where_it_is_required() {
+    let mut settings = settings();
+    settings["sites"][0]["consent_required"] = json!(true);
+    let running = start_with(Some(settings), |_| {}).await;
+    for (consent, expected) in [
+        (json!({}), None),
+        (json!({"callweave": "granted"}), Some("cw_v=v1; max-age=34190000")),
+        (json!({"callweave": "denied"}), Some("cw_v=; max-age=0")),
+    ] {
+        let mut view = view("e1", "https://www.acme.example/");
+        view["data"]["consent"] = consent;
+        let body = json!({"site": "acme/main", "visitor_id": "v1", "events": [view]});
+        let reply = from(&running, "/v1/web", PAGE, "Cookie: cw_v=v1\r\n", &body).await;
+        let cookie = reply.head.lines().find_map(|line| line.strip_prefix("set-cookie: "));
+        let told = cookie.map(|cookie| cookie.split("; path").next().unwrap_or_default());
+        assert_eq!((reply.status, told), (200, expected), "{reply:?}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_bounded_by_address_and_by_site() {
     let running = start_with(Some(settings()), |config| {
         config.limits.address_requests_per_second = 2;

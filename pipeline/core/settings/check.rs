@@ -79,6 +79,9 @@ impl Settings {
         for (at, number) in self.numbers.iter().enumerate() {
             warnings.forward(at, number);
         }
+        for (at, site) in self.sites.iter().enumerate() {
+            warnings.foreign_cookie(at, site);
+        }
         let catches_all = |route: &Route| Route { pool: None, number: None, ..route.clone() } == Route::default();
         if let Some(at) = self.routes.iter().position(catches_all)
             && at + 1 < self.routes.len()
@@ -309,6 +312,25 @@ impl<'s> Check<'s> {
         }
     }
 
+    /// Browsers send a cookie to every host below its domain.
+    fn foreign_cookie(&mut self, at: usize, site: &Site) {
+        let mut others = self.settings.sites.iter().filter(|other| other.cookie_domain != site.cookie_domain);
+        let found = others.find_map(|other| {
+            let domain = other.cookie_domain.as_deref()?;
+            let is_below = |origin: &&String| cookie_domain_mistake(domain, std::slice::from_ref(*origin)).is_none();
+            Some((site.origins.iter().find(is_below)?, domain, &other.name))
+        });
+        if let Some((origin, domain, other)) = found {
+            let message = format!(
+                "{} lies in {domain}, the cookie_domain of the site {}: its pages would read that site's cookie; give \
+                 this site the same cookie_domain",
+                quoted(origin),
+                quoted(other)
+            );
+            self.say(format!("sites[{at}].cookie_domain"), message);
+        }
+    }
+
     fn forward(&mut self, at: usize, number: &Number) {
         if let Some(target) = &number.forward_to
             && !is_target(target)
@@ -465,4 +487,46 @@ pub(super) fn is_target(text: &str) -> bool {
     text.len() <= LABEL_BYTES_MAX
         && printable
         && (Phone::parse(text).is_ok() || uri.is_some_and(|rest| !rest.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_that_reads_the_cookie_of_another_is_warned_of() {
+        const MAIN: &str = r#"{"name":"main","origins":["https://www.example.com"],"cookie_domain":"example.com"}"#;
+        let words = "sites[1].cookie_domain: \"https://shop.example.com:8443\" lies in example.com, the cookie_domain \
+                     of the site \"main\"";
+        let shop = |origins: &str, domain: &str| format!(r#"{{"name":"shop","origins":[{origins}]{domain}}}"#);
+        for (other, expected) in [
+            (shop(r#""https://shop.example.com:8443""#, ""), Some(words)),
+            (shop(r#""https://shop.example.org","https://shop.example.com:8443""#, ""), Some(words)),
+            (shop(r#""https://shop.example.com:8443""#, r#","cookie_domain":"shop.example.com""#), Some(words)),
+            (
+                shop(r#""https://*.example.com""#, ""),
+                Some(r#"sites[1].cookie_domain: "https://*.example.com" lies in example.com"#),
+            ),
+            (
+                shop(r#""https://example.com""#, ""),
+                Some(r#"sites[1].cookie_domain: "https://example.com" lies in example.com"#),
+            ),
+            (shop(r#""https://shop.example.com:8443""#, r#","cookie_domain":"example.com""#), None),
+            (shop(r#""https://shop.example.org""#, ""), None),
+            (shop(r#""https://badexample.com""#, ""), None),
+            (shop(r#""http://localhost:3000""#, ""), None),
+        ] {
+            let settings: Settings =
+                serde_json::from_str(&format!(r#"{{"sites":[{MAIN},{other}]}}"#)).expect("settings");
+            assert_eq!(settings.check(), Ok(()), "{other}");
+            let told: Vec<String> = settings.warnings().iter().map(ToString::to_string).collect();
+            let fits = match expected {
+                None => told.is_empty(),
+                Some(words) => {
+                    told.len() == 1 && told[0].starts_with(words) && told[0].contains("the same cookie_domain")
+                }
+            };
+            assert!(fits, "{other}: {told:?}");
+        }
+    }
 }

@@ -29,7 +29,7 @@ impl Row for Moment {
             .erase(Erase::Call),
             Column::<Self>::text("deal_id", "The deal it is of.", |r| r.deal_id.as_deref()).unique(),
             Column::<Self>::text("pool", "The pool it is of.", |r| r.pool.as_deref()),
-            Column::<Self>::int("call_revision", "The revision of the call's row that was told.", |r| {
+            Column::<Self>::int("call_revision", "The latest revision of the call's row by then.", |r| {
                 r.call.as_ref().and_then(|call| count(call.revision))
             }),
         ]

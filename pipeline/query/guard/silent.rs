@@ -176,7 +176,8 @@ fn has_natural_of_right(from: &TableWithJoins) -> bool {
     factors(from).any(within) || from.joins.iter().any(|join| is_one(&join.join_operator))
 }
 
-fn is_of_catalogs(query: &Query) -> bool {
+/// Whether it reads a table of PostgreSQL's catalogs.
+pub(in crate::query) fn is_of_catalogs(query: &impl Visit) -> bool {
     struct Catalogs;
     impl Visitor for Catalogs {
         type Break = ();

@@ -91,8 +91,7 @@ async fn planned(state: &SessionState, mut statement: Statement) -> PgWireResult
     let statement = DfStatement::Statement(Box::new(statement));
     let plan = state.statement_to_plan(statement).await.map_err(|error| PgWireError::ApiError(Box::new(error)))?;
     guard::admit_plan(&plan)?;
-    correlated::admit(&plan).map_err(|error| PgWireError::ApiError(Box::new(error)))?;
-    Ok(plan)
+    correlated::set_right(plan).map_err(|error| PgWireError::ApiError(Box::new(error)))
 }
 
 /// The plan with the types that its answer is going to have: as it is written, `CASE WHEN a THEN 1 ELSE 0.0 END` is a whole number

@@ -28,18 +28,18 @@ pub struct Callback<'a> {
     pub at: Time,
 }
 
-/// Why nobody is called.
+/// Why nobody is called. No number stands in its words: it is logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackError {
     #[error("twilio is not configured for this account: give its secret (docs/configuration.md)")]
     NotConfigured,
-    #[error("{0} is not one of the account's numbers")]
+    #[error("`number` is not one of the account's numbers: list it in the settings, or give one that is")]
     NotOurs(Phone),
     #[error("callbacks are not switched on: give voice.callback in the settings")]
     NotSwitchedOn,
     #[error("voice.api is missing in the settings: callbacks are started through it")]
     NoApi,
-    #[error("nobody is there to call first: give voice.callback.agent, or {0} a forward_to")]
+    #[error("nobody is there to call first: give voice.callback.agent, or the tracking number a forward_to")]
     NoAgent(Phone),
     #[error("the business is closed")]
     Closed,

@@ -112,8 +112,10 @@ pub(super) fn dial(work: &Work<'_>, xml: &mut Xml, attempt: Attempt) {
     if voice.transcribe {
         transcribe(work, xml, &tags);
     }
-    if voice.record {
-        say_if(xml, voice, &voice.announcement.clone().filter(|_| !is_callback));
+    // Whoever was put through to somebody before has heard it.
+    let is_first = work.tags.target.is_none();
+    if voice.record && is_first && !is_callback {
+        say_if(xml, voice, &voice.announcement);
     }
     let (action, recording) = (work.url("dial", &tags), work.url("recording", &tags));
     let (seconds, caller_id) = (voice.ring_seconds.to_string(), caller_id(work, voice));

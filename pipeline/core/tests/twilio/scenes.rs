@@ -52,7 +52,12 @@ const FULL: &str = r#"{"currency":"EUR","agents":{"+442079460999":"Ada"},
 const VOICEMAIL: &str = r#"{"numbers":[{"number":"+442079460000","kind":"overflow","forward_to":"+442079460999"}],
     "voice":{"unanswered":{"say":"Nobody is here.","voicemail":true},"voicemail":{"say":"Please speak.","transcribe":true}}}"#;
 const SECOND: &str = r#"{"numbers":[{"number":"+442079460000","kind":"overflow","forward_to":"+442079460999"}],
-    "voice":{"unanswered":{"forward_to":"sip:second@example.com","voicemail":true}}}"#;
+    "voice":{"record":true,"announcement":"This call is recorded.",
+    "unanswered":{"forward_to":"sip:second@example.com","voicemail":true}}}"#;
+/// Without a `forward_to`: whoever calls is put through to the second at once.
+const SECOND_ALONE: &str = r#"{"numbers":[{"number":"+442079460000","kind":"overflow"}],
+    "voice":{"record":true,"announcement":"This call is recorded.","unanswered":{"forward_to":"sip:second@example.com"}}}"#;
+const ANNOUNCED: &str = "<Say>This call is recorded.</Say>";
 const SORRY: &str = r#"{"numbers":[{"number":"+442079460000","kind":"overflow","forward_to":"+442079460999"}],
     "voice":{"unanswered":{"say":"Please call again tomorrow."}}}"#;
 const MENU: &str = r#"{"numbers":[{"number":"+442079460000","kind":"overflow","forward_to":"+442079460999"}],
@@ -279,11 +284,36 @@ pub const SCENES: &[Scene] = &[
             let twiml = it.call_in();
             let sid = it.leg(&twiml, &["initiated", "busy"]);
             let second = it.dialled(&twiml, &sid, true, &[("DialCallStatus", "busy")]);
+            assert!(!second.contains(ANNOUNCED), "it was said before the first leg: {second}");
             let sid = it.leg(&second, &["initiated", "ringing", "in-progress"]);
             it.wait(40.0);
             it.leg(&second, &["completed"]);
             it.dialled(
                 &second,
+                &sid,
+                true,
+                &[("DialCallStatus", "completed"), ("DialCallDuration", "42"), ("DialBridged", "true")],
+            );
+            it.over("completed");
+        },
+        outcome: Outcome::Answered,
+        hangup_by: Some("agent"),
+        talk_seconds: 42.0,
+        answered: true,
+        destination: Some("sip:second@example.com"),
+        ..MISSED
+    },
+    Scene {
+        name: "put through to somebody else at once",
+        settings: SECOND_ALONE,
+        play: |it| {
+            let twiml = it.call_in();
+            assert!(twiml.matches(ANNOUNCED).count() <= 1, "{twiml}");
+            let sid = it.leg(&twiml, &["initiated", "ringing", "in-progress"]);
+            it.wait(40.0);
+            it.leg(&twiml, &["completed"]);
+            it.dialled(
+                &twiml,
                 &sid,
                 true,
                 &[("DialCallStatus", "completed"), ("DialCallDuration", "42"), ("DialBridged", "true")],
