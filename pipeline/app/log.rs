@@ -1,11 +1,10 @@
 //! The log that roles meet in, opened as the configuration says.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Failure, Roles};
-use crate::config::Config;
+use crate::config::{Config, is_in_the_way};
 use crate::log::embedded::{EmbeddedLog, EmbeddedOptions, OpenError};
 use crate::log::nats::{self, ConnectError, Credentials, NatsLog, NatsOptions};
 use crate::log::{DEFAULT_PARTITIONS, Family, Retention, SharedLog, WhenFull};
@@ -20,10 +19,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Failure {
         let is_usage = match &error {
             OpenError::Partitions { .. } | OpenError::PartitionCount(_) => true,
-            // The data folder is a file, or stands below one.
-            OpenError::Io { source, .. } => {
-                matches!(source.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory)
-            }
+            OpenError::Io { source, .. } => is_in_the_way(source),
             _ => false,
         };
         if is_usage { Failure::Usage(error.to_string()) } else { Failure::failed(error) }

@@ -23,9 +23,18 @@ pub fn visitor(headers: &HeaderMap) -> Option<&str> {
 /// `Set-Cookie` for a visitor's id ([`is_visitor`]). Set by a server it outlives what browsers let scripts keep; the
 /// script reads and writes the same one, so it is not `HttpOnly`.
 pub fn set(visitor: &str, domain: Option<&str>, secure: bool) -> Option<HeaderValue> {
+    cookie(visitor, MAX_AGE_SECONDS, domain, secure)
+}
+
+/// `Set-Cookie` that makes the browser forget it, for which the attributes must be those that it was set with.
+pub fn clear(domain: Option<&str>, secure: bool) -> Option<HeaderValue> {
+    cookie("", 0, domain, secure)
+}
+
+fn cookie(visitor: &str, seconds: u32, domain: Option<&str>, secure: bool) -> Option<HeaderValue> {
     let mut text = String::with_capacity(128);
     text.extend([NAME, "=", visitor, "; Max-Age="]);
-    text.push_str(&MAX_AGE_SECONDS.to_string());
+    text.push_str(&seconds.to_string());
     text.push_str("; Path=/; SameSite=Lax");
     if secure {
         text.push_str("; Secure");

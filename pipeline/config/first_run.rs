@@ -21,15 +21,17 @@ pub enum FirstRunError {
     Empty(PathBuf),
 }
 
+/// Whether a folder of the configuration cannot be used for a file in its way: what another start finds no better.
+pub fn is_in_the_way(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory)
+}
+
 impl FirstRunError {
     /// Whether the configuration is wrong (exit status 2), as against something that broke (1).
     pub fn is_usage(&self) -> bool {
         match self {
             FirstRunError::Open(_) => true,
-            // The data folder is a file, or stands below one.
-            FirstRunError::File { error, .. } => {
-                matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory)
-            }
+            FirstRunError::File { error, .. } => is_in_the_way(error),
             FirstRunError::Empty(_) => false,
         }
     }

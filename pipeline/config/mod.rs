@@ -21,7 +21,7 @@ mod tests;
 pub use accounts::{Account, DEFAULT_ACCOUNT, strange_in};
 pub use check::{Mistake, Mistakes, Report, check, load};
 pub use entries::{Flags, environment};
-pub use first_run::{FirstRun, FirstRunError, mask_key};
+pub use first_run::{FirstRun, FirstRunError, is_in_the_way, mask_key};
 pub use keys::{Caller, Keys, Secret};
 pub use members::page;
 pub use network::{Network, NetworkError};

@@ -45,6 +45,11 @@ impl Phone {
         Ok(Phone(digits.iter().fold(0, |n, d| n * 10 + u64::from(d - b'0'))))
     }
 
+    /// A number that libphonenumber has read, whoever wrote it how.
+    pub fn of(number: &phonenumber::PhoneNumber) -> Option<Phone> {
+        Phone::parse(&number.format().mode(phonenumber::Mode::E164).to_string()).ok()
+    }
+
     /// ISO 3166-1 alpha-2 code of the country that the number belongs to, by libphonenumber's metadata; nothing for
     /// numbers of no country (satellite, international freephone) and for those that cannot exist.
     pub fn country(self) -> Option<String> {

@@ -148,11 +148,11 @@ pub(super) fn phone(text: &str, home: Option<country::Id>) -> Option<Phone> {
     if text.starts_with('+') || text.starts_with("(+") {
         // The parser drops the zero of `+44 (0)20 …`. A number of no country that it knows is kept as it stands.
         let whole = format!("+{digits}");
-        return phonenumber::parse(None, &whole).ok().and_then(|n| e164(&n)).or_else(|| Phone::parse(&whole).ok());
+        return phonenumber::parse(None, &whole).ok().and_then(|n| Phone::of(&n)).or_else(|| Phone::parse(&whole).ok());
     }
     let home = home?;
     let number = phonenumber::parse(Some(home), &digits).ok()?;
-    has_usual_length(&number, home).then(|| e164(&number)).flatten()
+    has_usual_length(&number, home).then(|| Phone::of(&number)).flatten()
 }
 
 /// Whether numbers of its country, of whatever kind, have so many digits: a local one without its area is nobody's elsewhere.
@@ -175,10 +175,6 @@ fn has_usual_length(number: &phonenumber::PhoneNumber, home: country::Id) -> boo
     ];
     let digits = number.national().to_string().len();
     kinds.iter().flatten().any(|kind| kind.possible_length().iter().any(|&length| usize::from(length) == digits))
-}
-
-fn e164(number: &phonenumber::PhoneNumber) -> Option<Phone> {
-    Phone::parse(&phonenumber::format(number).mode(phonenumber::Mode::E164).to_string()).ok()
 }
 
 /// The two letters of a country.

@@ -205,7 +205,6 @@ impl Subscription {
         self.delay == 0 || appended.plus(self.delay) <= now
     }
 
-    /// Sends a moment, once. `text` is the event as it came, `id` the same on every try.
     /// The deal that a moment is of, where it is to be sent once.
     pub fn told_once<'e>(&self, event: &'e Map<String, Value>) -> Option<&'e str> {
         match &self.target {
@@ -214,6 +213,7 @@ impl Subscription {
         }
     }
 
+    /// Sends a moment, once. `text` is the event as it came, `id` the same on every try.
     pub async fn deliver(
         &self,
         event: &Map<String, Value>,

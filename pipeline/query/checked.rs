@@ -11,7 +11,6 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::utils::merge_schema;
@@ -21,6 +20,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionContext;
+
+use super::renamed::with_names;
 
 const NAMES: [(Operator, &str); 3] =
     [(Operator::Plus, "checked_add"), (Operator::Minus, "checked_subtract"), (Operator::Multiply, "checked_multiply")];
@@ -57,20 +58,11 @@ struct Rewrite {
 impl AnalyzerRule for Rewrite {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let rewritten = plan.transform_up_with_subqueries(|node| {
-            let names = NamePreserver::new(&node);
             let mut schema = merge_schema(&node.inputs());
             if let LogicalPlan::TableScan(scan) = &node {
                 schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
             }
-            node.map_expressions(|expr| {
-                // Of these the parts are known by their names.
-                if matches!(expr, Expr::GroupingSet(_)) {
-                    return Ok(Transformed::no(expr));
-                }
-                let name = names.save(&expr);
-                let changed = expr.transform_up(|part| Ok(self.checked(part, &schema)))?;
-                Ok(if changed.transformed { changed.update_data(|expr| name.restore(expr)) } else { changed })
-            })
+            with_names(node, |expr| expr.transform_up(|part| Ok(self.checked(part, &schema))))
         });
         Ok(rewritten?.data)
     }

@@ -14,10 +14,12 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Exists, InSubquery};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit,
 };
+
+use super::guard::is_catalog;
+use super::renamed::with_names;
 
 /// The plan with those in it written otherwise that can be.
 ///
@@ -31,21 +33,15 @@ pub(super) fn set_right(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 /// Those whose rows are made one, as values.
 fn written_out(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let changed = plan.transform_up_with_subqueries(|node| {
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let changed = expr.transform_up(|part| {
-                let value = match &part {
-                    Expr::Exists(it) => exists_of_one(it)?,
-                    Expr::InSubquery(it) => in_one(it),
-                    _ => None,
-                };
-                Ok(value.map_or(Transformed::no(part), Transformed::yes))
-            })?;
-            Ok(if changed.transformed { changed.update_data(|expr| name.restore(expr)) } else { changed })
-        })
-    });
+    let as_value = |part: Expr| {
+        let value = match &part {
+            Expr::Exists(it) => exists_of_one(it)?,
+            Expr::InSubquery(it) => in_one(it),
+            _ => None,
+        };
+        Ok(value.map_or(Transformed::no(part), Transformed::yes))
+    };
+    let changed = plan.transform_up_with_subqueries(|node| with_names(node, |expr| expr.transform_up(as_value)));
     Ok(changed?.data)
 }
 
@@ -156,7 +152,7 @@ fn not_in(around: &LogicalPlan, it: &InSubquery) -> Result<()> {
 fn is_of_catalogs(plan: &LogicalPlan) -> Result<bool> {
     plan.exists(|node| {
         let LogicalPlan::TableScan(scan) = node else { return Ok(false) };
-        Ok(scan.table_name.schema().is_some_and(|name| name.starts_with("pg_") || name == "information_schema"))
+        Ok(scan.table_name.schema().is_some_and(is_catalog))
     })
 }
 

@@ -5,7 +5,7 @@
 mod copies;
 mod silent;
 
-pub(in crate::query) use silent::is_of_catalogs;
+pub(in crate::query) use silent::{is_catalog, is_of_catalogs};
 
 use std::ops::ControlFlow;
 

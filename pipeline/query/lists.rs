@@ -17,9 +17,10 @@ use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility, lit,
 };
-use datafusion::optimizer::utils::NamePreserver;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion::prelude::SessionContext;
+
+use super::renamed::with_names;
 
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 
@@ -61,17 +62,10 @@ impl OptimizerRule for Lists {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let names = NamePreserver::new(&plan);
         let is_condition = matches!(plan, LogicalPlan::Filter(_) | LogicalPlan::Join(_) | LogicalPlan::TableScan(_));
-        let kept = plan.map_expressions(|expr| {
-            // Of these the parts are known by their names.
-            if matches!(expr, Expr::GroupingSet(_)) {
-                return Ok(Transformed::no(expr));
-            }
+        let kept = with_names(plan, |expr| {
             let merged = merged(&expr, is_condition);
-            let name = names.save(&expr);
-            let changed = self.keep_apart(expr, &merged)?;
-            Ok(if changed.transformed { changed.update_data(|expr| name.restore(expr)) } else { changed })
+            self.keep_apart(expr, &merged)
         })?;
         let was_kept = kept.transformed;
         let mut simplified = self.rule.rewrite(kept.data, config)?;
@@ -93,24 +87,13 @@ impl Lists {
                     Transformed::yes(Expr::InList(of))
                 }
                 // The engine makes a list of `x = 'a' OR x = 'b'` first.
-                Expr::BinaryExpr(mut pair) if pair.op == Operator::Eq => {
-                    let sides = match sought(&pair) {
-                        Some(Side::Left) if is_merged(&pair.left) && !is_apart(&pair.left) => {
-                            Some((true, hash(&pair.right)))
-                        }
-                        Some(Side::Right) if is_merged(&pair.right) && !is_apart(&pair.right) => {
-                            Some((false, hash(&pair.left)))
-                        }
-                        _ => None,
-                    };
-                    let is_changed = sides.is_some();
-                    match sides {
-                        Some((true, by)) => pair.left = apart(pair.left, by),
-                        Some((false, by)) => pair.right = apart(pair.right, by),
-                        None => {}
+                Expr::BinaryExpr(pair) => match sought(&pair).filter(|(of, _)| is_merged(of) && !is_apart(of)) {
+                    Some((of, value)) => {
+                        let of = apart(Box::new(of.clone()), hash(value));
+                        Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(of, Operator::Eq, Box::new(value.clone()))))
                     }
-                    Transformed::new_transformed(Expr::BinaryExpr(pair), is_changed)
-                }
+                    None => Transformed::no(Expr::BinaryExpr(pair)),
+                },
                 other => Transformed::no(other),
             })
         })
@@ -209,25 +192,17 @@ fn of_list(expr: &Expr) -> Option<&Expr> {
 
 fn of_list_or_value(expr: &Expr) -> Option<&Expr> {
     match expr {
-        Expr::BinaryExpr(pair) if pair.op == Operator::Eq => match sought(pair)? {
-            Side::Left => Some(&pair.left),
-            Side::Right => Some(&pair.right),
-        },
+        Expr::BinaryExpr(pair) if pair.op == Operator::Eq => sought(pair).map(|(of, _)| of),
         Expr::InList(list) if list.negated => None,
         _ => of_list(expr),
     }
 }
 
-enum Side {
-    Left,
-    Right,
-}
-
-/// The side that is another in each row, if the other is not.
-fn sought(pair: &BinaryExpr) -> Option<Side> {
-    match (is_of_row(&pair.left), is_of_row(&pair.right)) {
-        (true, false) => Some(Side::Left),
-        (false, true) => Some(Side::Right),
+/// Of `x = 'a'`, or `'a' = x`, that side which is another in each row, and the other, which is not.
+fn sought(pair: &BinaryExpr) -> Option<(&Expr, &Expr)> {
+    match (pair.op, is_of_row(&pair.left), is_of_row(&pair.right)) {
+        (Operator::Eq, true, false) => Some((&pair.left, &pair.right)),
+        (Operator::Eq, false, true) => Some((&pair.right, &pair.left)),
         _ => None,
     }
 }

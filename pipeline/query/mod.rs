@@ -45,6 +45,7 @@ pub mod postgres;
 mod prompt;
 mod reckon;
 mod removal;
+mod renamed;
 mod report;
 mod reword;
 mod rows;

@@ -1,6 +1,5 @@
 //! The role `query`: the lake for those who may ask, by PostgreSQL's protocol, Arrow Flight SQL and HTTP.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ use super::logins::Logins;
 use super::postgres::Postgres;
 use super::session::QuerySession;
 use super::workers::{Crew, refuse_open};
-use crate::config::{Config, Door, FirstRunError, mask_key};
+use crate::config::{Config, Door, FirstRunError, is_in_the_way, mask_key};
 use crate::lake::location::{self, UrlError};
 use crate::log::SharedLog;
 use crate::telemetry::metrics::Metrics;
@@ -64,7 +63,7 @@ pub(super) fn names_no_lake(error: &QueryError) -> bool {
         UrlError::Scheme { .. } | UrlError::Malformed { .. } | UrlError::NotAFolder { .. } | UrlError::Name { .. } => {
             true
         }
-        UrlError::Folder { source, .. } => matches!(source.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory),
+        UrlError::Folder { source, .. } => is_in_the_way(source),
         UrlError::Missing { .. } => false,
     }
 }
@@ -242,7 +241,7 @@ mod tests {
             (place(&file.to_string_lossy(), true).map_err(ServeError::Query), true),
             (place(&below.to_string_lossy(), true).map_err(ServeError::Query), true),
             (place(&folder.path().join("none").to_string_lossy(), false).map_err(ServeError::Query), false),
-            (Err(ServeError::Threads(ErrorKind::OutOfMemory.into())), false),
+            (Err(ServeError::Threads(std::io::ErrorKind::OutOfMemory.into())), false),
         ] {
             let error = wrong.expect_err("wrong");
             assert_eq!(error.is_usage(), expected, "{error}");

@@ -4,7 +4,7 @@ use callweave_core::event::WebEvent;
 use callweave_core::phone::Phone;
 use callweave_core::settings::{NumberKind, Rules, Settings};
 use callweave_core::telephony::twilio::CallbackError;
-use phonenumber::{Mode, PhoneNumber, country};
+use phonenumber::{PhoneNumber, country};
 
 /// Characters of a telephone number as it is typed, spaces and all: 15 digits with two of something else beside each.
 const TYPED_CHARS_MAX: usize = 45;
@@ -78,14 +78,18 @@ fn phone(typed: &str, home: Option<country::Id>) -> Option<Phone> {
     let international = |digits: &str| {
         let whole = format!("+{digits}");
         // The zero is dialled at home alone; where it is part of the number, as in Italy, the metadata keeps it.
-        if typed.contains("(0)") { e164(&phonenumber::parse(None, &whole).ok()?) } else { Phone::parse(&whole).ok() }
+        if typed.contains("(0)") {
+            Phone::of(&phonenumber::parse(None, &whole).ok()?)
+        } else {
+            Phone::parse(&whole).ok()
+        }
     };
     if plain.starts_with('+') {
         return international(digits);
     }
     let here = home.and_then(|home| phonenumber::parse(Some(home), digits).ok()).filter(PhoneNumber::is_valid);
     match here {
-        Some(number) => e164(&number),
+        Some(number) => Phone::of(&number),
         None => international(digits.strip_prefix("00")?),
     }
 }
@@ -93,10 +97,6 @@ fn phone(typed: &str, home: Option<country::Id>) -> Option<Phone> {
 /// What stands between digits: spaces of any width, punctuation, dashes.
 fn is_between(it: char) -> bool {
     it.is_whitespace() || matches!(it, '(' | ')' | '.' | '/' | '-' | '\u{2010}'..='\u{2014}')
-}
-
-fn e164(number: &PhoneNumber) -> Option<Phone> {
-    Phone::parse(&number.format().mode(Mode::E164).to_string()).ok()
 }
 
 #[cfg(test)]

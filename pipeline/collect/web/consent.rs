@@ -49,7 +49,7 @@ impl Keeping {
         match self {
             Keeping::Set => cookie::set(visitor, domain, secure),
             Keeping::Leave => None,
-            Keeping::Clear => cleared(domain, secure),
+            Keeping::Clear => cookie::clear(domain, secure),
         }
     }
 }
@@ -57,14 +57,6 @@ impl Keeping {
 fn last_told(events: &[Sent<'_>]) -> Option<Value> {
     let view = events.iter().rfind(|sent| sent.kind.as_str() == "page_view")?;
     sonic_rs::from_str::<View>(view.data.as_raw_str()).ok()?.consent
-}
-
-/// Browsers forget a cookie by the attributes that it was set with.
-fn cleared(domain: Option<&str>, secure: bool) -> Option<HeaderValue> {
-    let kept = cookie::set("", domain, secure)?;
-    let parts = kept.to_str().ok()?.split("; ");
-    let parts = parts.map(|part| if part.starts_with("Max-Age=") { "Max-Age=0" } else { part });
-    HeaderValue::try_from(parts.collect::<Vec<_>>().join("; ")).ok()
 }
 
 #[cfg(test)]

@@ -310,6 +310,27 @@ impl Account {
             CallStatus::Voicemail => None,
         };
         let is_over = state.is_over();
+        self.write_and_tell(ix, is_over, kind, event, mode, out);
+    }
+
+    pub fn call_record(&mut self, event: &Event<'_>, record: &CallRecord<'_>, mode: Mode, out: &mut Effects) {
+        let ix = self.call_state(&record.call_id, event.time);
+        self.calls[ix].record(event.time, record);
+        self.call_changed(ix);
+        let is_new = !std::mem::replace(&mut self.calls[ix].moments.ended, true);
+        self.write_and_tell(ix, true, is_new.then_some(MomentKind::CallEnded), event, mode, out);
+    }
+
+    /// Writes the row of a live call that is over, and tells what `event` is by itself (`kind`) and what follows from it.
+    fn write_and_tell(
+        &mut self,
+        ix: u32,
+        is_over: bool,
+        kind: Option<MomentKind>,
+        event: &Event<'_>,
+        mode: Mode,
+        out: &mut Effects,
+    ) {
         let told = out.moments.len();
         if is_over && mode == Mode::Live {
             self.emit_call(ix, mode, out);
@@ -320,22 +341,6 @@ impl Account {
         }
         self.tell_what_follows(ix, event, mode, out);
         // What happened comes before what it corrects.
-        out.moments[told..].rotate_left(corrected - told);
-    }
-
-    pub fn call_record(&mut self, event: &Event<'_>, record: &CallRecord<'_>, mode: Mode, out: &mut Effects) {
-        let ix = self.call_state(&record.call_id, event.time);
-        self.calls[ix].record(event.time, record);
-        self.call_changed(ix);
-        let told = out.moments.len();
-        if mode == Mode::Live {
-            self.emit_call(ix, mode, out);
-        }
-        let corrected = out.moments.len();
-        if !std::mem::replace(&mut self.calls[ix].moments.ended, true) {
-            self.tell(ix, MomentKind::CallEnded, event, mode, out);
-        }
-        self.tell_what_follows(ix, event, mode, out);
         out.moments[told..].rotate_left(corrected - told);
     }
 

@@ -124,18 +124,15 @@ impl<'r> Book<'r> {
             return Some(own);
         }
         let here = self.region.and_then(|region| phonenumber::parse(Some(region), figures).ok());
-        let written = |number: &phonenumber::PhoneNumber| {
-            Phone::parse(&number.format().mode(phonenumber::Mode::E164).to_string()).ok()
-        };
         if let Some(number) = here.as_ref().filter(|number| number.is_valid()) {
-            return written(number);
+            return Phone::of(number);
         }
         if let Some(rest) = figures.strip_prefix("00") {
             return Phone::parse(&format!("+{rest}")).ok();
         }
         // Numbers that the metadata does not know yet exist all the same.
         let known = |phone: &Phone| phonenumber::parse(None, phone.to_string()).is_ok_and(|number| number.is_valid());
-        e164().filter(known).or_else(|| here.as_ref().and_then(written)).or_else(e164)
+        e164().filter(known).or_else(|| here.as_ref().and_then(Phone::of)).or_else(e164)
     }
 
     /// The account's number whose calls go to this one, where only one does.

@@ -176,13 +176,17 @@ fn has_natural_of_right(from: &TableWithJoins) -> bool {
     factors(from).any(within) || from.joins.iter().any(|join| is_one(&join.join_operator))
 }
 
+/// Whether a schema, or a table without one, is of PostgreSQL's catalogs.
+pub(in crate::query) fn is_catalog(name: &str) -> bool {
+    name.starts_with("pg_") || name == "information_schema"
+}
+
 /// Whether it reads a table of PostgreSQL's catalogs.
 pub(in crate::query) fn is_of_catalogs(query: &impl Visit) -> bool {
     struct Catalogs;
     impl Visitor for Catalogs {
         type Break = ();
         fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-            let is_catalog = |name: &str| name.starts_with("pg_") || name == "information_schema";
             let mut names = relation.0.iter().filter_map(|part| part.as_ident());
             if names.any(|name| is_catalog(&name.value.to_lowercase())) {
                 return ControlFlow::Break(());

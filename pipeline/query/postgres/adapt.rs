@@ -92,9 +92,9 @@ impl VisitorMut for Adapt {
     }
 }
 
-/// A text whose selected subqueries stand in parentheses of their own, and that has `IN` for `= ANY` of one; nothing if it has none. datafusion-postgres puts NULL in the place of
-/// those that name tables around them, so that what tools ask of catalogs can be planned, and a row's limit behind the others: here
-/// a question is answered, or refused with the reason. What is asked of catalogs is left as it is.
+/// A text whose selected subqueries stand in parentheses of their own, and that has `IN` for `= ANY` of one; nothing if it has none of either.
+/// datafusion-postgres puts NULL in the place of those that name tables around them, so that what tools ask of catalogs can be planned, and a
+/// row's limit behind the others: here a question is answered, or refused with the reason. What is asked of catalogs is left as it is.
 pub(super) fn keep_subqueries(sql: &str) -> Option<String> {
     sql.to_ascii_lowercase().matches("select").nth(1)?;
     let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?;

@@ -68,7 +68,7 @@ fn phone(text: &str, country: Option<&str>) -> Option<Phone> {
         return None;
     }
     let number = phonenumber::parse(region, text).ok().filter(phonenumber::PhoneNumber::is_valid)?;
-    Phone::parse(&number.format().mode(phonenumber::Mode::E164).to_string()).ok()
+    Phone::of(&number)
 }
 
 #[cfg(test)]

@@ -92,6 +92,16 @@ const MISSED: Scene = Scene {
     hangs_on_status: false,
 };
 
+/// Whom the answer puts the caller through to takes the call, and hangs up 42 seconds later.
+fn talked(it: &mut Provider, twiml: &str) {
+    let sid = it.leg(twiml, &["initiated", "ringing", "in-progress"]);
+    it.wait(40.0);
+    it.leg(twiml, &["completed"]);
+    let told = [("DialCallStatus", "completed"), ("DialCallDuration", "42"), ("DialBridged", "true")];
+    it.dialled(twiml, &sid, true, &told);
+    it.over("completed");
+}
+
 pub const SCENES: &[Scene] = &[
     MISSED,
     Scene {
@@ -285,16 +295,7 @@ pub const SCENES: &[Scene] = &[
             let sid = it.leg(&twiml, &["initiated", "busy"]);
             let second = it.dialled(&twiml, &sid, true, &[("DialCallStatus", "busy")]);
             assert!(!second.contains(ANNOUNCED), "it was said before the first leg: {second}");
-            let sid = it.leg(&second, &["initiated", "ringing", "in-progress"]);
-            it.wait(40.0);
-            it.leg(&second, &["completed"]);
-            it.dialled(
-                &second,
-                &sid,
-                true,
-                &[("DialCallStatus", "completed"), ("DialCallDuration", "42"), ("DialBridged", "true")],
-            );
-            it.over("completed");
+            talked(it, &second);
         },
         outcome: Outcome::Answered,
         hangup_by: Some("agent"),
@@ -309,16 +310,7 @@ pub const SCENES: &[Scene] = &[
         play: |it| {
             let twiml = it.call_in();
             assert!(twiml.matches(ANNOUNCED).count() <= 1, "{twiml}");
-            let sid = it.leg(&twiml, &["initiated", "ringing", "in-progress"]);
-            it.wait(40.0);
-            it.leg(&twiml, &["completed"]);
-            it.dialled(
-                &twiml,
-                &sid,
-                true,
-                &[("DialCallStatus", "completed"), ("DialCallDuration", "42"), ("DialBridged", "true")],
-            );
-            it.over("completed");
+            talked(it, &twiml);
         },
         outcome: Outcome::Answered,
         hangup_by: Some("agent"),
