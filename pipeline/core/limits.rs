@@ -82,6 +82,8 @@ pub const SETTINGS_READ_BYTES_MAX: usize = 8 << 20;
 pub const DUPLICATE_WINDOW: i64 = 24 * MICROS_PER_HOUR;
 /// How long after its last use a session, lease or call is kept, so that what comes late still corrects its rows.
 pub const LATE_GRACE: i64 = 24 * MICROS_PER_HOUR;
+/// What arrives so long after it happened is an archive: nobody looks for visits that go on in it.
+pub const ARCHIVE_AGE: i64 = MICROS_PER_HOUR;
 /// Nothing is forgotten, and no event id either, before so many events were taken since its last change, by any
 /// account: a history that comes in any order is joined exactly as long as it is shorter than this.
 pub const EVENTS_REMEMBERED: u64 = 1_000_000;

@@ -20,6 +20,7 @@ use super::visitors::Visitor;
 use super::{Effects, Mode, Sizes, Verdict};
 use crate::event::{Body, Call, CallRecord, Event, PoolExhausted};
 use crate::id::Key;
+use crate::limits::ARCHIVE_AGE;
 use crate::moment::{Beside, Moment, MomentKind};
 use crate::row::Str;
 use crate::settings::{Rules, Settings};
@@ -34,7 +35,10 @@ pub(super) struct Era {
 
 pub(super) struct Account {
     pub name: Str,
+    pub mode: Mode,
     pub watermark: Time,
+    /// What was taken last happened long before it arrived, by the watermark: an archive, in which nobody looks for what is going on.
+    pub is_behind: bool,
     /// Events that the join has taken, of all accounts.
     pub taken: u64,
     /// What was due is being looked at.
@@ -69,10 +73,12 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub fn new(name: Str) -> Account {
+    pub fn new(name: Str, mode: Mode) -> Account {
         Account {
             name,
+            mode,
             watermark: Time::MIN,
+            is_behind: false,
             taken: 0,
             is_deciding: false,
             eras: Vec::new(),
@@ -102,11 +108,13 @@ impl Account {
         }
     }
 
-    pub fn apply(&mut self, event: &Event<'_>, visit: Option<&Visit<'_>>, mode: Mode, out: &mut Effects) -> Verdict {
+    pub fn apply(&mut self, event: &Event<'_>, visit: Option<&Visit<'_>>, out: &mut Effects) -> Verdict {
         if !self.seen.is_new(Key::of(&[&event.source, &event.id])) {
             return Verdict::Duplicate;
         }
         let (at, told) = (event.time, out.moments.len());
+        let watermark = event.time.min(event.recorded);
+        self.is_behind = event.recorded > watermark.max(self.watermark).plus(ARCHIVE_AGE);
         let verdict = if self.erased_calls.are_told_of(&event.body) || self.erased_people.keep_quiet(&event.body) {
             Verdict::Erased
         } else if let Some(call) = self.forgotten_call(&event.body) {
@@ -115,7 +123,7 @@ impl Account {
             Verdict::Taken
         };
         if verdict != Verdict::Taken {
-            self.advance(event.time.min(event.recorded), mode, out);
+            self.advance(watermark, out);
             self.add_visits(&mut out.moments[told..]);
             return verdict;
         }
@@ -124,7 +132,7 @@ impl Account {
         let visit_of_nobody = visit.filter(|_| nameless.is_some()).map(Visit::nameless);
         match (&nameless, visit_of_nobody.as_ref().or(visit)) {
             (Some(event), _) if self.is_of_erased_session(&event.body) => {}
-            (nameless, visit) => self.take(nameless.as_ref().unwrap_or(event), visit, mode, out),
+            (nameless, visit) => self.take(nameless.as_ref().unwrap_or(event), visit, out),
         }
         if let Some(Body::Call(Call { call_id, .. }) | Body::CallRecord(CallRecord { call_id, .. })) =
             nameless.map(|event| event.body)
@@ -132,53 +140,54 @@ impl Account {
             self.note_nameless_call(&call_id, at, out);
         }
         out.nobody = nobody.map(Box::new);
-        self.advance(event.time.min(event.recorded), mode, out);
+        self.advance(watermark, out);
         self.add_visits(&mut out.moments[told..]);
         Verdict::Taken
     }
 
-    fn take(&mut self, event: &Event<'_>, visit: Option<&Visit<'_>>, mode: Mode, out: &mut Effects) {
+    fn take(&mut self, event: &Event<'_>, visit: Option<&Visit<'_>>, out: &mut Effects) {
         let at = event.time;
         match &event.body {
             Body::PageView(view) => self.page_view(at, view, visit),
             Body::WebEvent(web) => self.web_event(at, web),
             Body::Heartbeat(beat) => self.heartbeat(at, beat),
-            Body::LeaseGranted(lease) => self.lease_granted(at, lease, mode, out),
+            Body::LeaseGranted(lease) => self.lease_granted(at, lease, out),
             Body::LeaseRenewed(lease) => self.lease_renewed(at, lease),
             Body::LeaseReleased(lease) => self.lease_released(at, lease),
-            Body::Call(call) => self.call_event(event, call, mode, out),
-            Body::CallRecord(record) => self.call_record(event, record, mode, out),
+            Body::Call(call) => self.call_event(event, call, out),
+            Body::CallRecord(record) => self.call_record(event, record, out),
             Body::PoolExhausted(told) => self.pool_exhausted(event, told, out),
             Body::CallTag(tag) => {
                 let beside = || Beside::of_tag(tag);
-                self.said_of_call(event, &tag.call_id, MomentKind::CallTagged, beside, mode, out);
+                self.said_of_call(event, &tag.call_id, MomentKind::CallTagged, beside, out);
             }
             Body::Transcript(it) => {
                 self.hear(it);
                 let beside = || Beside::of_transcript(it);
-                self.said_of_call(event, &it.call_id, MomentKind::CallTranscribed, beside, mode, out);
+                self.said_of_call(event, &it.call_id, MomentKind::CallTranscribed, beside, out);
             }
-            Body::Deal(deal) => self.deal(event, deal, mode, out),
+            Body::Deal(deal) => self.deal(event, deal, out),
             Body::CallNote(_) | Body::AdCost(_) => {}
             Body::AccountSettings(settings) => self.settings(at, settings),
-            Body::Erase(erase) => self.erase(event, erase, mode, out),
+            Body::Erase(erase) => self.erase(event, erase, out),
         }
     }
 
-    pub fn tick(&mut self, time: Time, mode: Mode, out: &mut Effects) {
+    pub fn tick(&mut self, time: Time, out: &mut Effects) {
+        self.is_behind = false;
         if self.watermark != Time::MIN {
             let told = out.moments.len();
             if time > self.watermark {
-                self.advance(time, mode, out);
+                self.advance(time, out);
             } else {
                 // The watermark is ahead of the clock: what it has passed is decided all the same.
-                self.fire(mode, out);
+                self.fire(out);
             }
             self.add_visits(&mut out.moments[told..]);
         }
     }
 
-    fn advance(&mut self, to: Time, mode: Mode, out: &mut Effects) {
+    fn advance(&mut self, to: Time, out: &mut Effects) {
         if to > self.watermark {
             self.watermark = to;
             if self.seen.advance(to, self.taken) {
@@ -189,7 +198,7 @@ impl Account {
                 self.erased_calls.advance(to);
                 self.erased_people.advance(to);
             }
-            self.fire(mode, out);
+            self.fire(out);
             self.learner.pass(self.watermark);
             let things = self.sessions.slots() + self.visitors.slots() + self.leases.slots();
             if self.shared.wants_sweep(things as usize) {
@@ -263,17 +272,16 @@ impl Account {
         id: &str,
         kind: MomentKind,
         beside: impl FnOnce() -> Beside,
-        mode: Mode,
         out: &mut Effects,
     ) {
         let call = self.find_call(id);
-        let row = call.filter(|_| mode == Mode::Live).map(|ix| self.current_row(ix));
+        let row = call.filter(|_| self.mode == Mode::Live).map(|ix| self.current_row(ix));
         let mut moment = Moment::told_by(event, kind, &self.name, id);
-        moment.beside = (mode == Mode::Live).then(|| Box::new(beside()));
+        moment.beside = (self.mode == Mode::Live).then(|| Box::new(beside()));
         out.moments.push(moment.of_call(Some(id.into()), row));
     }
 
-    fn deal(&mut self, event: &Event<'_>, deal: &crate::event::Deal<'_>, mode: Mode, out: &mut Effects) {
+    fn deal(&mut self, event: &Event<'_>, deal: &crate::event::Deal<'_>, out: &mut Effects) {
         // As in the mart, but by this event alone: the call that it names, else the latest of its telephone by then.
         let of_phone = || {
             let calls = deal.phone.map(|phone| self.calls_of_phone(phone)).unwrap_or_default();
@@ -285,9 +293,9 @@ impl Account {
             None => of_phone(),
         };
         let id = deal.call_id.as_deref().map(Str::from).or_else(|| call.map(|ix| self.text_of(&self.calls[ix].id)));
-        let row = call.filter(|_| mode == Mode::Live).map(|ix| self.current_row(ix));
+        let row = call.filter(|_| self.mode == Mode::Live).map(|ix| self.current_row(ix));
         let mut moment = Moment::told_by(event, MomentKind::DealChanged, &self.name, &deal.deal_id);
-        moment.beside = (mode == Mode::Live).then(|| Box::new(Beside::of_deal(deal)));
+        moment.beside = (self.mode == Mode::Live).then(|| Box::new(Beside::of_deal(deal)));
         let moment = moment.of_call(id, row);
         out.moments.push(Moment { deal_id: Some(deal.deal_id.as_str().into()), ..moment });
     }

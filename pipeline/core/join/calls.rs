@@ -289,7 +289,7 @@ pub(super) fn seconds_between(from: Time, to: Time) -> f64 {
 }
 
 impl Account {
-    pub fn call_event(&mut self, event: &Event<'_>, call: &Call<'_>, mode: Mode, out: &mut Effects) {
+    pub fn call_event(&mut self, event: &Event<'_>, call: &Call<'_>, out: &mut Effects) {
         let ix = self.call_state(&call.call_id, event.time);
         self.calls[ix].progress(event.time, call);
         self.call_changed(ix);
@@ -310,15 +310,15 @@ impl Account {
             CallStatus::Voicemail => None,
         };
         let is_over = state.is_over();
-        self.write_and_tell(ix, is_over, kind, event, mode, out);
+        self.write_and_tell(ix, is_over, kind, event, out);
     }
 
-    pub fn call_record(&mut self, event: &Event<'_>, record: &CallRecord<'_>, mode: Mode, out: &mut Effects) {
+    pub fn call_record(&mut self, event: &Event<'_>, record: &CallRecord<'_>, out: &mut Effects) {
         let ix = self.call_state(&record.call_id, event.time);
         self.calls[ix].record(event.time, record);
         self.call_changed(ix);
         let is_new = !std::mem::replace(&mut self.calls[ix].moments.ended, true);
-        self.write_and_tell(ix, true, is_new.then_some(MomentKind::CallEnded), event, mode, out);
+        self.write_and_tell(ix, true, is_new.then_some(MomentKind::CallEnded), event, out);
     }
 
     /// Writes the row of a live call that is over, and tells what `event` is by itself (`kind`) and what follows from it.
@@ -328,24 +328,23 @@ impl Account {
         is_over: bool,
         kind: Option<MomentKind>,
         event: &Event<'_>,
-        mode: Mode,
         out: &mut Effects,
     ) {
         let told = out.moments.len();
-        if is_over && mode == Mode::Live {
-            self.emit_call(ix, mode, out);
+        if is_over && self.mode == Mode::Live {
+            self.emit_call(ix, out);
         }
         let corrected = out.moments.len();
         if let Some(kind) = kind {
-            self.tell(ix, kind, event, mode, out);
+            self.tell(ix, kind, event, out);
         }
-        self.tell_what_follows(ix, event, mode, out);
+        self.tell_what_follows(ix, event, out);
         // What happened comes before what it corrects.
         out.moments[told..].rotate_left(corrected - told);
     }
 
     /// The moments of a call that is over without an answer, and of a recording.
-    fn tell_what_follows(&mut self, ix: u32, event: &Event<'_>, mode: Mode, out: &mut Effects) {
+    fn tell_what_follows(&mut self, ix: u32, event: &Event<'_>, out: &mut Effects) {
         let greeting_seconds = self.rules(self.calls[ix].start()).settings().greeting_seconds;
         let call = &mut self.calls[ix];
         let outcome = call.outcome(greeting_seconds);
@@ -354,16 +353,16 @@ impl Account {
         let has_recording = call.recording_url.get().is_some();
         let recorded = has_recording && !std::mem::replace(&mut call.moments.recorded, true);
         if missed {
-            self.tell(ix, MomentKind::CallMissed, event, mode, out);
+            self.tell(ix, MomentKind::CallMissed, event, out);
         }
         if recorded {
-            self.tell(ix, MomentKind::CallRecorded, event, mode, out);
+            self.tell(ix, MomentKind::CallRecorded, event, out);
         }
     }
 
-    fn tell(&mut self, ix: u32, kind: MomentKind, event: &Event<'_>, mode: Mode, out: &mut Effects) {
+    fn tell(&mut self, ix: u32, kind: MomentKind, event: &Event<'_>, out: &mut Effects) {
         let id = self.text_of(&self.calls[ix].id);
-        let row = (mode == Mode::Live).then(|| self.current_row(ix));
+        let row = (self.mode == Mode::Live).then(|| self.current_row(ix));
         let moment = Moment::told_by(event, kind, &self.name, &id);
         out.moments.push(moment.of_call(Some(id), row));
     }

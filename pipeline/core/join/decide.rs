@@ -3,7 +3,8 @@
 //! Each session, lease, call and visitor has one time at which it is looked at next. A change makes that time earlier;
 //! an entry in the queue that is no longer its thing's time is passed over.
 //!
-//! - A session is decided when the watermark has passed its last sign of life by the session timeout and lateness; a
+//! - A session is decided when the watermark has passed its last sign of life by the session timeout and lateness (a live job writes it,
+//!   as it is by then, when the watermark has passed its start by lateness, too, unless it reads an archive); a
 //!   lease when its end has passed by lateness; a call when its end has passed by lateness (in a live job also when it
 //!   was silent for the call timeout). A change after that is decided with the watermark's next whole second, so that a
 //!   correction is there soon, and many at once are one; only a call's first decision waits for lateness once more, since
@@ -68,8 +69,20 @@ impl Account {
         }
         due.set_open(true);
         self.look_again_at_leases(ix);
-        let at = self.session_decided_at(ix);
+        let decided = self.session_decided_at(ix);
+        let at = if self.has_early_row(ix) { self.early_row_at(ix).min(decided) } else { decided };
         self.timers.set(&mut self.sessions[ix].due, at, Thing::Session(ix));
+    }
+
+    /// Whether a live job is to write a session that goes on, so that reports of this hour count it.
+    fn has_early_row(&self, ix: u32) -> bool {
+        self.mode == Mode::Live && self.sessions[ix].written.is_nothing()
+    }
+
+    /// When that is: once what its first events bring late has arrived.
+    fn early_row_at(&self, ix: u32) -> Time {
+        let start = self.sessions[ix].started_at();
+        start.plus(self.lateness(start))
     }
 
     pub fn touch_lease(&mut self, ix: u32) {
@@ -137,31 +150,31 @@ impl Account {
     }
 
     /// Looks at everything whose time has come.
-    pub fn fire(&mut self, mode: Mode, out: &mut Effects) {
+    pub fn fire(&mut self, out: &mut Effects) {
         self.is_deciding = true;
         // First, since what only waits may be a candidate of calls that are due.
-        self.look_at_due(mode, out);
+        self.look_at_due(out);
         for thing in self.timers.waited(self.taken) {
             if self.due_of(thing).is_some_and(Due::is_waiting) {
-                self.look_at(thing, mode, out);
+                self.look_at(thing, out);
             }
         }
         // What waited for those that are gone now.
-        self.look_at_due(mode, out);
+        self.look_at_due(out);
         self.is_deciding = false;
     }
 
-    fn look_at_due(&mut self, mode: Mode, out: &mut Effects) {
+    fn look_at_due(&mut self, out: &mut Effects) {
         while let Some(thing) = self.next_due_thing() {
-            self.look_at(thing, mode, out);
+            self.look_at(thing, out);
         }
     }
 
-    fn look_at(&mut self, thing: Thing, mode: Mode, out: &mut Effects) {
+    fn look_at(&mut self, thing: Thing, out: &mut Effects) {
         match thing {
             Thing::Session(ix) => self.session_due(ix, out),
             Thing::Lease(ix) => self.lease_due(ix, out),
-            Thing::Call(ix) => self.call_due(ix, mode, out),
+            Thing::Call(ix) => self.call_due(ix, out),
             Thing::Visitor(ix) => self.visitor_due(ix),
         }
     }
@@ -182,6 +195,9 @@ impl Account {
         if self.sessions[ix].due.is_open() {
             let at = self.session_decided_at(ix);
             if at > self.watermark {
+                if self.has_early_row(ix) && !self.is_behind {
+                    self.emit_session(ix, out);
+                }
                 return self.timers.set(&mut self.sessions[ix].due, at, Thing::Session(ix));
             }
             self.decide_session(ix, out);
@@ -300,15 +316,15 @@ impl Account {
         }
     }
 
-    fn call_due(&mut self, ix: u32, mode: Mode, out: &mut Effects) {
+    fn call_due(&mut self, ix: u32, out: &mut Effects) {
         let due = self.calls[ix].due.at();
         self.calls[ix].due.set_at(Time::MAX);
         if self.calls[ix].due.is_open() {
-            let at = self.call_decided_at(ix, mode);
+            let at = self.call_decided_at(ix, self.mode);
             if at > self.watermark {
                 return self.timers.set(&mut self.calls[ix].due, at, Thing::Call(ix));
             }
-            self.decide_call(ix, due, mode, out);
+            self.decide_call(ix, due, out);
         }
         let call = &self.calls[ix];
         let at = call.ended_at().unwrap_or(call.last_event).max(call.due.changed()).plus(LATE_GRACE);
@@ -329,15 +345,15 @@ impl Account {
         self.emit_lease(ix, out);
     }
 
-    pub fn decide_call(&mut self, ix: u32, due: Time, mode: Mode, out: &mut Effects) {
+    pub fn decide_call(&mut self, ix: u32, due: Time, out: &mut Effects) {
         // Calls are due in order of time, so what was learned by then is the same however far the watermark has jumped.
         self.learner.pass(due);
         self.calls[ix].due.set_open(false);
         let first = !std::mem::replace(&mut self.calls[ix].decided, true);
         let told = out.moments.len();
-        let decision = self.emit_call(ix, mode, out);
+        let decision = self.emit_call(ix, out);
         if !first {
-            return self.tag_by_rules(ix, mode, out);
+            return self.tag_by_rules(ix, out);
         }
         // That the row is final is news, even where the row itself is none.
         if out.moments.len() == told {
@@ -345,12 +361,12 @@ impl Account {
             self.tell_attributed(row, out);
         }
         out.moments[told..].iter_mut().for_each(|moment| moment.beside = None);
-        self.tag_by_rules(ix, mode, out);
+        self.tag_by_rules(ix, out);
         self.learn(ix, &decision, due);
     }
 
     /// Decides all that is open, whatever the watermark. Calls go by start, since one may follow from another.
-    pub fn settle(&mut self, mode: Mode, out: &mut Effects) {
+    pub fn settle(&mut self, out: &mut Effects) {
         let sessions: Vec<u32> = self.sessions.iter().filter(|(_, it)| it.due.is_open()).map(|(ix, _)| ix).collect();
         for ix in sessions {
             self.decide_session(ix, out);
@@ -364,7 +380,7 @@ impl Account {
             }
             calls.sort_by_cached_key(|&ix| (self.calls[ix].start(), self.text_of(&self.calls[ix].id)));
             for ix in calls {
-                self.decide_call(ix, self.watermark, mode, out);
+                self.decide_call(ix, self.watermark, out);
                 self.timers.set(&mut self.calls[ix].due, self.watermark.plus(LATE_GRACE), Thing::Call(ix));
             }
         }

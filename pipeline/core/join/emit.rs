@@ -185,7 +185,7 @@ impl Account {
     }
 
     /// Writes the call's row if it is news. Once the call is decided, subscribers are told of each.
-    pub fn emit_call(&mut self, ix: u32, mode: Mode, out: &mut Effects) -> Decision {
+    pub fn emit_call(&mut self, ix: u32, out: &mut Effects) -> Decision {
         self.pass_over_leases(ix);
         let decision = self.decide(ix);
         self.settle_leases(ix);
@@ -199,7 +199,7 @@ impl Account {
         self.note_joined(ix, self.joined(&decision));
         self.note_tells(ix, &decision.candidates);
         self.is_deciding = was_deciding;
-        if mode == Mode::Live
+        if self.mode == Mode::Live
             && let Some(session) = session
             && self.sessions[session].written.is_nothing()
         {

@@ -109,7 +109,7 @@ impl Account {
     /// Their sessions, leases and calls leave the state. What is still to be written of them is written first, since they were;
     /// later no row of them is. A call of theirs that goes on is nobody's. Whoever comes by that name or calls from that telephone later is
     /// somebody new.
-    pub fn erase(&mut self, event: &Event<'_>, erase: &Erase<'_>, mode: Mode, out: &mut Effects) {
+    pub fn erase(&mut self, event: &Event<'_>, erase: &Erase<'_>, out: &mut Effects) {
         // Rows of what was told before the erasure, though a clock was ahead.
         let mut until = event.time.max(self.watermark);
         let name = Key::of(&[&self.name, &event.source, &event.id]);
@@ -118,7 +118,7 @@ impl Account {
             until = until.max(self.visitor_seen_until(visitor));
             self.write_visits(visitor, out);
             let calls = self.calls_of_visitor(visitor);
-            self.write_what_is_over(calls.clone(), until, mode, out);
+            self.write_what_is_over(calls.clone(), until, out);
             let joined = calls.into_iter().filter(|&ix| self.is_joined_to(ix, visitor));
             let (written, open) = joined.partition(|&ix| self.calls[ix].written.revision > 0);
             theirs.extend(self.let_go_on(open, until));
@@ -128,7 +128,7 @@ impl Account {
         if let Some(phone) = erase.phone {
             let calls: Vec<u32> = self.calls_of(phone);
             until = calls.iter().map(|&ix| self.calls[ix].start()).fold(until, Time::max);
-            self.write_what_is_over(calls.clone(), until, mode, out);
+            self.write_what_is_over(calls.clone(), until, out);
             let (written, open) = calls.into_iter().partition(|&ix| self.calls[ix].written.revision > 0);
             theirs.extend(self.let_go_on(open, until));
             theirs.extend(self.forget_calls(written, until));
@@ -240,15 +240,15 @@ impl Account {
 
     /// A bounded job has not written calls yet that are not decided: they happened, whoever called. A live one has, and tells nobody
     /// that what somebody was forgotten for is decided.
-    fn write_what_is_over(&mut self, mut calls: Vec<u32>, until: Time, mode: Mode, out: &mut Effects) {
+    fn write_what_is_over(&mut self, mut calls: Vec<u32>, until: Time, out: &mut Effects) {
         calls.retain(|&ix| {
             let call = &self.calls[ix];
             let is_over = call.is_over() || self.call_decided_at(ix, Mode::Live) <= until;
-            is_over && call.due.is_open() && (mode == Mode::Bounded || call.written.revision == 0)
+            is_over && call.due.is_open() && (self.mode == Mode::Bounded || call.written.revision == 0)
         });
         calls.sort_by_cached_key(|&ix| (self.calls[ix].start(), self.text_of(&self.calls[ix].id)));
         for ix in calls {
-            self.decide_call(ix, self.watermark, mode, out);
+            self.decide_call(ix, self.watermark, out);
         }
     }
 }

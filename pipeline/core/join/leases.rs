@@ -276,7 +276,7 @@ fn thin(ends: &mut Vec<(Time, Time)>, calls: &[Time]) {
 const NOT_TOLD: u32 = u32::MAX;
 
 impl Account {
-    pub fn lease_granted(&mut self, at: Time, told: &LeaseGranted<'_>, mode: Mode, out: &mut Effects) {
+    pub fn lease_granted(&mut self, at: Time, told: &LeaseGranted<'_>, out: &mut Effects) {
         let ix = self.lease(&told.lease_id, at);
         if self.leases[ix].terms.is_some() {
             // Two grants of one name: the earlier counts, and the other is as if it had never been.
@@ -316,7 +316,7 @@ impl Account {
             }
         }
         self.touch_lease(ix);
-        if mode == Mode::Live {
+        if self.mode == Mode::Live {
             self.emit_lease(ix, out);
         }
     }

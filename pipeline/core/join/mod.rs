@@ -22,6 +22,8 @@ mod calls;
 mod choice;
 mod client;
 mod decide;
+#[cfg(test)]
+mod early_tests;
 mod emit;
 mod erase;
 #[cfg(test)]
@@ -82,7 +84,7 @@ use account::Account;
 /// How soon rows are written. The final rows are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
-    /// Calls as soon as they are over, leases as soon as they are granted; revisions follow once they are decided.
+    /// Calls as soon as they are over, leases as soon as they are granted, sessions while they go on; revisions follow once they are decided.
     Live,
     /// Only what is decided. A call whose end never comes waits for [`Join::settle`].
     Bounded,
@@ -183,26 +185,25 @@ impl Join {
 
     /// Takes one event in. `visit` is what the [`crate::source::Surveyor`] says of a page view, and nothing for others.
     pub fn apply(&mut self, event: &Event<'_>, visit: Option<&Visit<'_>>, out: &mut Effects) -> Verdict {
-        let mode = self.mode;
         self.taken += 1;
         let taken = self.taken;
         let account = self.account(&event.account);
         account.taken = taken;
-        account.apply(event, visit, mode, out)
+        account.apply(event, visit, out)
     }
 
     /// Time passes for every account, though nothing arrived.
     pub fn tick(&mut self, time: Time, out: &mut Effects) {
         for account in &mut self.accounts {
             account.taken = self.taken;
-            account.tick(time, self.mode, out);
+            account.tick(time, out);
         }
     }
 
     /// Decides all that is still open, as at the end of a bounded job. Later events still correct it.
     pub fn settle(&mut self, out: &mut Effects) {
         for account in &mut self.accounts {
-            account.settle(self.mode, out);
+            account.settle(out);
         }
     }
 
@@ -270,7 +271,7 @@ impl Join {
                 Some(&at) => at,
                 None => {
                     let name: Str = name.into();
-                    self.accounts.push(Account::new(name.clone()));
+                    self.accounts.push(Account::new(name.clone(), self.mode));
                     self.by_name.insert(name, self.accounts.len() - 1);
                     self.accounts.len() - 1
                 }

@@ -153,7 +153,7 @@ impl Join {
         join.taken = stored.taken;
         for (at, account) in stored.accounts.into_iter().enumerate() {
             join.by_name.insert(account.name.clone(), at);
-            let mut account = account.restored(join.taken)?;
+            let mut account = account.restored(join.mode, join.taken)?;
             account.taken = join.taken;
             join.accounts.push(account);
         }
@@ -229,8 +229,8 @@ fn timers(account: &StoredAccount, taken: u64) -> Timers {
 }
 
 impl StoredAccount {
-    fn restored(self, taken: u64) -> Result<Account, SnapshotError> {
-        let mut account = Account::new(self.name.clone());
+    fn restored(self, mode: Mode, taken: u64) -> Result<Account, SnapshotError> {
+        let mut account = Account::new(self.name.clone(), mode);
         account.watermark = self.watermark;
         for (from, settings) in &self.eras {
             let settings: Settings = serde_json::from_str(settings)?;

@@ -86,7 +86,7 @@ impl Account {
     }
 
     /// The tags of rules that a decided call's row meets now and did not before.
-    pub fn tag_by_rules(&mut self, ix: u32, mode: Mode, out: &mut Effects) {
+    pub fn tag_by_rules(&mut self, ix: u32, out: &mut Effects) {
         let rules = self.rules(self.calls[ix].start()).clone();
         if rules.settings().tag_rules.is_empty() {
             return;
@@ -112,8 +112,8 @@ impl Account {
             let id = format!("{}:{}", row.call_id, rule.category);
             let which = format!("{}:{SOURCE}", rule.category);
             let mut moment = Moment::new(MomentKind::CallTagged, &self.name, at, &row.call_id, &which);
-            moment.beside = (mode == Mode::Live).then(|| Box::new(Beside::of_tag(&tag)));
-            let told = (mode == Mode::Live).then(|| row.clone());
+            moment.beside = (self.mode == Mode::Live).then(|| Box::new(Beside::of_tag(&tag)));
+            let told = (self.mode == Mode::Live).then(|| row.clone());
             out.moments.push(moment.of_call(Some(row.call_id.clone()), told));
             out.tags.push(Event {
                 account: self.name.to_string().into(),
