@@ -21,6 +21,7 @@ const inner = (page, selector) => page.locator(selector).evaluate((element) => e
 // What stands in the page, and what of it should be shown.
 const stands = [
     ['split over a span', '<span>+1</span> 415-555-0100', '<span>+1</span> 415-555-0123'],
+    ['split over a custom element', '<x-code>(415)</x-code> <nobr>555-<label>0100</label></nobr>', '<x-code>(415)</x-code> <nobr>555-<label>0123</label></nobr>'],
     ['split over several', '<b>(415)</b> <i>555</i>-<u><em>01</em>00</u>', '<b>(415)</b> <i>555</i>-<u><em>01</em>23</u>'],
     ['split by a comment', '415-555-<!-- -->0100', '415-555-<!-- -->0123'],
     ['beside digits of another element', '<span>24</span><span>415-555-0100</span>', '<span>24</span><span>415-555-0123</span>'],

@@ -79,6 +79,20 @@ test('visitor and session are cookies that last and are shared', async () => {
     assert.equal(third.visitor_id, 'made-by-collector');
 });
 
+test('the other hosts of the cookie\'s domain know the landing page', async () => {
+    const path = new URL(it.serve(TEXT, { attributes: 'data-cookie-domain="shop.localhost"' }));
+    const at = (host, query = '') => `http://${host}.shop.localhost:${path.port}/${query}`;
+    const page = await it.context.newPage();
+    const landing = at('www', '?utm_campaign=winter%20sale');
+    await page.goto(landing);
+    const first = await it.collector.event('page_view');
+    await page.goto(at('book'));
+    const second = await it.collector.event('page_view', 2);
+    assert.equal(second.session_id, first.session_id);
+    const told = { session: first.session_id, url: landing, referrer: '' };
+    assert.deepEqual(it.collector.requests.at(-1).landing, told);
+});
+
 /** As if the last activity had been so many minutes ago. */
 async function idle(minutes) {
     const { cw_s } = await cookies();
@@ -309,7 +323,7 @@ test('while the page is seen it says so, and not while it is hidden', async () =
     assert.equal(beat.numbers.held[0].lease_id, LEASED.lease_id);
     const see = (state) =>
         page.evaluate((state) => {
-            Object.defineProperty(document, 'visibilityState', { value: state, configurable: true });
+            Object.defineProperty(document, 'hidden', { value: state === 'hidden', configurable: true });
             document.dispatchEvent(new Event('visibilitychange'));
         }, state);
     await see('hidden');

@@ -8,14 +8,14 @@ let told = '';
 const mode: Record<string, string> = {};
 const privacy = navigator as Navigator & { globalPrivacyControl?: boolean };
 
-function honours(attribute: string, setting: boolean): boolean {
+function honours(attribute: string, setting?: boolean): boolean | undefined {
     return said(attribute) ? said(attribute) === 'honour' : setting;
 }
 
 /** A word on this very site goes before what the browser says everywhere. */
 export function allowed(settings: Settings): boolean {
     if (told) return told === 'granted';
-    const { honour_gpc = true, honour_dnt = false, consent_required = false } = settings;
+    const { honour_gpc = true, honour_dnt, consent_required } = settings;
     if (privacy.globalPrivacyControl && honours('gpc', honour_gpc)) return false;
     if (privacy.doNotTrack === '1' && honours('dnt', honour_dnt)) return false;
     return (said('consent') !== 'required' && !consent_required) || mode.analytics_storage === 'granted';

@@ -10,6 +10,7 @@ import { forget, knowVisitor } from './visit';
 
 interface Api {
     (...command: unknown[]): void;
+    /** What the page asked for before the script had come. */
     q?: ArrayLike<unknown>[];
     on?: boolean;
 }
@@ -68,8 +69,8 @@ function run(command: ArrayLike<unknown>): void {
 
 function start(): void {
     const page = window as unknown as { callweave?: Api };
-    if (!site || !collector || (page.callweave && page.callweave.on)) return;
-    const early = (page.callweave && page.callweave.q) || [];
+    const before: Partial<Api> = page.callweave || {};
+    if (!site || !collector || before.on) return;
     const api: Api = (...command) => run(command);
     api.on = true;
     page.callweave = api;
@@ -78,14 +79,14 @@ function start(): void {
     listenConsent(consider);
     const begin = () => {
         // What decides whether anything may be told, and of whom, goes first.
-        const later = early.filter((command) => !/^(consent|user|experiment)$/.test(command[0] as string) || run(command));
+        const later = (before.q || []).filter((command) => !/^(consent|user|experiment)$/.test(command[0] as string) || run(command));
         begun = true;
         consider();
         later.forEach(run);
     };
     const shown = document as Document & { prerendering?: boolean };
     // A page that is made ready before anybody asked for it is no visit yet.
-    if (shown.prerendering) document.addEventListener('prerenderingchange', () => quiet(begin), { once: true });
+    if (shown.prerendering) document.addEventListener('prerenderingchange', () => quiet(begin));
     else begin();
 }
 

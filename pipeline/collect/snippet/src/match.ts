@@ -4,8 +4,8 @@ import type { Shown } from './types';
 
 /** Calling codes of one and two digits; all others have three (ITU-T E.164, list of assigned codes). */
 const CODE = /^([17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|...)(.*)/;
-/** What stands between digits: spaces of any kind, dots, dashes, brackets, slashes, and marks that are not seen. */
-const GAP = '[\\s\\xad\\xb7\\u200b-\\u2069\\u2212()[\\]./_-]{0,5}';
+/** What stands between digits: spaces of any kind, dots, dashes, brackets, slashes, and marks that are not seen; where a line breaks in the source, its indentation. */
+const GAP = '[\\s\\xad\\xb7\\u200b-\\u2069\\u2212()[\\]./_-]{0,60}';
 /** What shows that the digits before a match belong to it: then it is another, longer number. */
 const BEFORE = /(\d[-./]?|(\+|\b00\d)\d{0,3}[ ().-]{0,3})$/;
 
@@ -32,8 +32,8 @@ function spread(digits: string): string {
 export function rule(from: string, to: Shown): Rule {
     const [code, own] = parts(from);
     // What stands before a national number: 0 in most countries, 8 in Russia, 06 in Hungary.
-    const trunk = code === '7' ? '8' : code === '36' ? '06' : '0';
-    const abroad = `((?:\\+|0011|011|00)${GAP})?${spread(code)}${GAP}(?:0${GAP})?`;
+    const trunk = { 7: '8', 36: '06' }[code] || '0';
+    const abroad = `((?:\\+|0?011|00)${GAP})?${spread(code)}${GAP}(?:0${GAP})?`;
     // A hyphen, dot or slash and more digits would be a direct line of that number: another number.
     const start = '(^|\\W|[a-z](?=[([]))';
     const pattern = new RegExp(`${start}[([]?(?:${abroad}|${trunk}${GAP})?${spread(own)}(?![-./]?\\d)`, 'gi');

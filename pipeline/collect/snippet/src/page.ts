@@ -12,9 +12,9 @@ interface Mark {
 
 /** Nothing in here is ever changed: what a person edits, and what is not shown. */
 const KEEP = 'script,style,textarea,noscript,template,title,[data-callweave=off]';
-/** A number may be split over these: they do not break a line. */
+/** A number may be split over these: they do not break a line. Custom elements do not either, unless told to. */
 const INLINE =
-    /^(a|abbr|b|bd[io]|em|font|i|mark|s|small|span|strong|su[bp]|time|u|wbr)$/;
+    /^(a|abbr|b|bd[io]|code|em|font|i|ins|label|mark|nobr|s|small|span|strong|su[bp]|time|u|wbr|.+-.+)$/;
 /** Nodes on each side that one number may be split over. */
 const REACH = 8;
 /** A node that is written more often than this within a second is fought over: it is left alone. */

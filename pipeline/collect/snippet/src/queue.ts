@@ -67,14 +67,13 @@ function batch(except: Item[]): Item[] {
 }
 
 function body(batch: Item[], numbers?: Data): string {
-    const first = landing();
     return JSON.stringify({
         site,
         visitor_id: visitor(),
         session_id: batch[0].session,
         sent_at: new Date().toISOString(),
         events: batch.map((item) => item.event),
-        landing: numbers && first && first.session === batch[0].session ? first : undefined,
+        landing: numbers && landing(batch[0].session),
         numbers,
     });
 }

@@ -93,8 +93,7 @@ function view(referrer: string): void {
 
 /** Another page of the application, if it is another. */
 function moved(): void {
-    clearTimeout(settling);
-    settling = undefined;
+    settling = clearTimeout(settling) as undefined;
     if (going && pageNow() !== page) view(address);
 }
 
@@ -118,7 +117,7 @@ function alive(): void {
 
 export function heart(): void {
     clearTimeout(beating);
-    if (!going || document.visibilityState === 'hidden') return;
+    if (!going || document.hidden) return;
     const pause = (numbers.settings().heartbeat_seconds || 30) * 1000;
     const left = beat + pause - Date.now();
     beating = setTimeout(() => quiet(heart), left > 0 ? left : pause);
@@ -169,7 +168,7 @@ export function listen(): void {
     });
     hear(window, 'pagehide', leave);
     hear(document, 'visibilitychange', () => {
-        if (document.visibilityState === 'hidden') leave();
+        if (document.hidden) leave();
         heart();
     });
     hear(document, 'click', (happened) => going && click(happened));

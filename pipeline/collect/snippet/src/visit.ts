@@ -7,6 +7,7 @@ const VISITOR_SECONDS = 34190000; // 13 months
 const SESSION = 'cw_s';
 const SESSION_SECONDS = 1800;
 const LANDING = 'cw_l';
+const LANDING_SECONDS = 86400;
 const UTM = /^utm_(source|medium|campaign|term|content)$/;
 /** In the order in which they decide where several stand in one URL. */
 const CLICK_IDS = 'gclid gbraid wbraid dclid msclkid fbclid ttclid twclid li_fat_id yclid sccid rdt_cid epik'.split(' ');
@@ -26,9 +27,9 @@ export function ofCampaign(name: string): boolean {
     return UTM.test(name) || CLICK_IDS.includes(name);
 }
 
-/** FNV-1a of the text; nothing of nothing. */
+/** FNV-1a of the text, but from 0; nothing of nothing. */
 function hash(text: string): string {
-    let sum = 0x811c9dc5;
+    let sum = 0;
     for (let at = 0; at < text.length; at++) sum = Math.imul(sum ^ text.charCodeAt(at), 0x01000193);
     return text && (sum >>> 0).toString(36);
 }
@@ -55,18 +56,16 @@ function parts(): string[] {
     return Math.abs(idle) < SESSION_SECONDS * 1000 ? found : [];
 }
 
-export function lasts(): boolean {
-    return parts().length > 0;
+/** The session's id, if it lasts. */
+export function lasts(): string | undefined {
+    return parts()[0];
 }
 
-/** A session's first page, by which its numbers are chosen. */
-export interface Landing {
+interface Landing {
     session: string;
     url: string;
-    referrer?: string;
+    referrer: string;
 }
-
-let first: Landing | undefined;
 
 /** The session's id, after a sign of life. A page view may begin another by its campaign, as the join has it. */
 export function session(pageView?: boolean): string {
@@ -75,16 +74,18 @@ export function session(pageView?: boolean): string {
     if (!id || (now[0] && now[0] !== utm) || (now[1] && now[1] !== click)) {
         id = random();
         [utm, click] = now;
-        first = { session: id, url: location.href, referrer: document.referrer };
-        quiet(() => localStorage.setItem(LANDING, JSON.stringify(first)));
+        // A cookie, since the other hosts of its domain have a storage of their own; short, since it goes with every request to them.
+        const first: Landing = { session: id, url: location.href.slice(0, 1000), referrer: document.referrer.slice(0, 300) };
+        write(LANDING, encodeURIComponent(JSON.stringify(first)), LANDING_SECONDS);
     }
     write(SESSION, [id, Date.now().toString(36), utm, click].join('.'), SESSION_SECONDS);
     return id;
 }
 
-/** Another page may have begun the session. */
-export function landing(): Landing | undefined {
-    return quiet(() => JSON.parse(localStorage.getItem(LANDING)!) as Landing) || first;
+/** The session's first page, by which its numbers are chosen; another page may have begun it. */
+export function landing(id: string): Landing | undefined {
+    const found = quiet(() => JSON.parse(decodeURIComponent(read(LANDING)!)) as Landing);
+    return found && found.session === id ? found : undefined;
 }
 
 export function forget(): void {
