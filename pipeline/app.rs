@@ -28,7 +28,7 @@ use crate::config::{self, Config, FirstRun, Flags};
 use crate::lake::{self, Lake};
 use crate::log::batching::{BatchOptions, Batcher, Submission};
 use crate::log::frame::Record;
-use crate::log::settings::{Told, subject_of};
+use crate::log::settings::{Told, renewal, subject_of};
 use crate::log::{Kind, SharedLog, Watched, nats};
 use crate::notify::{self, Notifier, Notify};
 use crate::process::{self, Process, Summary};
@@ -354,6 +354,13 @@ impl Up {
         }
         append_settings(config, &log).await?;
         let mut tasks = tokio::task::JoinSet::new();
+        if let Some(kept) = config.retention.log_age.filter(|_| roles.collect || roles.process) {
+            let (accounts, log, stop) = (config.accounts.keys().cloned().collect(), log.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                renewal::keep(log, accounts, kept, clock, stop).await;
+                Ok(())
+            });
+        }
         let mut beside = Router::new();
         let mut postgres = None;
         if roles.query {

@@ -1,6 +1,8 @@
 //! An account's settings, as the log has them: in force are those of the latest time that has come, whatever the order in which they
 //! were told.
 
+pub mod renewal;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,7 +138,7 @@ impl Reading {
 
     fn take(&mut self, entry: &Entry, account: &str, now: Time) {
         self.events.retain(|(_, told)| entry.appended.since(*told) < DUPLICATE_WINDOW);
-        for (event, since, settings) in settings_in(entry, account) {
+        for Said { event, since, settings, .. } in settings_in(entry, account) {
             if self.events.iter().any(|(known, _)| *known == event) {
                 continue;
             }
@@ -156,17 +158,27 @@ impl Reading {
     }
 }
 
-/// The settings of an account in an entry of its subject, in the order in which they were told, with their event and from when on they hold.
-fn settings_in(entry: &Entry, account: &str) -> impl Iterator<Item = (Key, Time, Settings)> {
+/// What one record tells.
+struct Said<'e> {
+    record: Record<'e>,
+    event: Key,
+    /// From when on they hold.
+    since: Time,
+    settings: Settings,
+}
+
+/// The settings of an account in an entry of its subject, in the order in which they were told.
+fn settings_in<'e>(entry: &'e Entry, account: &str) -> impl Iterator<Item = Said<'e>> {
     entry.records().filter_map(move |record| {
-        let Ok(Record::Event { received, bytes, .. }) = record else { return None };
+        let Ok(record @ Record::Event { received, bytes, .. }) = record else { return None };
         // What cannot be used has no effect: it lands in `rejected`.
         let event = decode(bytes, Some(received)).ok()?;
         if event.account.as_str() != account {
             return None;
         }
+        let (key, since) = (Key::of(&[&event.source, &event.id]), event.time);
         match event.body {
-            Body::AccountSettings(settings) => Some((Key::of(&[&event.source, &event.id]), event.time, *settings)),
+            Body::AccountSettings(settings) => Some(Said { record, event: key, since, settings: *settings }),
             _ => None,
         }
     })
@@ -208,25 +220,25 @@ mod tests {
     use super::*;
     use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 
-    async fn new_log() -> (SharedLog, TempDir) {
+    pub(super) async fn new_log() -> (SharedLog, TempDir) {
         let folder = tempfile::tempdir().expect("a folder");
         let options = EmbeddedOptions { partitions: Some(2), ..EmbeddedOptions::default() };
         let log = EmbeddedLog::open(folder.path(), options).await.expect("a log");
         (Arc::new(log), folder)
     }
 
-    fn at(seconds: i64) -> Time {
+    pub(super) fn at(seconds: i64) -> Time {
         Time::EARLIEST.plus(seconds * MICROS_PER_SECOND)
     }
 
     /// Settings that are known by their `target_seconds`.
-    async fn told_at(log: &SharedLog, account: &str, told: &[(i64, f64)]) {
+    pub(super) async fn told_at(log: &SharedLog, account: &str, told: &[(i64, f64)]) {
         let settings = |target_seconds| Settings { target_seconds, ..Settings::default() };
         tell(log, account, told.iter().map(|&(time, seconds)| (at(time), settings(seconds))).collect()).await;
     }
 
     /// Those in force.
-    async fn look(told: &mut Told, log: &SharedLog, now: i64) -> Option<f64> {
+    pub(super) async fn look(told: &mut Told, log: &SharedLog, now: i64) -> Option<f64> {
         told.look(log, "acme", at(now)).await.expect("an answer");
         told.in_force().map(|it| it.settings.target_seconds)
     }

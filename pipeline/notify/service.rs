@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -77,6 +78,8 @@ pub struct Shared {
     pub look: watch::Sender<u64>,
     /// What that was when they were looked at last.
     pub looked: watch::Sender<u64>,
+    /// Whether settings could not be read the last time: told once.
+    unread: AtomicBool,
 }
 
 /// One subscription of the settings.
@@ -120,6 +123,7 @@ impl Notify {
             turn: Mutex::default(),
             look: watch::Sender::new(0),
             looked: watch::Sender::new(0),
+            unread: AtomicBool::new(false),
         };
         let notifier = Notifier { shared: Arc::new(shared) };
         for (of, subscription) in notifier.shared.wanted(&mut BTreeMap::new()).await.0 {
@@ -134,7 +138,7 @@ impl Notify {
 impl Shared {
     /// The subscriptions of the settings in force, and the accounts that could be looked at. `read` holds what was read of each.
     async fn wanted(&self, read: &mut BTreeMap<String, Told>) -> (BTreeMap<Arc<str>, Known>, BTreeSet<Arc<str>>) {
-        let (mut wanted, mut looked) = (BTreeMap::new(), BTreeSet::new());
+        let (mut wanted, mut looked, mut unread) = (BTreeMap::new(), BTreeSet::new(), false);
         for account in &self.accounts {
             match self.settings(account, read).await {
                 Ok(settings) => {
@@ -146,9 +150,21 @@ impl Shared {
                     looked.insert(name);
                 }
                 Err(error) => {
-                    tracing::warn!(account = account.name, %error, "settings cannot be read; the last known stay")
+                    unread = true;
+                    if self.unread.swap(true, Ordering::Relaxed) {
+                        tracing::debug!(account = account.name, %error, "settings cannot be read still");
+                    } else {
+                        tracing::warn!(account = account.name, %error, "settings cannot be read; the last known stay until they can");
+                    }
+                    // Nor can those of others.
+                    if matches!(error, ReadError::Unavailable(_)) {
+                        break;
+                    }
                 }
             }
+        }
+        if !unread && self.unread.swap(false, Ordering::Relaxed) {
+            tracing::info!("settings can be read again");
         }
         (wanted, looked)
     }

@@ -271,6 +271,8 @@ async fn answers_are_those_of_postgresql() -> Result<(), Failure> {
         (format!("SELECT at + (-INTERVAL '1 day 5 hours') FROM {times}"), "2026-11-01T05:40:00.000000"),
         ("SELECT count(*) FROM calls WHERE source IN ('google', 'bing') AND source NOT IN ('direct', NULL)".to_owned(), "0"),
         ("SELECT count(*) FROM calls WHERE 9223372036854775800 + revision > 0".to_owned(), "5"),
+        ("SELECT min(n) FROM (SELECT row_number() OVER (ORDER BY -length(call_id)) AS n FROM calls)".to_owned(), "1"),
+        ("SELECT count(*) FROM (SELECT call_id FROM calls ORDER BY -length(call_id), -extract(epoch FROM started_at))".to_owned(), "5"),
     ] {
         assert_eq!(ask(&session, &sql).await?, format!("{expected}\n"), "{sql}");
     }
@@ -278,6 +280,7 @@ async fn answers_are_those_of_postgresql() -> Result<(), Failure> {
     for (sql, code, words) in [
         ("SELECT revision * 9223372036854775807 * 2 FROM calls", "22003", "Overflow happened on"),
         ("SELECT count(*) FROM calls WHERE revision * 9223372036854775807 * 2 > 2", "22003", "Overflow happened on"),
+        ("SELECT abs(-9223372036854775807 - revision) FROM calls", "22003", "verflow"),
         ("SELECT count(*) FROM calls WHERE 10 / (revision - revision) > 0", "22012", "division by zero"),
         ("SELECT count(*) FROM calls WHERE CAST(call_id || '\"' AS INT) > 0", "22P02", "Cannot cast string 'x1\"'"),
     ] {

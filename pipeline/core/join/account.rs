@@ -243,6 +243,11 @@ impl Account {
 
     fn settings(&mut self, at: Time, settings: &Settings) {
         let place = self.eras.partition_point(|era| era.from <= at);
+        let is_same = |era: &Era| era.from == at && era.rules.settings() == settings;
+        if place > 0 && is_same(&self.eras[place - 1]) {
+            // Told again, so that the log does not forget them.
+            return;
+        }
         self.eras.insert(place, Era { from: at, rules: Arc::new(Rules::new(settings.clone())) });
         let from = if place == 0 { Time::MIN } else { at };
         let until = self.eras.get(place + 1).map_or(Time::MAX, |era| era.from);

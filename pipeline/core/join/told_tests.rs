@@ -90,3 +90,19 @@ fn what_happened_is_told_before_what_it_corrects() {
     let (answered, corrected) = (story.told.find("call.answered:c:"), story.told.find("call.attributed:c:2"));
     assert!(answered.is_some() && answered < corrected, "{answered:?} {corrected:?}");
 }
+
+#[test]
+fn settings_that_are_told_again_are_one_era() {
+    let mut story = Story::new(Mode::Live);
+    for (minute, data, eras) in [
+        (0, r#"{"target_seconds":20}"#, 1),
+        (0, r#"{"target_seconds":20}"#, 1),
+        (5, r#"{"target_seconds":20}"#, 2),
+        (0, r#"{"target_seconds":40}"#, 3),
+    ] {
+        story.apply(minute, "account_settings", data);
+        assert_eq!(story.join.accounts[0].eras.len(), eras, "{minute} {data}");
+    }
+    let settings = story.join.settings("acme", story.time(0)).unwrap();
+    assert_eq!(settings.target_seconds, 40.0, "of equal times the one that was told last");
+}

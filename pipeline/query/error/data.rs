@@ -47,9 +47,16 @@ pub fn words(error: &DataFusionError) -> String {
 
 /// SQLSTATE.
 pub fn code(error: &DataFusionError) -> &'static str {
-    let DataFusionError::ArrowError(inner, _) = error.find_root() else { return DATA };
+    // Functions of the engine say so in their own words: `Int64Array overflow on abs(-9223372036854775808)`.
+    let overflows = |text: &str| text.contains("verflow");
+    let inner = match error.find_root() {
+        DataFusionError::ArrowError(inner, _) => inner,
+        DataFusionError::Execution(text) if overflows(text) => return OUT_OF_RANGE,
+        _ => return DATA,
+    };
     match &**inner {
         ArrowError::DivideByZero => DIVISION_BY_ZERO,
+        ArrowError::ComputeError(text) if overflows(text) => OUT_OF_RANGE,
         ArrowError::ArithmeticOverflow(_) => OUT_OF_RANGE,
         ArrowError::CastError(text) | ArrowError::ParseError(text) => of_text(text),
         _ => DATA,
@@ -106,6 +113,7 @@ mod tests {
             ),
             (ArrowError::DivideByZero, "22012", "division by zero"),
             (ArrowError::ArithmeticOverflow("1 + 1".to_owned()), "22003", "1 + 1"),
+            (ArrowError::ComputeError("Int64Array overflow on abs(-1)".to_owned()), "22003", "overflow on abs"),
             (ArrowError::ComputeError("no".to_owned()), "22000", "no"),
         ] {
             let error = DataFusionError::ArrowError(Box::new(error), None);
