@@ -5,6 +5,8 @@
 //!   (Tableau's filters).
 //! - `extract(epoch FROM a - b)`: DataFusion leaves the fractions of a second out.
 //! - `length` and `octet_length` of bytes: DataFusion takes them for text, and fails on what is none (`rejected.raw`).
+//! - `extract(second FROM …)`: DataFusion leaves the fractions out there, too.
+//! - `substring(x FROM 'pattern')`: DataFusion knows places alone.
 //! - `float`: DataFusion's has single precision, and counts no whole numbers above 16,777,216.
 //!
 //! And times without seconds (`'2026-11-02 10:00'`), which DataFusion does not read.
@@ -19,10 +21,13 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::execution::FunctionRegistry;
+use datafusion::functions::datetime::now;
+use datafusion::functions::regex::regexp_match;
 use datafusion::functions_aggregate::variance::var_samp_udaf;
+use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
-use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, TypePlanner};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast, lit,
 };
@@ -34,8 +39,24 @@ const SINGLE_BITS: u64 = 24;
 
 pub fn register(context: &SessionContext) -> Result<()> {
     context.register_udf(octet_length());
+    let of_now = ["clock_timestamp", "statement_timestamp", "transaction_timestamp"];
+    context.register_udf(now(&ConfigOptions::default()).as_ref().clone().with_aliases(of_now));
     context.register_udaf(var_samp_udaf().as_ref().clone().with_aliases(["variance"]));
     context.state_ref().write().register_function_rewrite(Arc::new(Dialect))
+}
+
+/// `substring(x FROM 'pattern')`: what its first group matches, or all of it where it has none; null where nothing does.
+#[derive(Debug)]
+pub(super) struct Patterns;
+
+impl ExprPlanner for Patterns {
+    fn plan_substring(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        let is_pattern = matches!(args.as_slice(), [_, Expr::Literal(pattern, _)] if text(pattern).is_some());
+        Ok(match is_pattern {
+            true => PlannerResult::Planned(array_element(regexp_match().call(args), lit(1))),
+            false => PlannerResult::Original(args),
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -64,6 +85,13 @@ impl FunctionRewrite for Dialect {
                 let DataType::Duration(unit) = of.get_type(schema)? else { return Ok(Transformed::no(expr)) };
                 let units = cast(cast(of.clone(), DataType::Int64), DataType::Float64);
                 Ok(Transformed::yes(units / lit(per_second(unit))))
+            }
+            ("date_part", [Expr::Literal(part, _), of])
+                if text(part).is_some_and(|it| ["second", "seconds"].contains(&&*it.to_ascii_lowercase())) =>
+            {
+                let args = vec![lit("microsecond"), of.clone()];
+                let micros = Expr::ScalarFunction(ScalarFunction::new_udf(func.clone(), args));
+                Ok(Transformed::yes(cast(micros, DataType::Float64) / lit(per_second(TimeUnit::Microsecond))))
             }
             ("character_length", [of]) if is_binary(&of.get_type(schema)?) => {
                 Ok(Transformed::yes(octet_length().call(vec![of.clone()])))

@@ -41,6 +41,7 @@ mod newest;
 mod operator;
 mod output;
 mod partitions;
+mod percentiles;
 pub mod postgres;
 mod prompt;
 mod reckon;

@@ -40,6 +40,7 @@ use super::lists::{self, kept_apart};
 use super::memory::SharedPool;
 use super::newest::{self, OrderBehindBarrier};
 use super::partitions::{self, WholePartitions};
+use super::percentiles;
 use super::reckon;
 use super::removal;
 use super::reword;
@@ -299,10 +300,12 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     *builder.file_formats() = None;
     let state = builder.build();
     let (rules, logical) = (careful(state.physical_optimizers()), kept_apart(state.optimizers()));
-    let state = SessionStateBuilder::new_from_existing(state)
+    let mut builder = SessionStateBuilder::new_from_existing(state)
         .with_physical_optimizer_rules(rules)
-        .with_optimizer_rules(logical)
-        .build();
+        .with_optimizer_rules(logical);
+    // Before the engine's, which takes whatever it is given.
+    builder.expr_planners().get_or_insert_default().insert(0, Arc::new(dialect::Patterns));
+    let state = builder.build();
     let context = SessionContext::new_with_state(state);
     for function in FUNCTIONS_OUT {
         context.deregister_udf(function);
@@ -315,6 +318,7 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     lists::add_functions(&context);
     bounded::register(&context)?;
     sums::register(&context);
+    percentiles::register(&context);
     distinct::register(&context);
     Ok(context.state())
 }

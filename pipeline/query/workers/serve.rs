@@ -29,10 +29,12 @@ use crate::query::bounded;
 use crate::query::checked;
 use crate::query::desk;
 use crate::query::lists;
+use crate::query::percentiles;
 use crate::query::reckon;
 use crate::query::removal;
 use crate::query::server::names_no_lake;
 use crate::query::session::bounded_runtime;
+use crate::query::sums;
 use crate::query::yields::yielding;
 use crate::telemetry::metrics::Metrics;
 
@@ -166,5 +168,7 @@ fn session(context: WorkerQueryContext, peers: &Peers, codec: &Codec, metrics: &
     checked::add_functions(&context);
     lists::add_functions(&context);
     bounded::register(&context)?;
+    sums::register(&context);
+    percentiles::register(&context);
     Ok(context.state())
 }
