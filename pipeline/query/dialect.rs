@@ -21,7 +21,6 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::execution::FunctionRegistry;
-use datafusion::functions::datetime::now;
 use datafusion::functions::regex::regexp_match;
 use datafusion::functions_aggregate::variance::var_samp_udaf;
 use datafusion::functions_nested::expr_fn::array_element;
@@ -39,8 +38,6 @@ const SINGLE_BITS: u64 = 24;
 
 pub fn register(context: &SessionContext) -> Result<()> {
     context.register_udf(octet_length());
-    let of_now = ["clock_timestamp", "statement_timestamp", "transaction_timestamp"];
-    context.register_udf(now(&ConfigOptions::default()).as_ref().clone().with_aliases(of_now));
     context.register_udaf(var_samp_udaf().as_ref().clone().with_aliases(["variance"]));
     context.state_ref().write().register_function_rewrite(Arc::new(Dialect))
 }
@@ -89,6 +86,11 @@ impl FunctionRewrite for Dialect {
             ("date_part", [Expr::Literal(part, _), of])
                 if text(part).is_some_and(|it| ["second", "seconds"].contains(&&*it.to_ascii_lowercase())) =>
             {
+                if let DataType::Duration(unit) = of.get_type(schema)? {
+                    let minute = (per_second(unit) * 60.0) as i64;
+                    let units = cast(cast(of.clone(), DataType::Int64) % lit(minute), DataType::Float64);
+                    return Ok(Transformed::yes(units / lit(per_second(unit))));
+                }
                 let args = vec![lit("microsecond"), of.clone()];
                 let micros = Expr::ScalarFunction(ScalarFunction::new_udf(func.clone(), args));
                 Ok(Transformed::yes(cast(micros, DataType::Float64) / lit(per_second(TimeUnit::Microsecond))))

@@ -272,6 +272,7 @@ async fn answers_are_those_of_postgresql() -> Result<(), Failure> {
         ("SELECT count(*) FROM calls WHERE source IN ('google', 'bing') AND source NOT IN ('direct', NULL)".to_owned(), "0"),
         ("SELECT count(*) FROM calls WHERE 9223372036854775800 + revision > 0".to_owned(), "5"),
         ("SELECT extract(second FROM TIMESTAMP '2026-11-02 10:00:41.5')".to_owned(), "41.5"),
+        ("SELECT extract(second FROM TIMESTAMP '2026-11-02 10:01:41.5' - TIMESTAMP '2026-11-02 10:00:00.25')".to_owned(), "41.25"),
         ("SELECT substring('https://a.example/x' FROM '//([^/]+)'), substring('ab12' FROM '[0-9]+'), substring('ab' FROM 2)".to_owned(), "a.example,12,b"),
         ("SELECT min(n) FROM (SELECT row_number() OVER (ORDER BY -length(call_id)) AS n FROM calls)".to_owned(), "1"),
         ("SELECT count(*) FROM (SELECT call_id FROM calls ORDER BY -length(call_id), -extract(epoch FROM started_at))".to_owned(), "5"),
