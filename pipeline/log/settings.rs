@@ -14,8 +14,8 @@ use callweave_core::settings::Settings;
 use callweave_core::time::Time;
 use tokio::time::timeout;
 
-use super::frame::Record;
-use super::{Entry, Kind, ReadError, SharedLog, Subject, partition_of};
+use super::frame::{FrameBuilder, FrameError, Record};
+use super::{Append, AppendError, Entry, Kind, MessageId, ReadError, SharedLog, Subject, partition_of};
 
 /// A log that does not tell within this time whether there is anything new leaves what was known.
 const LOOK_TIME: Duration = Duration::from_secs(1);
@@ -140,6 +140,10 @@ impl Reading {
         self.events.retain(|(_, told)| entry.appended.since(*told) < DUPLICATE_WINDOW);
         for Said { event, since, settings, .. } in settings_in(entry, account) {
             if self.events.iter().any(|(known, _)| *known == event) {
+                // Told again before the log forgets it: it is found there now.
+                let held = self.in_force.iter_mut().chain(&mut self.later);
+                let same = held.filter(|it| it.mark.since == since && *it.settings == settings);
+                same.for_each(|it| (it.mark.sequence, it.mark.appended) = (entry.sequence, entry.appended));
                 continue;
             }
             self.events.push_back((event, entry.appended));
@@ -156,6 +160,36 @@ impl Reading {
         }
         self.up_to = (entry.sequence, entry.appended);
     }
+}
+
+/// Why settings were not told.
+#[derive(Debug, thiserror::Error)]
+pub enum TellError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// Appends an event to an account's settings, unless others were told since the entry `expect` (0: none).
+///
+/// # Errors
+/// [`AppendError::Conflict`] where they were; or the log did not take it.
+pub async fn append_event(
+    log: &SharedLog,
+    subject: Subject,
+    record: &Record<'_>,
+    expect: u64,
+) -> Result<(), TellError> {
+    let mut frame = FrameBuilder::new();
+    frame.push(record)?;
+    let payload = frame.finish();
+    // The same event may be told again while the log knows its content still.
+    let message_id = MessageId::of(&[&payload[..], &expect.to_le_bytes()].concat());
+    log.append(Append { subject, message_id, expect: Some(expect), payload }).await?;
+    Ok(())
 }
 
 /// What one record tells.
@@ -194,7 +228,7 @@ pub(crate) async fn tell(log: &SharedLog, account: &str, told: Vec<(Time, Settin
 /// The same by events of these ids.
 #[cfg(test)]
 async fn tell_as(log: &SharedLog, account: &str, told: Vec<(String, Time, Settings)>) {
-    let mut frame = super::frame::FrameBuilder::new();
+    let mut frame = FrameBuilder::new();
     for (id, time, settings) in told {
         let event = callweave_core::event::Event {
             account: account.into(),
@@ -208,8 +242,8 @@ async fn tell_as(log: &SharedLog, account: &str, told: Vec<(String, Time, Settin
         frame.push(&Record::Event { received: time, origin: "test", bytes: &bytes }).expect("a small record");
     }
     let payload = frame.finish();
-    let (subject, message_id) = (subject_of(account, log), super::MessageId::of(&payload));
-    log.append(super::Append { subject, message_id, expect: None, payload }).await.expect("appended");
+    let (subject, message_id) = (subject_of(account, log), MessageId::of(&payload));
+    log.append(Append { subject, message_id, expect: None, payload }).await.expect("appended");
 }
 
 #[cfg(test)]

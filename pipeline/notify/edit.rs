@@ -7,9 +7,9 @@ use callweave_core::settings::Settings;
 use tokio::time::timeout;
 
 use super::service::Shared;
-use crate::log::frame::{FrameBuilder, FrameError, Record};
-use crate::log::settings::{Told, subject_of};
-use crate::log::{Append, AppendError, MessageId, ReadError};
+use crate::log::AppendError;
+use crate::log::frame::Record;
+use crate::log::settings::{TellError, Told, append_event, subject_of};
 
 /// What the events are marked with in the log.
 const ORIGIN: &str = "/v1/webhooks";
@@ -23,11 +23,7 @@ pub enum EditError {
     #[error("{0}")]
     Wrong(String),
     #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    #[error(transparent)]
-    Frame(#[from] FrameError),
+    Told(#[from] TellError),
 }
 
 /// Has the notifier look at the settings, and waits until it has: who changed something sees it from then on. One that takes too
@@ -54,7 +50,7 @@ pub async fn change(shared: &Shared, account: &str, change: impl Fn(&mut Setting
         let mut tries = 0;
         loop {
             match once(shared, told, account, &change).await {
-                Err(EditError::Append(AppendError::Conflict { .. })) if tries < TRIES => tries += 1,
+                Err(EditError::Told(TellError::Append(AppendError::Conflict { .. }))) if tries < TRIES => tries += 1,
                 Err(error) => return Err(error),
                 Ok(()) => break,
             }
@@ -72,8 +68,8 @@ async fn once(
 ) -> Result<(), EditError> {
     let (subject, now) = (subject_of(account, &shared.log), (shared.tools.clock)());
     // Before they are read: what is told in between is a conflict.
-    let expect = Some(shared.log.last_of_subject(&subject).await?.map_or(0, |entry| entry.sequence));
-    told.look(&shared.log, account, now).await?;
+    let last = shared.log.last_of_subject(&subject).await.map_err(TellError::from)?;
+    told.look(&shared.log, account, now).await.map_err(TellError::from)?;
     let told = told.in_force();
     let in_force = told.map(|told| Settings::clone(&told.settings));
     let mut settings = in_force.or_else(|| shared.configured(account)).unwrap_or_default();
@@ -92,12 +88,8 @@ async fn once(
         body: Body::AccountSettings(Box::new(settings)),
     };
     let bytes = event.to_json().into_bytes();
-    let mut frame = FrameBuilder::new();
-    frame.push(&Record::Event { received: now, origin: ORIGIN, bytes: &bytes })?;
-    let payload = frame.finish();
-    let append = Append { subject, message_id: MessageId::of(&payload), expect, payload };
-    shared.log.append(append).await?;
-    Ok(())
+    let record = Record::Event { received: now, origin: ORIGIN, bytes: &bytes };
+    Ok(append_event(&shared.log, subject, &record, last.map_or(0, |entry| entry.sequence)).await?)
 }
 
 #[cfg(test)]
