@@ -80,20 +80,18 @@ impl FunctionRewrite for Dialect {
                 if text(part).is_some_and(|it| it.eq_ignore_ascii_case("epoch")) =>
             {
                 let DataType::Duration(unit) = of.get_type(schema)? else { return Ok(Transformed::no(expr)) };
-                let units = cast(cast(of.clone(), DataType::Int64), DataType::Float64);
-                Ok(Transformed::yes(units / lit(per_second(unit))))
+                Ok(Transformed::yes(in_seconds(cast(of.clone(), DataType::Int64), unit)))
             }
             ("date_part", [Expr::Literal(part, _), of])
                 if text(part).is_some_and(|it| ["second", "seconds"].contains(&&*it.to_ascii_lowercase())) =>
             {
-                if let DataType::Duration(unit) = of.get_type(schema)? {
-                    let minute = (per_second(unit) * 60.0) as i64;
-                    let units = cast(cast(of.clone(), DataType::Int64) % lit(minute), DataType::Float64);
-                    return Ok(Transformed::yes(units / lit(per_second(unit))));
-                }
-                let args = vec![lit("microsecond"), of.clone()];
-                let micros = Expr::ScalarFunction(ScalarFunction::new_udf(func.clone(), args));
-                Ok(Transformed::yes(cast(micros, DataType::Float64) / lit(per_second(TimeUnit::Microsecond))))
+                Ok(Transformed::yes(match of.get_type(schema)? {
+                    DataType::Duration(unit) => {
+                        let minute = (per_second(unit) * 60.0) as i64;
+                        in_seconds(cast(of.clone(), DataType::Int64) % lit(minute), unit)
+                    }
+                    _ => in_seconds(func.call(vec![lit("microsecond"), of.clone()]), TimeUnit::Microsecond),
+                }))
             }
             ("character_length", [of]) if is_binary(&of.get_type(schema)?) => {
                 Ok(Transformed::yes(octet_length().call(vec![of.clone()])))
@@ -215,6 +213,10 @@ impl TypePlanner for Types {
 
 pub(super) fn text(value: &ScalarValue) -> Option<&str> {
     value.try_as_str().flatten()
+}
+
+fn in_seconds(units: Expr, unit: TimeUnit) -> Expr {
+    cast(units, DataType::Float64) / lit(per_second(unit))
 }
 
 fn per_second(unit: TimeUnit) -> f64 {

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::functions_aggregate::percentile_cont::PercentileCont;
 use datafusion::logical_expr::function::{AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs};
 use datafusion::logical_expr::{
@@ -64,12 +64,11 @@ impl AggregateUDFImpl for Percentile {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        let (place, distinct) = (Place::of(&args, self.way)?, args.is_distinct);
+        let (place, keeps_values) = (Place::of(&args, self.way)?, args.is_distinct);
         let inner = self.inner.accumulator(args)?;
-        // Of nothing but nulls, and of each value once, the engine's has another state.
         Ok(match place {
-            Some(place) if !distinct => Box::new(One { inner, place }),
-            _ => inner,
+            Some(place) => Box::new(One { inner, place, keeps_values }),
+            None => inner,
         })
     }
 
@@ -116,7 +115,9 @@ impl Place {
         }
         // A constant, as the engine's own looks over.
         let told = args.exprs[1].evaluate(&RecordBatch::new_empty(args.schema.clone().into()))?;
-        let ColumnarValue::Scalar(ScalarValue::Float64(Some(share))) = told else { return Ok(None) };
+        let ColumnarValue::Scalar(ScalarValue::Float64(Some(share))) = told else {
+            return plan_err!("a percentile's share is not a number from 0 to 1");
+        };
         let descending = args.order_bys.first().is_some_and(|sort| sort.options.descending);
         Ok(Some(Place { share: if descending { 1.0 - share } else { share }, way, kind }))
     }
@@ -154,6 +155,8 @@ impl Place {
 struct One {
     inner: Box<dyn Accumulator>,
     place: Place,
+    /// When it tells its state, the engine's own of distinct values keeps them, and the other gives them away.
+    keeps_values: bool,
 }
 
 impl Accumulator for One {
@@ -172,8 +175,10 @@ impl Accumulator for One {
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let lists = self.inner.state()?[0].to_array()?;
         let value = ScalarValue::try_from_array(&self.place.values(&lists)?, 0)?;
-        // Windows go on with the values, which the state has taken out.
-        self.inner.merge_batch(&[lists])?;
+        if !self.keeps_values {
+            // Windows go on with them.
+            self.inner.merge_batch(&[lists])?;
+        }
         Ok(value)
     }
 
@@ -255,6 +260,8 @@ mod tests {
             (group("percentile_disc(0.6)"), "7.0"),
             (group("percentile_disc(0.61)"), "10.0"),
             (group("percentile_disc(0)"), "3.5"),
+            ("percentile_disc(DISTINCT x, 0.6)".to_owned(), "7.0"),
+            ("percentile_cont(DISTINCT x, 0.375)".to_owned(), "5.5"),
             (group("percentile_cont(0.5)") + " FILTER (WHERE g = 3)", ""),
         ] {
             let rows = context.sql(&of(&what)).await.expect(&what).collect().await.expect(&what);
