@@ -8,6 +8,9 @@ const SESSION = 'cw_s';
 const SESSION_SECONDS = 1800;
 const LANDING = 'cw_l';
 const LANDING_SECONDS = 86400;
+/** Characters of the landing page's address and referrer: they go with every request to the cookie's hosts. */
+const LANDING_URL = 1000;
+const LANDING_REFERRER = 300;
 const UTM = /^utm_(source|medium|campaign|term|content)$/;
 /** In the order in which they decide where several stand in one URL. */
 const CLICK_IDS = 'gclid gbraid wbraid dclid msclkid fbclid ttclid twclid li_fat_id yclid sccid rdt_cid epik'.split(' ');
@@ -74,8 +77,12 @@ export function session(pageView?: boolean): string {
     if (!id || (now[0] && now[0] !== utm) || (now[1] && now[1] !== click)) {
         id = random();
         [utm, click] = now;
-        // A cookie, since the other hosts of its domain have a storage of their own; short, since it goes with every request to them.
-        const first: Landing = { session: id, url: location.href.slice(0, 1000), referrer: document.referrer.slice(0, 300) };
+        // A cookie, since the other hosts of its domain have a storage of their own.
+        const first: Landing = {
+            session: id,
+            url: location.href.slice(0, LANDING_URL),
+            referrer: document.referrer.slice(0, LANDING_REFERRER),
+        };
         write(LANDING, encodeURIComponent(JSON.stringify(first)), LANDING_SECONDS);
     }
     write(SESSION, [id, Date.now().toString(36), utm, click].join('.'), SESSION_SECONDS);
