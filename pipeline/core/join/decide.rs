@@ -74,6 +74,16 @@ impl Account {
         self.timers.set(&mut self.sessions[ix].due, at, Thing::Session(ix));
     }
 
+    /// What a row says that was written early may no longer be so: a live job writes it again soon, and not when the session is over.
+    pub fn reshape_session(&mut self, ix: u32) {
+        self.touch_session(ix);
+        let session = &mut self.sessions[ix];
+        let soon = session.due.changed();
+        if self.mode == Mode::Live && !session.written.is_nothing() && soon < session.due.at() {
+            self.timers.set(&mut session.due, soon, Thing::Session(ix));
+        }
+    }
+
     /// Whether a live job is to write a session that goes on, so that reports of this hour count it.
     fn has_early_row(&self, ix: u32) -> bool {
         self.mode == Mode::Live && self.sessions[ix].written.is_nothing()
@@ -109,6 +119,9 @@ impl Account {
     }
 
     fn session_decided_at(&self, ix: u32) -> Time {
+        if self.sessions[ix].taken_back {
+            return self.sessions[ix].due.changed();
+        }
         let ended_at = self.session_ended_at(ix);
         let settings = self.rules(ended_at).settings();
         let silence = micros(settings.session_timeout_minutes, MICROS_PER_MINUTE);
@@ -195,7 +208,7 @@ impl Account {
         if self.sessions[ix].due.is_open() {
             let at = self.session_decided_at(ix);
             if at > self.watermark {
-                if self.has_early_row(ix) && !self.is_behind {
+                if self.mode == Mode::Live && !self.is_behind {
                     self.emit_session(ix, out);
                 }
                 return self.timers.set(&mut self.sessions[ix].due, at, Thing::Session(ix));

@@ -50,3 +50,46 @@ fn a_session_of_an_archive_has_its_row_when_it_is_over() {
     // As each arrived when it happened, the watermark has passed the first's lateness with the second.
     assert_eq!(rows_of("12:59:59Z"), [(1, 1, 2)]);
 }
+
+/// By a row: its session, revision, pages and source, and whether it is taken back.
+fn rows(story: &mut Story) -> Vec<(String, u32, u32, Option<String>, bool)> {
+    let source = |row: &SessionRow| row.source.as_ref().map(|it| it.source.to_string());
+    story
+        .sessions
+        .drain(..)
+        .map(|it| (it.session_id.to_string(), it.revision, it.pages, source(&it), it.retracted))
+        .collect()
+}
+
+#[test]
+fn a_session_that_is_another_by_a_late_event_is_taken_back_at_once() {
+    let mut story = Story::new(Mode::Live);
+    let view = r#"{"visitor_id":"v","url":"https://example.com/"}"#;
+    story.apply(10, "page_view", view);
+    story.tick_at(12);
+    let [(early, 1, 1, _, false)] = &rows(&mut story)[..] else { panic!("{:?}", story.sessions) };
+    story.apply(9, "page_view", view);
+    story.tick_at(13);
+    let told = rows(&mut story);
+    let [(back, 2, 0, _, true)] = told.iter().filter(|it| it.0 == *early).collect::<Vec<_>>()[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(back, early);
+    let other: Vec<_> = told.iter().filter(|it| it.0 != *early).map(|it| (it.1, it.2, it.4)).collect();
+    assert_eq!(other, [(1, 2, false)]);
+}
+
+#[test]
+fn the_source_of_a_late_first_page_stands_in_the_row_at_once() {
+    let mut story = Story::new(Mode::Live);
+    story.apply(10, "heartbeat", r#"{"visitor_id":"v","session_id":"s"}"#);
+    story.tick_at(12);
+    assert_eq!(rows(&mut story), [("s".into(), 1, 0, None, false)]);
+    story.apply(9, "page_view", r#"{"visitor_id":"v","session_id":"s","url":"https://example.com/?utm_source=ads"}"#);
+    story.tick_at(13);
+    assert_eq!(rows(&mut story), [("s".into(), 2, 1, Some("ads".into()), false)]);
+    // Further pages wait until it is over, or half an hour has passed.
+    story.apply(14, "page_view", r#"{"visitor_id":"v","session_id":"s","url":"https://example.com/b"}"#);
+    story.tick_at(16);
+    assert_eq!(rows(&mut story), []);
+}

@@ -124,7 +124,7 @@ impl Account {
                 let from = self.sessions[ix].started_at();
                 self.touch_calls_on_leases(ix, from);
                 self.touch_calls_of(ix);
-                self.touch_session(ix);
+                self.reshape_session(ix);
             }
         }
         self.touch_calls_on_loose_leases(visitor, Time::MIN);

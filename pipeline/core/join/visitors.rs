@@ -186,7 +186,7 @@ impl Account {
             session.taken_back = true;
             self.visitors[visitor].visits.retain(|held| held != ix);
             self.visitors[visitor].rest().taken_back.push(ix);
-            self.touch_session(ix);
+            self.reshape_session(ix);
         } else {
             self.remove_session(ix);
         }

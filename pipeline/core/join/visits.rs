@@ -257,6 +257,7 @@ impl Account {
                 self.visits_moved(visitor, 0, &[]);
             }
             self.touch_calls_of(ix);
+            self.reshape_session(ix);
         }
         self.touch_calls_on_leases(ix, at);
         self.touch_session(ix);
