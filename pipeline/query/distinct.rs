@@ -9,18 +9,16 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StringArray, StringViewArray,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::Result;
 use datafusion::functions_aggregate::count::Count;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, ReversedUDAF,
-    SetMonotonicity, Signature, StatisticsArgs,
-};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator};
 use datafusion::prelude::SessionContext;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::as_inner::as_inner;
 
 pub fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::new_from_impl(Counted { inner: Count::new() }));
@@ -38,29 +36,7 @@ fn is_ours(args: &AccumulatorArgs<'_>) -> bool {
 }
 
 impl AggregateUDFImpl for Counted {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(arg_types)
-    }
-
-    fn is_nullable(&self) -> bool {
-        self.inner.is_nullable()
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        self.inner.accumulator(args)
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        self.inner.state_fields(args)
-    }
+    as_inner!(name signature return_type is_nullable accumulator state_fields create_sliding_accumulator default_value reverse_expr order_sensitivity documentation set_monotonicity value_from_stats);
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
         is_ours(&args) || self.inner.groups_accumulator_supported(args)
@@ -71,34 +47,6 @@ impl AggregateUDFImpl for Counted {
             true => Ok(Box::new(Groups::new(args.expr_fields[0].data_type().clone()))),
             false => self.inner.create_groups_accumulator(args),
         }
-    }
-
-    fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        self.inner.create_sliding_accumulator(args)
-    }
-
-    fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
-        self.inner.default_value(data_type)
-    }
-
-    fn reverse_expr(&self) -> ReversedUDAF {
-        self.inner.reverse_expr()
-    }
-
-    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        self.inner.order_sensitivity()
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
-    }
-
-    fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {
-        self.inner.set_monotonicity(data_type)
-    }
-
-    fn value_from_stats(&self, statistics: &StatisticsArgs<'_>) -> Option<ScalarValue> {
-        self.inner.value_from_stats(statistics)
     }
 }
 

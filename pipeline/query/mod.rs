@@ -13,6 +13,7 @@
 //! four minutes of compiling this crate.
 
 mod access;
+mod as_inner;
 mod attempts;
 mod bounded;
 mod bounds;
@@ -31,12 +32,15 @@ mod error;
 mod few;
 mod flight;
 pub mod format;
+mod frames;
 mod guard;
 mod http;
+mod lacking;
 pub mod library;
 mod lists;
 pub mod logins;
 mod memory;
+mod modes;
 mod newest;
 mod operator;
 mod output;

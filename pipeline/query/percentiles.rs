@@ -5,14 +5,14 @@ use std::fmt::Debug;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type};
+use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::functions_aggregate::percentile_cont::PercentileCont;
-use datafusion::logical_expr::function::{AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs};
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Documentation, EmitTo, GroupsAccumulator, Signature,
-};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, EmitTo, GroupsAccumulator};
 use datafusion::prelude::SessionContext;
+
+use super::as_inner::as_inner;
 
 pub fn register(context: &SessionContext) {
     for way in [Way::Between, Way::Of] {
@@ -37,6 +37,8 @@ struct Percentile {
 }
 
 impl AggregateUDFImpl for Percentile {
+    as_inner!(signature return_type state_fields groups_accumulator_supported simplify documentation);
+
     fn name(&self) -> &str {
         match self.way {
             Way::Between => self.inner.name(),
@@ -51,18 +53,6 @@ impl AggregateUDFImpl for Percentile {
         }
     }
 
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(arg_types)
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        self.inner.state_fields(args)
-    }
-
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let (place, keeps_values) = (Place::of(&args, self.way)?, args.is_distinct);
         let inner = self.inner.accumulator(args)?;
@@ -70,10 +60,6 @@ impl AggregateUDFImpl for Percentile {
             Some(place) => Box::new(One { inner, place, keeps_values }),
             None => inner,
         })
-    }
-
-    fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
-        self.inner.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
@@ -85,16 +71,8 @@ impl AggregateUDFImpl for Percentile {
         })
     }
 
-    fn simplify(&self) -> Option<AggregateFunctionSimplification> {
-        self.inner.simplify()
-    }
-
     fn supports_within_group_clause(&self) -> bool {
         true
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
     }
 }
 

@@ -34,10 +34,13 @@ use super::directory::Directory;
 use super::distinct;
 use super::error::{QueryError, nearest};
 use super::few::{self, FewFirst};
+use super::frames;
 use super::guard;
+use super::lacking;
 use super::library::STAGING;
 use super::lists::{self, kept_apart};
 use super::memory::SharedPool;
+use super::modes;
 use super::newest::{self, OrderBehindBarrier};
 use super::partitions::{self, WholePartitions};
 use super::percentiles;
@@ -319,6 +322,9 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     bounded::register(&context)?;
     sums::register(&context);
     percentiles::register(&context);
+    modes::register(&context);
+    frames::register(&context);
+    lacking::register(&context);
     distinct::register(&context);
     Ok(context.state())
 }

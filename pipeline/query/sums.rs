@@ -9,17 +9,16 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, BooleanArray, PrimitiveArray};
 use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::arrow::compute::sum_checked;
-use datafusion::arrow::datatypes::{ArrowNumericType, DataType, FieldRef, Int64Type, UInt64Type};
+use datafusion::arrow::datatypes::{ArrowNumericType, DataType, Int64Type, UInt64Type};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::functions_aggregate::sum::Sum;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, ReversedUDAF,
-    SetMonotonicity, Signature, StatisticsArgs,
-};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator};
 use datafusion::prelude::SessionContext;
+
+use super::as_inner::as_inner;
+use super::frames::{self, Frame, Told};
 
 pub fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::new_from_impl(Checked { inner: Sum::new() }));
@@ -37,17 +36,7 @@ struct Checked {
 }
 
 impl AggregateUDFImpl for Checked {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(arg_types)
-    }
+    as_inner!(name signature return_type state_fields groups_accumulator_supported reverse_expr order_sensitivity documentation set_monotonicity value_from_stats);
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         match args.return_field.data_type() {
@@ -55,14 +44,6 @@ impl AggregateUDFImpl for Checked {
             DataType::UInt64 if !args.is_distinct => Ok(Box::new(One::<UInt64Type> { sum: None })),
             _ => self.inner.accumulator(args),
         }
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        self.inner.state_fields(args)
-    }
-
-    fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
-        self.inner.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
@@ -78,28 +59,9 @@ impl AggregateUDFImpl for Checked {
         match args.return_field.data_type() {
             DataType::Int64 if !args.is_distinct => Ok(Box::new(Sliding::<Int64Type>::default())),
             DataType::UInt64 if !args.is_distinct => Ok(Box::new(Sliding::<UInt64Type>::default())),
+            _ if frames::is_ours(&args) => Ok(Box::new(Frame::new(Told::Sum))),
             _ => self.inner.create_sliding_accumulator(args),
         }
-    }
-
-    fn reverse_expr(&self) -> ReversedUDAF {
-        self.inner.reverse_expr()
-    }
-
-    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        self.inner.order_sensitivity()
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
-    }
-
-    fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {
-        self.inner.set_monotonicity(data_type)
-    }
-
-    fn value_from_stats(&self, statistics: &StatisticsArgs<'_>) -> Option<ScalarValue> {
-        self.inner.value_from_stats(statistics)
     }
 }
 

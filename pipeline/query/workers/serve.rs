@@ -36,6 +36,7 @@ use crate::query::server::names_no_lake;
 use crate::query::session::bounded_runtime;
 use crate::query::sums;
 use crate::query::yields::yielding;
+use crate::query::{frames, lacking, modes};
 use crate::telemetry::metrics::Metrics;
 
 /// Bytes of one plan. Its values stand in it: a long list of them makes it long.
@@ -170,5 +171,8 @@ fn session(context: WorkerQueryContext, peers: &Peers, codec: &Codec, metrics: &
     bounded::register(&context)?;
     sums::register(&context);
     percentiles::register(&context);
+    modes::register(&context);
+    frames::register(&context);
+    lacking::register(&context);
     Ok(context.state())
 }
