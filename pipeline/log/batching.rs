@@ -85,7 +85,7 @@ impl Submission {
     }
 
     /// Recognised by this id when it is submitted again, however it is batched: it gets frames of its own. Without one,
-    /// frames are recognised by their bytes.
+    /// frames are recognised by their bytes, and by their place where there are several.
     pub fn with_id(mut self, id: MessageId) -> Submission {
         self.id = Some(id);
         self
@@ -288,7 +288,9 @@ impl Lane {
                 None => {
                     let mut builder = FrameBuilder::new();
                     builder.extend(part);
-                    let id = submission.id.map(|id| id_of_part(id, step));
+                    // Lines that cannot be used have no id: as many of the same make frames of the same bytes.
+                    let own = || (submission.frames.len() > 1).then(|| MessageId::of(builder.bytes()));
+                    let id = submission.id.or_else(own).map(|id| id_of_part(id, step));
                     let account = account.cloned();
                     frames.push(OpenFrame { kind: job.kind, account, builder, id, jobs: vec![index] });
                 }
@@ -310,4 +312,33 @@ impl Lane {
 /// The parts of a submission with an id of its own have one each.
 fn id_of_part(id: MessageId, step: usize) -> MessageId {
     MessageId(id.0.wrapping_add(step as u128))
+}
+
+#[cfg(test)]
+mod tests {
+    use callweave_core::time::Time;
+
+    use super::*;
+    use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
+
+    #[tokio::test]
+    async fn frames_of_the_same_bytes_are_all_appended() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let options = EmbeddedOptions { partitions: Some(1), ..EmbeddedOptions::default() };
+        let log: SharedLog = Arc::new(EmbeddedLog::open(folder.path(), options).await?);
+        let batcher = Batcher::new(log.clone(), BatchOptions::default());
+        let submission = || -> Result<Submission, FrameError> {
+            let mut submission = Submission::new("acme");
+            while submission.frames.len() < 4 {
+                submission.push(Kind::Other, &Record::Tick { time: Time(1) })?;
+            }
+            submission.frames.truncate(3);
+            Ok(submission)
+        };
+        batcher.submit(submission()?).await?;
+        assert_eq!(log.last_sequence(0).await?, 3);
+        batcher.submit(submission()?).await?;
+        assert_eq!(log.last_sequence(0).await?, 3, "the same again");
+        Ok(())
+    }
 }

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::forward::Forwarder;
+use super::lag::{self, Reached};
 use super::landing::{Lander, Landing, LandingError, PROCESSING, Policy};
 use super::maintain::{Retentions, maintain};
 use super::moments::{MomentsError, Pasts, Place, Teller};
@@ -102,7 +103,13 @@ impl Process {
                     stop.cancelled().await;
                     return Ok(());
                 }
-                self.keep_at(&own, &stop).await
+                let reached = Reached::default();
+                let done = tokio::select! {
+                    done = self.keep_at(&own, &reached, &stop) => done,
+                    never = lag::measure(&reached, &self.log, &self.metrics, self.clock) => match never {},
+                };
+                own.iter().for_each(|&partition| self.metrics.forget_partition(partition));
+                done
             };
             tokio::pin!(work);
             let done = tokio::select! {
@@ -130,12 +137,17 @@ impl Process {
 
     /// Works on `own` until `shutdown`. A fault (an unwritable lake, a log that is away, another owner) ends what is under way
     /// and begins it again from the last snapshot: nothing that is not committed counts as done.
-    async fn keep_at(&self, own: &BTreeSet<u16>, shutdown: &CancellationToken) -> Result<(), ProcessError> {
+    async fn keep_at(
+        &self,
+        own: &BTreeSet<u16>,
+        reached: &Reached,
+        shutdown: &CancellationToken,
+    ) -> Result<(), ProcessError> {
         let mut pause = PAUSE_FIRST;
         let mut failed: Option<ProcessError> = None;
         loop {
             let began = tokio::time::Instant::now();
-            match self.once(own, shutdown).await {
+            match self.once(own, reached, shutdown).await {
                 // Stopped before anything was tried again: what has failed is still not in its table.
                 Ok(()) => return failed.filter(|_| self.has_uncommitted()).map_or(Ok(()), Err),
                 Err(error) if error.is_final() || shutdown.is_cancelled() => return Err(error),
@@ -164,7 +176,12 @@ impl Process {
         TableName::ALL.iter().any(|table| self.troubles.has(table.name()))
     }
 
-    async fn once(&self, own: &BTreeSet<u16>, shutdown: &CancellationToken) -> Result<(), ProcessError> {
+    async fn once(
+        &self,
+        own: &BTreeSet<u16>,
+        reached: &Reached,
+        shutdown: &CancellationToken,
+    ) -> Result<(), ProcessError> {
         let stop = shutdown.child_token();
         let _stop_on_return = stop.clone().drop_guard();
         let mut sources = BTreeMap::new();
@@ -222,11 +239,11 @@ impl Process {
             };
             let work = Work {
                 number,
-                log: self.log.clone(),
                 batcher: Batcher::new(self.log.clone(), BatchOptions::default()),
                 retentions: retentions.clone(),
                 moments: teller,
                 snapshot_every: self.snapshot.every,
+                reached: reached.clone(),
                 metrics: self.metrics.clone(),
                 clock: self.clock,
             };
@@ -256,7 +273,6 @@ impl Process {
             }
         }
         stop.cancel();
-        own.iter().for_each(|&partition| self.metrics.forget_partition(partition));
         // It ends between two tables.
         let _ = maintenance.await;
         first.map_or(Ok(()), Err)

@@ -2,7 +2,7 @@
 //!
 //! [`step`] is the synchronous heart: decode, survey, apply, rows. [`run`] feeds it files, at full speed and to their
 //! end ([`chunk`] cuts them, [`history`] remembers them); [`live`] feeds it the log, for good ([`partition`] reads one
-//! partition, [`group`] decodes it, [`hands`] are threads of its own, [`forward`] takes its rows to [`landing`], which commits one table, [`moments`] tells subscribers, [`maintain`] keeps the lake
+//! partition, [`group`] decodes it, [`hands`] are threads of its own, [`forward`] takes its rows to [`landing`], which commits one table, [`moments`] tells subscribers, [`lag`] how far it is, [`maintain`] keeps the lake
 //! small and forgets people, [`source`] tells one log from another, [`behind`] finds tables that were put back).
 
 mod behind;
@@ -11,6 +11,7 @@ mod forward;
 mod group;
 mod hands;
 mod history;
+mod lag;
 mod landing;
 pub mod live;
 mod maintain;

@@ -17,6 +17,7 @@ use super::behind::Marks;
 use super::forward::{Forward, Forwarder, Snapshot};
 use super::group::{Cut, Group, Home};
 use super::hands::Hands;
+use super::lag::{At, Reached};
 use super::live::ProcessError;
 use super::maintain::Retentions;
 use super::moments::{Fresh, Teller};
@@ -29,9 +30,6 @@ use crate::telemetry::metrics::{Entries, JOIN_ENTRIES, Metrics, Partition as Lab
 
 /// How often it is looked whether time has to pass.
 const TICK_EVERY: Duration = Duration::from_millis(250);
-/// How often it is measured how far the log is ahead, and how long the answer may take.
-const LAG_EVERY: Duration = Duration::from_secs(1);
-const LAG_TIME: Duration = Duration::from_millis(500);
 /// Bytes of entries that are applied in one go.
 const STEP_BYTES: usize = 1 << 20;
 /// Groups that are decoded and wait.
@@ -48,24 +46,14 @@ pub struct Partition {
 /// What a partition's work is done with.
 pub struct Work {
     pub number: u16,
-    pub log: SharedLog,
     pub batcher: Batcher,
     pub retentions: Retentions,
     /// Whom moments are handed to.
     pub moments: Arc<Teller>,
     pub snapshot_every: Duration,
+    pub reached: Reached,
     pub metrics: Metrics,
     pub clock: fn() -> Time,
-}
-
-/// How far the partition has come.
-struct At {
-    sequence: u64,
-    /// When the log took that entry.
-    appended: Time,
-    /// When the log was last seen to hold nothing more.
-    caught_up: Time,
-    measured: Option<Instant>,
 }
 
 /// What moves to the thread that joins, and back.
@@ -152,7 +140,8 @@ impl Partition {
         let first = self.log.first_sequence(number).await?;
         let (after, join) = self.source.restore(state, &held, first).await?;
         let appended = self.source.appended(state, after).await?.unwrap_or_else(self.work.clock);
-        let at = At { sequence: after, appended, caught_up: Time::MIN, measured: None };
+        let at = At { sequence: after, appended };
+        self.work.reached.note(number, at);
         tracing::info!(partition = number, log = self.source.number, sequence = after, "reading the log");
         let heart = Heart { join, erasures: Vec::new() };
         let held = self.forwarder.marks.values().copied().max().unwrap_or(0);
@@ -192,12 +181,12 @@ impl Work {
                 () = shutdown.cancelled() => break,
                 _ = ticks.tick() => {
                     self.tick(&heart.join).await;
-                    self.measure(&mut at).await;
                 }
                 group = decoded.recv() => {
                     let Some(group) = group else { break };
                     let group = group?;
-                    (at.sequence, at.appended) = (group.upto, group.appended);
+                    at = At { sequence: group.upto, appended: group.appended };
+                    self.reached.note(self.number, at);
                     heart = self.step(forward, hands, heart, group).await?;
                 }
             }
@@ -264,24 +253,6 @@ impl Work {
                 tracing::warn!(partition = self.number, %error, "no tick appended, trying again");
             }
         }
-    }
-
-    /// How long the oldest entry that is not applied has waited, as far as can be told: at most since the last applied one, and since the
-    /// log was seen to hold nothing more. A log that is away tells nothing new.
-    async fn measure(&self, at: &mut At) {
-        if at.measured.is_some_and(|measured| measured.elapsed() < LAG_EVERY) {
-            return;
-        }
-        at.measured = Some(Instant::now());
-        let asked = tokio::time::timeout(LAG_TIME, self.log.last_sequence(self.number)).await;
-        let Ok(Ok(last)) = asked else { return };
-        let now = (self.clock)();
-        let waits = if last > at.sequence { now.since(at.appended.max(at.caught_up)).max(0) } else { 0 };
-        if last <= at.sequence {
-            at.caught_up = now;
-        }
-        let lag = self.metrics.join_watermark_lag.get_or_create(&Label { partition: self.number }).clone();
-        lag.set(waits as f64 / 1e6);
     }
 
     fn count(&self, join: &Join, stepped: &Stepped) {

@@ -315,6 +315,8 @@ fn a_lake_that_cannot_be_written_for_a_while_loses_nothing() {
     let program = Program::start(&place, &["up"]);
     send(&program, before);
     until("the first page views", || (!place.sql("SELECT 1 FROM page_views LIMIT 1").is_empty()).then_some(()));
+    let tells_lag = |text: &String| text.contains("callweave_join_watermark_lag_seconds{");
+    until("a lag", || program.get("/metrics").filter(tells_lag));
     let blocked = Blocked::block(&place.lake(), "page_views");
     // Senders do not notice: the log takes it.
     send(&program, during);
@@ -323,6 +325,7 @@ fn a_lake_that_cannot_be_written_for_a_while_loses_nothing() {
     let metrics = program.get("/metrics").expect("metrics");
     let counted = |line: &str| line.contains("commit_failures_total{table=\"page_views\"}") && !line.ends_with(" 0");
     assert!(metrics.lines().any(counted), "no failure of page_views is counted:\n{metrics}");
+    assert!(tells_lag(&metrics), "how far it is behind is told while nothing works, too");
     let (status, told) = health(&program.admin(), "readyz");
     assert!(status == 503 && told.contains("page_views: the latest commit failed: "), "{status} {told}");
     blocked.unblock();
