@@ -78,16 +78,10 @@ pub async fn read(body: Body, headers: &HeaderMap, limits: &Limits, hold: &mut H
             Ok(Some(Err(error))) => return Err(Refusal::Cut(error.to_string())),
             Ok(Some(Ok(chunk))) => chunk,
         };
-        let refused = if (bytes.len() + chunk.len()) as u64 > limit {
-            Some(Refusal::TooLong { limit, unpacked: false })
-        } else {
-            hold.grow(chunk.len()).err()
-        };
-        if let Some(refusal) = refused {
+        if let Err(refusal) = add(&mut bytes, &chunk, (limit, false), hold) {
             drain(stream).await;
             return Err(refusal);
         }
-        bytes.extend_from_slice(&chunk);
     }
 }
 
@@ -198,17 +192,33 @@ fn read_bounded(
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Refusal::BadEncoding { encoding, reason: error.to_string() }),
         };
-        if (bytes.len() + read) as u64 > limit {
-            return Err(Refusal::TooLong { limit, unpacked: true });
-        }
-        hold.grow(read)?;
-        bytes.extend_from_slice(&step[..read]);
+        add(&mut bytes, &step[..read], (limit, true), hold)?;
     }
+}
+
+/// Adds to a body. What is held is the room that it takes, some of which may still be empty.
+fn add(bytes: &mut Vec<u8>, more: &[u8], (limit, unpacked): (u64, bool), hold: &mut Hold) -> Result<(), Refusal> {
+    let len = bytes.len() + more.len();
+    if len as u64 > limit {
+        return Err(Refusal::TooLong { limit, unpacked });
+    }
+    let room = bytes.capacity();
+    if len > room {
+        // Twice as much, so that it is seldom moved, and no more than it may have.
+        let wanted = room.saturating_mul(2).min(limit as usize).max(len);
+        hold.grow(wanted - room)?;
+        bytes.reserve_exact(wanted - bytes.len());
+    }
+    bytes.extend_from_slice(more);
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::admission::Admission;
     use super::*;
+    use crate::config::Keys;
+    use crate::telemetry::metrics::Metrics;
     use axum::Router;
     use axum::http::StatusCode;
     use axum::middleware::from_fn;
@@ -262,5 +272,21 @@ mod tests {
         let began = Instant::now();
         assert_eq!(answered("/refuse", &["a"], false).await.status(), StatusCode::UNAUTHORIZED);
         assert!(began.elapsed() < DISCARD_TIME * 5, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn the_room_that_bodies_take_is_held() {
+        let metrics = Metrics::new();
+        let admission = Admission::new(Keys::of(&[]), &Limits::default(), metrics.clone());
+        let (mut hold, mut bytes) = (admission.memory(), Vec::new());
+        for _ in 0..100 {
+            add(&mut bytes, &[0; 700], (70_000, true), &mut hold).expect("it is within its limit");
+            assert_eq!(metrics.collect_body_memory.get() as usize, bytes.capacity(), "after {}", bytes.len());
+        }
+        assert!(matches!(
+            add(&mut bytes, &[0], (70_000, true), &mut hold),
+            Err(Refusal::TooLong { limit: 70_000, unpacked: true })
+        ));
+        assert_eq!((bytes.len(), bytes.capacity()), (70_000, 70_000));
     }
 }
