@@ -5,7 +5,8 @@
 //!   (Tableau's filters).
 //! - `extract(epoch FROM a - b)`: DataFusion leaves the fractions of a second out.
 //! - `length` and `octet_length` of bytes: DataFusion takes them for text, and fails on what is none (`rejected.raw`).
-//! - `extract(second FROM …)`: DataFusion leaves the fractions out there, too.
+//! - `extract(second FROM …)`: DataFusion leaves the fractions out there, too; and `minute` and `hour` of a difference of times are all of them,
+//!   where PostgreSQL means those of a clock.
 //! - `substring(x FROM 'pattern')`: DataFusion knows places alone.
 //! - `float`: DataFusion's has single precision, and counts no whole numbers above 16,777,216.
 //!
@@ -22,6 +23,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::execution::FunctionRegistry;
 use datafusion::functions::regex::regexp_match;
+use datafusion::functions::string::uuid;
 use datafusion::functions_aggregate::variance::var_samp_udaf;
 use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -38,6 +40,7 @@ const SINGLE_BITS: u64 = 24;
 
 pub fn register(context: &SessionContext) -> Result<()> {
     context.register_udf(octet_length());
+    context.register_udf(uuid().as_ref().clone().with_aliases(["gen_random_uuid"]));
     context.register_udaf(var_samp_udaf().as_ref().clone().with_aliases(["variance"]));
     context.state_ref().write().register_function_rewrite(Arc::new(Dialect))
 }
@@ -82,6 +85,17 @@ impl FunctionRewrite for Dialect {
                 let DataType::Duration(unit) = of.get_type(schema)? else { return Ok(Transformed::no(expr)) };
                 Ok(Transformed::yes(in_seconds(cast(of.clone(), DataType::Int64), unit)))
             }
+            ("date_part", [Expr::Literal(part, _), of]) if text(part).is_some_and(|it| clock_of(it).is_some()) => {
+                let DataType::Duration(unit) = of.get_type(schema)? else { return Ok(Transformed::no(expr)) };
+                let Some((seconds, most)) = text(part).and_then(clock_of) else { return Ok(Transformed::no(expr)) };
+                let whole = cast(of.clone(), DataType::Int64) / lit(per_second(unit) as i64 * seconds);
+                Ok(Transformed::yes(cast(whole % lit(most), DataType::Int32)))
+            }
+            ("date_part", [Expr::Literal(part, _), of]) if text(part).is_some_and(|it| era_of(it).is_some()) => {
+                let Some((years, before)) = text(part).and_then(era_of) else { return Ok(Transformed::no(expr)) };
+                let year = func.call(vec![lit("year"), of.clone()]);
+                Ok(Transformed::yes((year + lit(before)) / lit(years)))
+            }
             ("date_part", [Expr::Literal(part, _), of])
                 if text(part).is_some_and(|it| ["second", "seconds"].contains(&&*it.to_ascii_lowercase())) =>
             {
@@ -98,6 +112,25 @@ impl FunctionRewrite for Dialect {
             }
             _ => Ok(Transformed::no(expr)),
         }
+    }
+}
+
+/// Of a difference of times: the seconds of one, and how many make one of the next.
+fn clock_of(part: &str) -> Option<(i64, i64)> {
+    match &*part.to_ascii_lowercase() {
+        "minute" | "minutes" => Some((60, 60)),
+        "hour" | "hours" => Some((3600, 24)),
+        _ => None,
+    }
+}
+
+/// Years that are told by the many: how many, and how many of the first were before the year 1.
+fn era_of(part: &str) -> Option<(i32, i32)> {
+    match &*part.to_ascii_lowercase() {
+        "decade" | "decades" => Some((10, 0)),
+        "century" | "centuries" => Some((100, 99)),
+        "millennium" | "millennia" => Some((1000, 999)),
+        _ => None,
     }
 }
 
@@ -332,6 +365,14 @@ mod tests {
             (&format!("'2026-11-02 10:01' > {at}"), "true"),
             (&format!("{at} BETWEEN '2026-11-02 09:59' AND '2026-11-02 10:00'"), "true"),
             ("'2026-11-02 10:00' = '2026-11-02 10:00:00'", "false"),
+            (&format!("extract(hour FROM TIMESTAMP '2026-11-05 13:45:59' - {at})"), "3"),
+            (&format!("extract(minute FROM TIMESTAMP '2026-11-05 13:45:59' - {at})"), "45"),
+            (&format!("extract(day FROM TIMESTAMP '2026-11-05 13:45:59' - {at})"), "3"),
+            (&format!("date_part('hour', {at} - TIMESTAMP '2026-11-05 13:45:59')"), "-3"),
+            (&format!("extract(decade FROM {at})"), "202"),
+            (&format!("extract(century FROM {at})"), "21"),
+            (&format!("extract(millennium FROM {at})"), "3"),
+            ("length(gen_random_uuid())", "36"),
         ] {
             let batches = context.sql(&format!("SELECT {sql}")).await?.collect().await?;
             let found = ScalarValue::try_from_array(batches[0].column(0), 0)?.to_string();

@@ -81,10 +81,16 @@ impl VisitorMut for Adapt {
     }
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { name, alias: Some(alias), args: Some(_), .. } = factor
-            && alias.columns.is_empty()
-            && SERIES.iter().any(|series| name.to_string().eq_ignore_ascii_case(series))
-        {
+        let alias = match factor {
+            TableFactor::Table { name, alias: Some(alias), args: Some(_), .. }
+                if SERIES.iter().any(|series| name.to_string().eq_ignore_ascii_case(series)) =>
+            {
+                alias
+            }
+            TableFactor::UNNEST { alias: Some(alias), array_exprs, .. } if array_exprs.len() == 1 => alias,
+            _ => return ControlFlow::Continue(()),
+        };
+        if alias.columns.is_empty() {
             let column = TableAliasColumnDef { name: alias.name.clone(), data_type: None };
             alias.columns = vec![column];
         }
@@ -330,6 +336,7 @@ mod tests {
             ("SELECT INTERVAL '1 day' / n", "SELECT interval_times(INTERVAL '1 day', 1.0 / (n))"),
             ("SELECT '\\x6162'::bytea", "SELECT decode('6162', 'hex')"),
             ("SELECT n FROM generate_series(1, 2) n", "SELECT n FROM generate_series(1, 2) n (n)"),
+            ("SELECT n FROM UNNEST(ARRAY[1]) AS n", "SELECT n FROM UNNEST(ARRAY[1]) AS n (n)"),
             ("SELECT value FROM generate_series(1, 2)", "SELECT value FROM generate_series(1, 2)"),
             (
                 "SELECT date_trunc('day', a, 'UTC')",
