@@ -22,6 +22,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::execution::FunctionRegistry;
+use datafusion::functions::expr_fn::floor;
 use datafusion::functions::regex::regexp_match;
 use datafusion::functions::string::uuid;
 use datafusion::functions_aggregate::variance::var_samp_udaf;
@@ -93,8 +94,9 @@ impl FunctionRewrite for Dialect {
             }
             ("date_part", [Expr::Literal(part, _), of]) if text(part).is_some_and(|it| era_of(it).is_some()) => {
                 let Some((years, before)) = text(part).and_then(era_of) else { return Ok(Transformed::no(expr)) };
-                let year = func.call(vec![lit("year"), of.clone()]);
-                Ok(Transformed::yes((year + lit(before)) / lit(years)))
+                // In double precision, since whole parts of times are no whole numbers to `reckon`.
+                let year = cast(func.call(vec![lit("year"), of.clone()]), DataType::Float64);
+                Ok(Transformed::yes(cast(floor((year + lit(before)) / lit(years)), DataType::Int32)))
             }
             ("date_part", [Expr::Literal(part, _), of])
                 if text(part).is_some_and(|it| ["second", "seconds"].contains(&&*it.to_ascii_lowercase())) =>
@@ -125,11 +127,11 @@ fn clock_of(part: &str) -> Option<(i64, i64)> {
 }
 
 /// Years that are told by the many: how many, and how many of the first were before the year 1.
-fn era_of(part: &str) -> Option<(i32, i32)> {
+fn era_of(part: &str) -> Option<(f64, f64)> {
     match &*part.to_ascii_lowercase() {
-        "decade" | "decades" => Some((10, 0)),
-        "century" | "centuries" => Some((100, 99)),
-        "millennium" | "millennia" => Some((1000, 999)),
+        "decade" | "decades" => Some((10.0, 0.0)),
+        "century" | "centuries" => Some((100.0, 99.0)),
+        "millennium" | "millennia" => Some((1000.0, 999.0)),
         _ => None,
     }
 }
