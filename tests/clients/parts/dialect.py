@@ -90,6 +90,10 @@ def words(connection, calls, check, check_fails):
         (f"select (select max(d.started_at) from calls d where d.call_id = c.call_id) = c.started_at from calls c order by call_id limit 1", (True,)),
         (f"select count(*) from (select exists(select 1 from calls d where d.call_id = c.call_id) as x from calls c) y where x", (calls,)),
         ("select (timestamp '2026-01-01' + interval '1 day' * 3)::text, (timestamp '2026-01-01' + 2 * interval '12 hours')::text", ("2026-01-04T00:00:00", "2026-01-02T00:00:00")),
+        # Upstream's encoder tells an interval that is null as none at all.
+        ("select null::interval, age(null, now()), interval '1 day'", (None, None, datetime.timedelta(1))),
+        ("select extract(hour from a - b), extract(minute from a - b), extract(decade from a) from (values (timestamp '2026-11-05 13:45:59', timestamp '2026-11-02 10:00')) t(a, b)", (3, 45, 202)),
+        ("select sum(x), mode() within group (order by x) from unnest(array[1, 2, 2]) as x", (5, 2)),
         ("select n from (values (2), (1)) t(n) order by n fetch first 1 rows only", (1,)),
         ("select 'a%b' like 'a/%b' escape '/', 'axb' like 'a/%b' escape '/'", (True, False)),
         ("select '\\x6162'::bytea", (b"ab",)),
