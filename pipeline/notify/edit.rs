@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use callweave_core::event::{Body, Event};
 use callweave_core::settings::Settings;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::service::Shared;
 use crate::log::AppendError;
@@ -16,7 +16,10 @@ const ORIGIN: &str = "/v1/webhooks";
 /// How long the answer waits for the notifier to have looked.
 const LOOK_TIME: Duration = Duration::from_secs(5);
 /// Others who change the settings at the same time may be faster so often.
-const TRIES: usize = 10;
+const TRIES: u32 = 12;
+/// Before it is tried again: up to this at first and up to twice as long each time, so that those who met do not meet again.
+const PAUSE_FIRST: Duration = Duration::from_millis(4);
+const PAUSE_MOST: Duration = Duration::from_millis(500);
 
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
@@ -44,20 +47,25 @@ pub async fn look(shared: &Shared) {
 /// # Errors
 /// They cannot be as they would be, or the log did not take them.
 pub async fn change(shared: &Shared, account: &str, change: impl Fn(&mut Settings)) -> Result<(), EditError> {
-    {
-        let mut turn = shared.turn.lock().await;
-        let told = turn.entry(account.to_owned()).or_default();
-        let mut tries = 0;
-        loop {
-            match once(shared, told, account, &change).await {
-                Err(EditError::Told(TellError::Append(AppendError::Conflict { .. }))) if tries < TRIES => tries += 1,
-                Err(error) => return Err(error),
-                Ok(()) => break,
-            }
-        }
-    }
+    tell(shared, account, change).await?;
     look(shared).await;
     Ok(())
+}
+
+async fn tell(shared: &Shared, account: &str, change: impl Fn(&mut Settings)) -> Result<(), EditError> {
+    let mut turn = shared.turn.lock().await;
+    let told = turn.entry(account.to_owned()).or_default();
+    let mut tries = 0;
+    loop {
+        match once(shared, told, account, &change).await {
+            Err(EditError::Told(TellError::Append(AppendError::Conflict { .. }))) if tries < TRIES => {
+                let most = (PAUSE_FIRST * (1 << tries)).min(PAUSE_MOST);
+                sleep(most.mul_f64((shared.tools.chance)())).await;
+                tries += 1;
+            }
+            done => return done,
+        }
+    }
 }
 
 async fn once(
@@ -104,9 +112,8 @@ mod tests {
 
     use super::*;
     use crate::config::{self, Account};
-    use crate::log::SharedLog;
     use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
-    use crate::log::settings::tell;
+    use crate::log::{SharedLog, settings};
     use crate::notify::{Notifier, Notify};
     use crate::telemetry::metrics::Metrics;
 
@@ -114,25 +121,29 @@ mod tests {
         Time(chrono::Utc::now().timestamp_micros())
     }
 
-    /// Of one account, which the configuration says nothing of.
+    async fn log(folder: &Path) -> SharedLog {
+        let options = EmbeddedOptions { partitions: Some(1), ..EmbeddedOptions::default() };
+        Arc::new(EmbeddedLog::open(folder, options).await.expect("a log"))
+    }
+
     async fn notifier(folder: &Path) -> (Notifier, SharedLog) {
-        let open = async |name: &str| {
-            let options = EmbeddedOptions { partitions: Some(1), ..EmbeddedOptions::default() };
-            let log = EmbeddedLog::open(folder.join(name), options).await.expect("a log");
-            Arc::new(log) as SharedLog
-        };
-        let log = open("events").await;
+        let events = log(&folder.join("events")).await;
+        (notifier_on(&events, folder).await, events)
+    }
+
+    /// Of one account, which the configuration says nothing of.
+    async fn notifier_on(events: &SharedLog, folder: &Path) -> Notifier {
         let notify = Notify {
-            log: log.clone(),
-            moments: open("moments").await,
+            log: events.clone(),
+            moments: log(&folder.join("moments")).await,
             accounts: vec![Account { name: "acme".to_owned(), keys: Vec::new(), settings: None, logins: Vec::new() }],
             data: folder.to_owned(),
             terms: config::Notify::default(),
             metrics: Metrics::new(),
             clock,
-            chance: || 0.5,
+            chance: rand::random::<f64>,
         };
-        (notify.prepare().await.expect("a notifier"), log)
+        notify.prepare().await.expect("a notifier")
     }
 
     fn webhook(name: String) -> Webhook {
@@ -153,7 +164,7 @@ mod tests {
         let settings = |target_seconds| Settings { target_seconds, ..Settings::default() };
         // The first are in force, and neither of those that are told behind them.
         for (hours, target_seconds) in [(-1, 41.0), (20, 42.0), (-2, 43.0)] {
-            tell(&log, "acme", vec![(hour(hours), settings(target_seconds))]).await;
+            settings::tell(&log, "acme", vec![(hour(hours), settings(target_seconds))]).await;
         }
         let shared = notifier.shared.clone();
         for name in ["first", "second"] {
@@ -188,5 +199,23 @@ mod tests {
         assert_eq!(in_force(&log, clock()).await.webhooks.len(), 24);
         stop.cancel();
         running.await.expect("it ends");
+    }
+
+    /// Whoever is of another process has a turn of their own.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn many_may_change_the_settings_from_elsewhere() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let events = log(&folder.path().join("events")).await;
+        let mut changes = Vec::new();
+        for at in 0..40 {
+            let shared = notifier_on(&events, &folder.path().join(at.to_string())).await.shared;
+            let webhook = webhook(format!("w{at}"));
+            let put = move |settings: &mut Settings| settings.webhooks.push(webhook.clone());
+            changes.push(async move { tell(&shared, "acme", put).await });
+        }
+        for told in join_all(changes.into_iter().map(tokio::spawn)).await {
+            told.expect("no panic").expect("told");
+        }
+        assert_eq!(in_force(&events, clock()).await.webhooks.len(), 40);
     }
 }
