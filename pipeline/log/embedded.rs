@@ -33,6 +33,9 @@ const PID_FILE: &str = "log.pid";
 const MAX_PAYLOAD_BYTES: usize = 32 << 20;
 /// Requests that wait for the writer; further ones wait for a place.
 const QUEUE: usize = 1024;
+/// How often it is looked for entries that are over their age: eight times within it, and between these.
+const AGE_LOOK_LEAST: Duration = Duration::from_millis(50);
+const AGE_LOOK_MOST: Duration = Duration::from_secs(60);
 /// How long a reader waits for the writer to reopen a file after a failed write.
 const REOPEN_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -101,8 +104,14 @@ impl EmbeddedLog {
     pub async fn open(folder: impl Into<PathBuf>, options: EmbeddedOptions) -> Result<EmbeddedLog, OpenError> {
         let folder = folder.into();
         let path = folder.join(FILE);
+        let max_age = options.retention.max_age;
         let opened = tokio::task::spawn_blocking(move || open_file(&folder, options)).await;
-        opened.unwrap_or_else(|error| Err(OpenError::Damaged { path, reason: format!("reading it failed: {error}") }))
+        let log =
+            opened.map_err(|error| OpenError::Damaged { path, reason: format!("reading it failed: {error}") })??;
+        if let (Some(most), Some(jobs)) = (max_age, &log.jobs) {
+            tokio::spawn(forget_the_old(jobs.downgrade(), most));
+        }
+        Ok(log)
     }
 
     fn start(backing: Backing, options: EmbeddedOptions, path: &Path) -> Result<EmbeddedLog, OpenError> {
@@ -152,6 +161,22 @@ impl EmbeddedLog {
             Some(jobs) => jobs.send(job).await.map_err(|_| "its writer has stopped"),
             None => Err("it is being closed"),
         }
+    }
+}
+
+/// Has entries that are older than they may be forgotten though nothing is appended, for as long as the log is open.
+async fn forget_the_old(jobs: mpsc::WeakSender<Job>, most: Duration) {
+    let mut ticks = tokio::time::interval((most / 8).clamp(AGE_LOOK_LEAST, AGE_LOOK_MOST));
+    loop {
+        ticks.tick().await;
+        let Some(jobs) = jobs.upgrade() else { return };
+        let (reply, forgotten) = oneshot::channel();
+        if jobs.send(Job::Trim { partition: 0, before: 0, reply }).await.is_err() {
+            return;
+        }
+        drop(jobs);
+        // A log that cannot be written now is looked at again.
+        let _ = forgotten.await;
     }
 }
 

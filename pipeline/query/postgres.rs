@@ -9,6 +9,7 @@ mod casts;
 mod catalog;
 mod conversation;
 mod copy;
+mod declared;
 mod errors;
 pub(super) mod functions;
 mod holder;

@@ -56,8 +56,6 @@ after(async () => {
 });
 
 const viewport = { width: 720, height: 400 };
-// By its own name a headless browser is a crawler, and crawlers get no numbers.
-const userAgent = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36';
 
 async function picture(page, name) {
     if (images) await page.screenshot({ path: join(images, `${name}.png`) });
@@ -87,7 +85,7 @@ test('a click, a page, a number, a call, a row', { skip }, async () => {
     assert.equal(await before.locator('#top').textContent(), '(415) 555-0100');
     await picture(before, 'number-before');
 
-    const context = await browser.newContext({ viewport, userAgent });
+    const context = await browser.newContext({ viewport });
     const page = await context.newPage();
     const errors = [];
     context.on('weberror', (error) => errors.push(String(error.error())));
@@ -123,7 +121,7 @@ test('a click, a page, a number, a call, a row', { skip }, async () => {
     assert.deepEqual(events.map((event) => [event.name, event.number ?? null]), [['click_to_call', number], ['quote', null]]);
 
     // Somebody else comes by no advertisement: the page keeps its own number.
-    const other = await (await browser.newContext({ userAgent })).newPage();
+    const other = await (await browser.newContext()).newPage();
     await other.goto(site.origin + '/');
     await until('the other visitor', async () => (await program.sql('SELECT * FROM page_views')).length === 3);
     assert.equal(await other.locator('#top').textContent(), '(415) 555-0100');

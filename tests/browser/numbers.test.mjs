@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bench } from './lib/bench.mjs';
-import { OWN, lease } from './lib/collector.mjs';
+import { LEASED, OWN, lease } from './lib/collector.mjs';
 
 const it = bench();
 const OWN_TEXT = '(415) 555-0100';
@@ -159,6 +159,17 @@ test('a heartbeat that is told of another number shows it', async () => {
     it.collector.numbers = (request) => [lease(OWN, request.numbers.want ? {} : { number: '+14155550177' })];
     const page = await it.open(TEXT);
     await it.shows(page, '#text', '(415) 555-0177');
+});
+
+test('what stands first is named by a callback, though heartbeats tell of what is held alone', async () => {
+    it.collector.settings.heartbeat_seconds = 0.3;
+    const fixed = { ...LEASED, replaces: '+14155550101', number: '+14155550180', lease_id: null, how: 'static' };
+    it.collector.numbers = (request) => (request.numbers.want ? [lease(), fixed] : [lease()]);
+    const page = await it.open(TEXT);
+    await it.collector.event('heartbeat', 2);
+    await page.evaluate(() => callweave('callback', { phone: '+4930123456' }));
+    const callback = await it.collector.event('callback_request');
+    assert.equal(callback.data.number, LEASED.number);
 });
 
 test('the collector may lie on another site', async () => {

@@ -343,12 +343,11 @@ on_both! {
 
     async fn old_entries_go(log: SharedLog, Retention { max_age: Some(Duration::from_millis(300)), ..Retention::default() }) {
         assert_eq!(log.append(append("old")).await, added(1));
-        // Retention goes with time and with appends.
-        let mut number = 1;
+        // Whether or not anything is appended.
         while log.first_sequence(0).await == Ok(1) {
-            number += 1;
-            assert_eq!(log.append(append(&format!("e{number}"))).await, added(number));
+            tokio::task::yield_now().await;
         }
+        assert_eq!(log.append(append("new")).await, added(2));
         assert!(log.last_of_subject(&Subject::events(0, Kind::Call, Some("acme"))).await.is_ok());
     }
 

@@ -365,6 +365,9 @@ async fn a_page_gets_its_numbers_and_keeps_them() {
         let reply = from(&running, path, PAGE, "", &body).await;
         assert_eq!(reply.json()["numbers"][0]["how"], "static", "{path} {reply:?}");
     }
+    let program = "User-Agent: python-requests/2.32.3\r\n";
+    let reply = from(&running, "/v1/number", PAGE, program, &body).await;
+    assert_eq!(reply.json()["numbers"][0]["how"], "static", "a program is no crawler: {reply:?}");
     let bot = "User-Agent: Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)\r\n";
     let reply = from(&running, "/v1/web", PAGE, bot, &body).await;
     assert_eq!((reply.status, &reply.json()["numbers"]), (200, &json!([])), "crawlers hold no numbers");

@@ -119,6 +119,10 @@ fn take_one(
     if *kind == "page_view" {
         address(line, browser.address);
         line.text_if("user_agent", browser.user_agent);
+        // A page that has a name of its own for it may tell that.
+        if !members.contains("\"page_view_id\"") {
+            line.text("page_view_id", &sent.id);
+        }
     }
     line.members(members.trim_ascii());
     line.end();
@@ -189,6 +193,26 @@ mod tests {
         }
         // What is not JSON inside an event makes the whole body unreadable.
         assert!(hit::read(event("heartbeat", r#"{"x":1}},"account":"other","data":{"#).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_page_view_has_a_name_of_its_own() {
+        for (data, expected) in
+            [(r#""url":"https://a.example/""#, "7"), (r#""url":"https://a.example/","page_view_id":"p""#, "p")]
+        {
+            let body = format!(
+                r#"{{"events":[{{"id":"7","type":"page_view","time":"2026-11-20T12:00:00Z","data":{{{data}}}}}]}}"#
+            );
+            let Ok((_, Events::Read(events))) = hit::read(body.as_bytes()) else { panic!("{body}") };
+            let (mut line, mut intake, mut bytes) = (Lines::default(), Intake::new("acme"), Vec::new);
+            take_one(&mut intake, 0, &events[0], &mut bytes, (&browser(), &TERMS, &mut line)).expect("small");
+            let made = line.bytes().to_vec();
+            let event = decode(made.trim_ascii_end(), Some(RECEIVED)).expect("taken");
+            assert!(
+                matches!(&event.body, Body::PageView(view) if view.page_view_id.as_deref() == Some(expected)),
+                "{data}"
+            );
+        }
     }
 
     #[test]

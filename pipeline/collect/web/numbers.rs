@@ -8,7 +8,7 @@ use callweave_core::event::PageView;
 use callweave_core::limits::{EXTENSION_BYTES_MAX, ID_BYTES_MAX};
 use callweave_core::phone::Phone;
 use callweave_core::settings::{RouteAsk, Rules, Shows};
-use callweave_core::source::Surveyor;
+use callweave_core::source::{BOT, Surveyor, is_crawler};
 use callweave_core::time::Time;
 use futures::future::join_all;
 use tokio::time::timeout;
@@ -22,9 +22,6 @@ use crate::lease::{self, Desk, Held, How};
 
 /// Numbers that one page has replaced, and leases that it holds; more are passed over.
 pub const NUMBERS_MAX: usize = 20;
-
-/// The device of programs that read pages.
-const BOT: &str = "bot";
 
 /// What deals numbers to pages.
 pub struct Dealer {
@@ -107,7 +104,8 @@ impl Dealer {
         let Some(landing) = &asking.landing else { return Vec::new() };
         let visit = self.surveyor(|surveyor| surveyor.visit(landing));
         // Crawlers call nobody, would empty every pool, and must not take a tracking number for the business's own.
-        if visit.agent.device.as_deref() == Some(BOT) {
+        let crawls = || landing.user_agent.as_deref().is_some_and(is_crawler);
+        if visit.agent.device.as_deref() == Some(BOT) && crawls() {
             return Vec::new();
         }
         let ask = RouteAsk::of(landing, &visit, asking.site.name());

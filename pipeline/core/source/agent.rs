@@ -88,9 +88,9 @@ fn agent(user_agent: &str) -> Agent {
     }
 }
 
-/// Words of programs that fetch pages with nobody in front of them. Own research: access logs, and the pages on which
-/// crawlers' operators describe their user agents.
-const BOTS: &[&str] = &[
+/// Words of programs that fetch pages with nobody in front of them, and run their scripts as they find them. Own research: access logs, and
+/// the pages on which crawlers' operators describe their user agents.
+const CRAWLERS: &[&str] = &[
     "bot",
     "crawl",
     "spider",
@@ -108,7 +108,6 @@ const BOTS: &[&str] = &[
     "google web preview",
     "bingpreview",
     "yahoo! slurp",
-    "headlesschrome",
     "phantomjs",
     "lighthouse",
     "pagespeed",
@@ -133,6 +132,19 @@ const BOTS: &[&str] = &[
     "validator",
     "w3c_",
     "feedly",
+    "scrapy",
+    "masscan",
+    "zgrab",
+    "nmap",
+    "nikto",
+    "sqlmap",
+    "censys",
+    "expanse",
+];
+
+/// Words of programs that somebody wrote or drives: what they ask for, they want.
+const PROGRAMS: &[&str] = &[
+    "headlesschrome",
     "curl/",
     "wget/",
     "libwww",
@@ -150,16 +162,8 @@ const BOTS: &[&str] = &[
     "faraday",
     "rest-client",
     "php/",
-    "scrapy",
     "postman",
     "insomnia",
-    "masscan",
-    "zgrab",
-    "nmap",
-    "nikto",
-    "sqlmap",
-    "censys",
-    "expanse",
 ];
 
 /// Names with "bot" in them that are phones.
@@ -233,8 +237,18 @@ const DESKTOPS: &[&str] = &[
     "haiku",
 ];
 
+/// The kind of device of whatever is no person's.
+pub const BOT: &str = "bot";
+
 /// Every kind of device that is told.
-pub const DEVICES: [&str; 7] = ["desktop", "mobile", "tablet", "tv", "console", "watch", "bot"];
+pub const DEVICES: [&str; 7] = ["desktop", "mobile", "tablet", "tv", "console", "watch", BOT];
+
+/// Of user agents of the kind [`BOT`], whether it goes through the pages of others, so that nobody calls a number that it is shown. A
+/// headless browser, or a program of somebody's own, is none.
+pub fn is_crawler(user_agent: &str) -> bool {
+    let text = user_agent.to_ascii_lowercase();
+    CRAWLERS.iter().any(|word| text.contains(word))
+}
 
 /// The kind of device. The order matters: a television names Linux, a tablet Android, and a crawler whatever it plays.
 fn device(user_agent: &str) -> Option<&'static str> {
@@ -242,7 +256,7 @@ fn device(user_agent: &str) -> Option<&'static str> {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let android = text.contains("android");
     match () {
-        () if has(BOTS) && !has(NO_BOTS) => Some("bot"),
+        () if (has(CRAWLERS) || has(PROGRAMS)) && !has(NO_BOTS) => Some(BOT),
         () if has(TVS) => Some("tv"),
         () if has(CONSOLES) => Some("console"),
         () if has(WATCHES) => Some("watch"),
@@ -258,6 +272,26 @@ fn device(user_agent: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_somebody_drives_is_no_crawler() {
+        for (user_agent, expected) in [
+            ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", true),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/131.0.0.0 Safari/537.36 Chrome-Lighthouse",
+                true,
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/131.0.0.0 Safari/537.36",
+                false,
+            ),
+            ("python-requests/2.32.3", false),
+            ("okhttp/4.12.0", false),
+        ] {
+            assert_eq!(device(user_agent), Some(BOT), "{user_agent}");
+            assert_eq!(is_crawler(user_agent), expected, "{user_agent}");
+        }
+    }
 
     fn words(agent: &Agent) -> [&str; 3] {
         [&agent.device, &agent.browser, &agent.os].map(|word| word.as_deref().unwrap_or("-"))

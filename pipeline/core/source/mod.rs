@@ -20,7 +20,7 @@ mod tests;
 mod url;
 mod utm;
 
-pub use agent::{Agent, DEVICES};
+pub use agent::{Agent, BOT, DEVICES, is_crawler};
 pub use channel::{Channel, channel};
 pub use click::ClickIdType;
 pub use place::{Place, PlacesError};

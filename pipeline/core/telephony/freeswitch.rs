@@ -55,7 +55,12 @@ fn put(draft: &mut Draft<'_>, body: &[u8], terms: &Terms<'_>) {
 fn unpacked(body: &[u8]) -> Result<Vec<u8>, String> {
     let body = body.trim_ascii();
     let Some(rest) = body.strip_prefix(b"cdr=") else { return Ok(body.to_vec()) };
-    if matches!(rest.first(), Some(b'{' | b'%')) {
+    // FreeSWITCH writes a space as %20 and a plus as %2B; what hands its records on may write a space as a plus, as forms do.
+    if rest.first() == Some(&b'%') {
+        let spaced: Vec<u8> = rest.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+        return Ok(percent_encoding::percent_decode(&spaced).collect());
+    }
+    if rest.first() == Some(&b'{') {
         return Ok(percent_encoding::percent_decode(rest).collect());
     }
     let text = std::str::from_utf8(rest).ok();
@@ -394,4 +399,23 @@ fn progress(draft: &mut Draft<'_>, get: &dyn Fn(&str) -> Option<String>, terms: 
             recording_url: None,
         },
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_unpacked_whichever_way_they_came() {
+        let json = r#"{"a": "+1 2"}"#;
+        for body in [
+            json,
+            r#"cdr={"a": "+1 2"}"#,
+            "cdr=%7B%22a%22%3A%20%22%2B1%202%22%7D",
+            "cdr=%7B%22a%22%3A+%22%2B1+2%22%7D",
+            "cdr=eyJhIjogIisxIDIifQ==",
+        ] {
+            assert_eq!(unpacked(body.as_bytes()).as_deref(), Ok(json.as_bytes()), "{body}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Numbers as telephone systems write them, and what follows from them: who called whom, and in which direction.
 
-use phonenumber::country;
+use phonenumber::metadata::DATABASE;
+use phonenumber::{Type, country};
 
 use crate::event::Direction;
 use crate::limits::{INTERNAL_DIGITS_MAX, REGION_NUMBERS_MAX};
@@ -132,6 +133,7 @@ impl<'r> Book<'r> {
         }
         // Numbers that the metadata does not know yet exist all the same.
         let known = |phone: &Phone| phonenumber::parse(None, phone.to_string()).is_ok_and(|number| number.is_valid());
+        let here = here.filter(|number| self.region.is_some_and(|region| !is_too_long(region, number)));
         e164().filter(known).or_else(|| here.as_ref().and_then(Phone::of)).or_else(e164)
     }
 
@@ -199,6 +201,15 @@ impl Side {
     }
 }
 
+/// Whether no number of the country has as many digits. The library tells no country of a number that it does not know.
+fn is_too_long(region: country::Id, number: &phonenumber::PhoneNumber) -> bool {
+    let metadata = DATABASE.by_id(region.as_ref());
+    let kinds = [Type::FixedLine, Type::Mobile, Type::TollFree, Type::PremiumRate, Type::Voip, Type::Uan];
+    let kinds = metadata.into_iter().flat_map(|it| kinds.into_iter().filter_map(|kind| it.descriptors().get(kind)));
+    let most = kinds.flat_map(|kind| kind.possible_length()).max();
+    most.is_some_and(|most| number.national().to_string().len() > usize::from(*most))
+}
+
 fn is_withheld(text: &str) -> bool {
     let text = text.trim_start_matches('+');
     WITHHELD.iter().any(|word| text.eq_ignore_ascii_case(word))
@@ -230,6 +241,19 @@ mod tests {
 
     const LONDON: &str = r#"{"numbers":[{"number":"+442079460000","kind":"static","forward_to":"+447700900999"},
         {"number":"+442079460001","kind":"static","forward_to":"sip:a@b"}]}"#;
+
+    /// The metadata knows none of these.
+    #[test]
+    fn a_number_of_another_country_is_not_read_as_one_of_this() {
+        let rules = rules(r#"{"numbers":[{"number":"+14155550191","kind":"static","forward_to":"sip:a@b"}]}"#);
+        let book = Book::new(&rules);
+        for (text, expected) in
+            [("447700900123", "+447700900123"), ("4155550100", "+14155550100"), ("14155550100", "+14155550100")]
+        {
+            let expected = Side::Outside(Party::parse(expected).unwrap());
+            assert_eq!(book.side(text, Digits::National), expected, "{text}");
+        }
+    }
 
     #[test]
     fn reads_numbers_as_systems_write_them() {

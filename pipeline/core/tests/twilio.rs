@@ -81,6 +81,28 @@ fn each_way_a_call_can_go_has_its_row() {
 
 /// Clocks a minute apart, either way: the outcome and the length of the talk stay right, but for the outcome that is a matter
 /// of seconds.
+/// A status that tells no time of its own is no better a clock than the receipt of the call.
+#[test]
+fn a_start_that_was_seen_counts_for_more_than_a_guess() {
+    let mut provider = Provider::new(SCENES[0].settings, 0);
+    provider.call_in();
+    let over = [
+        ("CallSid", provider::PARENT),
+        ("From", provider::CALLER),
+        ("To", provider::NUMBER),
+        ("Direction", "inbound"),
+        ("CallStatus", "completed"),
+        ("CallDuration", "50"),
+    ];
+    let (seen, guessed) = (provider.seen(provider.sent[0].at), provider.seen(provider.sent[0].at + 40_000));
+    provider.over_as(&over);
+    let start = |events: &[Event<'_>]| rows(&provider.settings(), events).remove(0).started_at;
+    let events = in_order(&provider);
+    assert_eq!(start(&events), seen);
+    let alone = provider.events(&provider.sent[1], provider.sent[1].at);
+    assert!(guessed.plus(-50_000_000).since(start(&alone)) < 1_000, "the receipt in milliseconds");
+}
+
 #[test]
 fn clocks_that_are_off_change_no_outcome() {
     for scene in SCENES.iter().filter(|scene| scene.outcome != Outcome::AbandonedGreeting) {

@@ -40,7 +40,7 @@ impl Row for PageViewRow<'_> {
                 |r| r.view.session_id.as_deref(),
             )
             .unique(),
-            Column::<Self>::text("page_view_id", "The page view, as the browser told it.", |r| {
+            Column::<Self>::text("page_view_id", "The page view, as it was told; of the script's the event.", |r| {
                 r.view.page_view_id.as_deref()
             })
             .unique(),

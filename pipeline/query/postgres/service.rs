@@ -36,7 +36,7 @@ use super::names::{told_answer, told_fields};
 use super::numbers::as_numerics;
 use super::questions::{default_schema, is_declare, named_in, questions, time_of, timeout};
 use super::savepoint::BackToSavepoint;
-use super::{Current, Postgres, copy, errors, functions, prepared};
+use super::{Current, Postgres, copy, declared, errors, functions, prepared};
 use crate::query::QueryError;
 use crate::query::guard;
 use crate::query::logins::{Reader, lock};
@@ -554,7 +554,21 @@ impl Parser {
             }
             let sql = executed.as_deref().unwrap_or(sql);
             self.service.set_scene(client, sql, false).await?;
-            let parsed = ExtendedQueryHandler::query_parser(&*self.service.inner).parse_sql(client, sql, types).await;
+            let upstream = ExtendedQueryHandler::query_parser(&*self.service.inner);
+            let mut parsed = upstream.parse_sql(client, sql, types).await;
+            if types.iter().any(Option::is_some) {
+                // What cannot be planned without them may be with them.
+                let supposed = match &parsed {
+                    Ok(Some(prepared)) => upstream.get_parameter_types(prepared).unwrap_or_default(),
+                    _ => vec![Type::UNKNOWN; types.len()],
+                };
+                if let Some(written) = declared::written(sql, types, &supposed) {
+                    let again = upstream.parse_sql(client, &written, types).await;
+                    if parsed.is_ok() || again.is_ok() {
+                        parsed = again;
+                    }
+                }
+            }
             self.service.clear();
             parsed
         }

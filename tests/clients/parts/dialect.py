@@ -41,7 +41,7 @@ def named(connection, sql):
 
 def values(connection, calls, check, check_fails):
     # Parameters that are nothing, and of which nobody knows what they would be.
-    for sql, values, expected in [("select coalesce(%s, 'x')", (None,), ("x",)), ("select %s, %s", (None, 1), (None, "1")), ("select 1 limit %s", (None,), (1,)),
+    for sql, values, expected in [("select coalesce(%s, 'x')", (None,), ("x",)), ("select %s, %s", (None, 1), (None, 1)), ("select 1 limit %s", (None,), (1,)),
                                   ("select count(*) from calls where talk_seconds >= %s and %s is null", (0, None), (calls,)),
                                   ("select count(*) from (select 1 from calls limit %s offset %s) t", (3, None), (3,))]:
         check(f"dialect: {sql} with {values}", connection.execute(sql, values).fetchone(), expected)
@@ -104,6 +104,20 @@ def words(connection, calls, check, check_fails):
         ("select date_trunc('day', timestamptz '2026-07-01 22:30:00+00', 'Europe/Berlin') = timestamptz '2026-07-01 22:00:00+00'", (True,)),
     ]:
         check(f"dialect: {sql}", connection.execute(sql).fetchone(), expected)
+    # What a client declares of a parameter counts, and not what stands beside it.
+    decimal = __import__("decimal").Decimal
+    for binary in (False, True):
+        for sql, given, expected in [
+            ("select 10 / %s", decimal("4.0"), decimal("2.5")),
+            ("select sum(n * %s) from (values (1), (2)) t(n)", decimal("0.5"), decimal("1.5")),
+            ("select sum(n * %s) from (values (1), (2)) t(n)", 0.5, 1.5),
+            ("select sum(case when n > 1 then %s else 0 end) from (values (1), (2)) t(n)", 0.5, 0.5),
+            ("select greatest(1, %s)", 2.5, 2.5),
+            ("select timestamp '2026-11-02 10:00' - %s", datetime.timedelta(hours=1), datetime.datetime(2026, 11, 2, 9)),
+            ("select date '2026-11-02' - %s", 30, datetime.date(2026, 10, 3)),
+            ("select substr('hello', %s)", 2, "ello"),
+        ]:
+            check(f"dialect: {sql} of {given!r}, binary {binary}", connection.cursor(binary=binary).execute(sql, (given,)).fetchone()[0], expected)
     local, utc = connection.execute(f"select started_at at time zone 'Europe/Berlin', started_at {one}").fetchone()
     check("dialect: a local time has no zone", (local.tzinfo, (local - utc.replace(tzinfo=None)).total_seconds()), (None, 3600))
     days = "count(distinct date_trunc('day', started_at at time zone 'Europe/Berlin')), count(distinct date_trunc('day', started_at, 'Europe/Berlin'))"

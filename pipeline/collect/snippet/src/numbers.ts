@@ -73,8 +73,8 @@ export function useKnown(): void {
 export function take(answer: Answer, whole: boolean, late: boolean): void {
     known.settings = answer.settings || known.settings;
     const told = answer.numbers || [];
-    const other = (old: Shown) => !told.some((number) => number.replaces == old.replaces); // null is absent
-    known.numbers = whole ? told : known.numbers.filter(other).concat(told);
+    const anew = (old: Shown) => told.filter((number) => number.replaces == old.replaces)[0] || old; // null is absent
+    known.numbers = whole ? told : known.numbers.map(anew);
     if (whole) known.at = Date.now();
     keep();
     if (!late || shown.length) use(known.numbers);

@@ -15,7 +15,7 @@ pub(super) fn incoming(work: &mut Work<'_>) {
     if outbound || work.number().is_none() {
         return turn_away(work, outbound);
     }
-    work.tell_call("started", work.now(), work.call(CallStatus::Started));
+    work.tell_start(work.now(), work.call(CallStatus::Started));
     let mut xml = response();
     let voice = work.voice();
     let is_open = work.terms.rules.in_business_hours(work.hook.received);

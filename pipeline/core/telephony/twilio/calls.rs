@@ -129,7 +129,12 @@ pub(super) fn status(work: &mut Work<'_>) {
     work.tell_call("ended", ended, call);
     let Some(seconds) = seconds(work) else { return };
     let start = before(ended, seconds);
-    work.tell_call("started", start, work.call(CallStatus::Started));
+    let begun = work.call(CallStatus::Started);
+    match work.form.get("Timestamp") {
+        Some(_) => work.tell_call("started", start, begun),
+        // By no clock of theirs: a guess, for numbers of which nothing but this comes here.
+        None => work.tell_start(start, begun),
+    }
     // Where nothing else tells who hung up, it was the caller: whatever we do to end a call tells so. An earlier end than the
     // one above changes nothing else.
     let by = Call { hangup_by: Some(HangupBy::Caller), ..work.call(CallStatus::Ended) };

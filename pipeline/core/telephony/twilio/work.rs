@@ -129,7 +129,14 @@ impl<'h> Work<'h> {
     }
 
     pub fn tell_call(&mut self, name: &str, at: Time, call: Call<'static>) {
-        self.tell(name, at, Body::Call(call));
+        let id = self.id(name);
+        self.tell_as(id, at, Body::Call(call));
+    }
+
+    /// The beginning of the call, which several requests tell: the one that arrives first counts.
+    pub fn tell_start(&mut self, at: Time, call: Call<'static>) {
+        let key = Key::of(&["started", self.call_id().unwrap_or_default()]);
+        self.tell_as(format!("{:032x}", key.0), at, Body::Call(call));
     }
 
     /// Whether one of the account's own softphones calls one of its numbers, such as to try it: the call takes its way, and is none.
@@ -142,6 +149,11 @@ impl<'h> Work<'h> {
 
     /// Adds an event; `name` tells it from others of the same request.
     pub fn tell(&mut self, name: &str, at: Time, body: Body<'static>) {
+        let id = self.id(name);
+        self.tell_as(id, at, body);
+    }
+
+    fn tell_as(&mut self, id: String, at: Time, body: Body<'static>) {
         if self.is_inside() {
             if !self.taken.passed.contains(&Pass::Internal) {
                 self.pass(Pass::Internal);
@@ -154,7 +166,7 @@ impl<'h> Work<'h> {
         let event = Event {
             account: self.terms.account.to_owned().into(),
             source: self.source().into(),
-            id: self.id(name).into(),
+            id: id.into(),
             time: at,
             recorded: self.hook.received,
             body,

@@ -193,6 +193,11 @@ impl Provider {
         self.send(&format!("{BASE}/status"), &pairs, true);
     }
 
+    /// The same, as it is told.
+    pub fn over_as(&mut self, pairs: &[(&str, &str)]) {
+        self.send(&format!("{BASE}/status"), pairs, false);
+    }
+
     /// A callback with a time of its own.
     pub fn tell(&mut self, url: &str, time: &str, pairs: &[(&str, &str)]) {
         let stamp = self.stamp();
