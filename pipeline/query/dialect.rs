@@ -90,7 +90,7 @@ impl FunctionRewrite for Dialect {
                 let DataType::Duration(unit) = of.get_type(schema)? else { return Ok(Transformed::no(expr)) };
                 let Some((seconds, most)) = text(part).and_then(clock_of) else { return Ok(Transformed::no(expr)) };
                 let whole = cast(of.clone(), DataType::Int64) / lit(per_second(unit) as i64 * seconds);
-                Ok(Transformed::yes(cast(whole % lit(most), DataType::Int32)))
+                Ok(Transformed::yes(cast(whole % lit(most), DataType::Float64)))
             }
             ("date_part", [Expr::Literal(part, _), of]) if text(part).is_some_and(|it| era_of(it).is_some()) => {
                 let Some((years, before)) = text(part).and_then(era_of) else { return Ok(Transformed::no(expr)) };

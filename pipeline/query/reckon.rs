@@ -5,7 +5,7 @@
 //!   rest. In PostgreSQL a month is 30 days then, and a day 24 hours (`interval_cmp_value` in its `timestamp.c`);
 //! - `date + interval '9 hours'`: the hours are lost;
 //! - `2.7::int`: cut off, not rounded;
-//! - `extract(minute FROM t) / 60`, `row_number() OVER (…) / 10`: parts of times are whole numbers there, and numbers of rows have no sign, so
+//! - `extract(minute FROM t) / 60` (not where it is cast to a whole number), `row_number() OVER (…) / 10`: parts of times are whole numbers there, and numbers of rows have no sign, so
 //!   that one is divided as whole numbers and the other is not;
 //! - `-interval '1 day 5 hours'`: the days alone are negated.
 
@@ -18,7 +18,7 @@ use datafusion::arrow::datatypes::{
     DataType, DurationMicrosecondType, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::execution::FunctionRegistry;
 use datafusion::functions::expr_fn::round;
@@ -220,10 +220,24 @@ fn is_of_days(span: &Expr, kind: &impl Fn(&Expr) -> DataType) -> bool {
     }
 }
 
+/// Whether it is reckoned from a part of a time, which is no whole number in PostgreSQL; a cast to one makes it so.
 fn has_part_of_time(of: &Expr) -> bool {
-    let is_part = |it: &Expr| matches!(it, Expr::ScalarFunction(function) if function.func.name() == "date_part");
-    // No error comes of it.
-    of.exists(|it| Ok(is_part(it))).unwrap_or(false)
+    match of {
+        Expr::ScalarFunction(function) => match function.func.name() {
+            "date_part" => true,
+            "abs" | "coalesce" | "greatest" | "least" | "nullif" => function.args.iter().any(has_part_of_time),
+            _ => false,
+        },
+        Expr::BinaryExpr(pair) => has_part_of_time(&pair.left) || has_part_of_time(&pair.right),
+        Expr::Negative(inner) => has_part_of_time(inner),
+        Expr::Alias(alias) => has_part_of_time(&alias.expr),
+        Expr::Case(case) => {
+            let others = case.else_expr.iter().chain(case.when_then_expr.iter().map(|(_, then)| then));
+            others.into_iter().any(|then| has_part_of_time(then))
+        }
+        Expr::AggregateFunction(function) => function.params.args.iter().any(has_part_of_time),
+        _ => false,
+    }
 }
 
 /// A literal of double precision as the decimal that was written, where it stands against one of `kind`.

@@ -205,6 +205,7 @@ fn simple<'f>(
             }
             // What it prepares is noted before the text is run.
             Statement::Prepare { .. } => Some(Ok(Response::Execution(Tag::new("PREPARE")))),
+            Statement::Fetch { .. } => fetch(statement, context, client).await,
             _ => answer(statement, client).await,
         }
     }
@@ -250,10 +251,30 @@ fn extended<'f>(
             Statement::Prepare { .. } => Some(
                 prepared::note(statement, client.metadata_mut()).map(|()| Response::Execution(Tag::new("PREPARE"))),
             ),
+            Statement::Fetch { .. } => fetch(statement, context, client).await,
             _ => answer(statement, client).await,
         }
     }
     .boxed()
+}
+
+/// Rows of a cursor, by PostgreSQL's tag: psqlODBC (`UseDeclareFetch`) takes no other for rows.
+async fn fetch(
+    statement: &Statement,
+    context: &SessionContext,
+    client: &mut dyn HookClient,
+) -> Option<PgWireResult<Response>> {
+    let answered = match answer(statement, client).await {
+        None => CursorStatementHook.handle_simple_query(statement, context, client).await,
+        nothing => nothing,
+    };
+    answered.map(|answered| {
+        let mut answered = answered?;
+        if let Response::Query(rows) = &mut answered {
+            rows.set_command_tag("FETCH");
+        }
+        Ok(answered)
+    })
 }
 
 /// The same for what a cursor is declared for: upstream plans its text.

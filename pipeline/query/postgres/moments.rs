@@ -98,12 +98,12 @@ fn zone(name: &str) -> Option<Tz> {
     name.parse().ok().or_else(of_another_case)
 }
 
-/// By the offset that the zone has then; nothing where no time is that far away. Of an hour that comes twice it is the first.
+/// By the offset that the zone has then; nothing where no time is that far away. Of an hour that comes twice it is the second, by standard time, as in PostgreSQL.
 fn moved(nanos: i64, zone: &Tz, is_moment: bool) -> Option<i64> {
     let at: NaiveDateTime = chrono::DateTime::from_timestamp_nanos(nanos).naive_utc();
     let seconds = match is_moment {
         true => i64::from(zone.offset_from_utc_datetime(&at).fix().local_minus_utc()),
-        false => -i64::from(match zone.offset_from_local_datetime(&at).earliest() {
+        false => -i64::from(match zone.offset_from_local_datetime(&at).latest() {
             Some(offset) => offset.fix().local_minus_utc(),
             // An hour that is left out in spring: as before it.
             None => zone.offset_from_utc_datetime(&(at - chrono::TimeDelta::hours(3))).fix().local_minus_utc(),
@@ -182,7 +182,7 @@ mod tests {
             (format!("timezone('Europe/Berlin', {})", moment("2026-01-01T22:30:00Z")), "2026-01-01 23:30:00"),
             ("timezone('Europe/Berlin', timestamp '2026-07-02 00:30:00')".to_owned(), "2026-07-01 22:30:00"),
             ("timezone('Europe/Berlin', timestamp '2026-03-29 02:30:00')".to_owned(), "2026-03-29 01:30:00"),
-            ("timezone('Europe/Berlin', timestamp '2026-10-25 02:30:00')".to_owned(), "2026-10-25 00:30:00"),
+            ("timezone('Europe/Berlin', timestamp '2026-10-25 02:30:00')".to_owned(), "2026-10-25 01:30:00"),
             ("timezone('+02:00', date '2026-07-02')".to_owned(), "2026-07-01 22:00:00"),
             ("timezone('UTC', timezone('Asia/Tokyo', '2026-07-02 00:00:00'))".to_owned(), "2026-07-02 09:00:00"),
             ("timezone('utc', timezone('asia/TOKYO', '2026-07-02 00:00:00'))".to_owned(), "2026-07-02 09:00:00"),

@@ -93,6 +93,8 @@ def words(connection, calls, check, check_fails):
         # Upstream's encoder tells an interval that is null as none at all.
         ("select null::interval, age(null, now()), interval '1 day'", (None, None, datetime.timedelta(1))),
         ("select extract(hour from a - b), extract(minute from a - b), extract(decade from a) from (values (timestamp '2026-11-05 13:45:59', timestamp '2026-11-02 10:00')) t(a, b)", (3, 45, 202)),
+        ("select extract(minute from t)::int / 15 * 15, extract(minute from t) / 15, (case when extract(hour from t) < 12 then 5 else 7 end) / 2, extract(hour from t - date '2026-11-02') / 4 from (values (timestamp '2026-11-02 10:40')) v(t)", (30, 40 / 15, 2, 2.5)),
+        ("select (timestamp '2026-11-01 01:30' at time zone 'America/New_York') = timestamptz '2026-11-01 06:30:00Z'", (True,)),
         ("select sum(x), mode() within group (order by x) from unnest(array[1, 2, 2]) as x", (5, 2)),
         ("select n from (values (2), (1)) t(n) order by n fetch first 1 rows only", (1,)),
         ("select 'a%b' like 'a/%b' escape '/', 'axb' like 'a/%b' escape '/'", (True, False)),
