@@ -126,6 +126,29 @@ test('a page that fights for its text does not hang', async () => {
     assert.equal(text, TEXT);
 });
 
+for (const way of ['textContent', 'innerHTML']) {
+    test(`a page that puts its text back by ${way} does not hang`, async () => {
+        const page = await shown(`<p id="text">${TEXT}</p><p id="other">${TEXT}</p>`);
+        const seen = await page.evaluate(
+            async ([way, text]) => {
+                const [node, other] = ['#text', '#other'].map((id) => document.querySelector(id));
+                const own = way === 'innerHTML' ? `<b>${text}</b>` : text;
+                new MutationObserver(() => node[way] !== own && (node[way] = own)).observe(node, {
+                    childList: true,
+                    characterData: true,
+                    subtree: true,
+                });
+                node[way] = 'x';
+                for (let frame = 0; frame < 5; frame++) await new Promise((done) => requestAnimationFrame(done));
+                return [node.textContent, other.textContent];
+            },
+            [way, TEXT],
+        );
+        assert.equal(seen[0], TEXT);
+        assert.notEqual(seen[1], TEXT);
+    });
+}
+
 test('open shadow roots are seen into, whenever they are made', async () => {
     const body = `<div id="parsed"><template shadowrootmode="open"><p>${TEXT}</p></template></div>
         <x-late></x-late><div id="host"></div><div id="closed"></div>`;

@@ -2,12 +2,10 @@
 import { type Rule, rewrite, rewriteTel, standing } from './match';
 import { quiet, said, words } from './tag';
 
-/** What a text or an attribute was, what it was made, and how often that was done since when. */
+/** What a text or an attribute was, and what it was made. */
 interface Mark {
     original: string;
     shown: string;
-    times: number;
-    since: number;
 }
 
 /** Nothing in here is ever changed: what a person edits, and what is not shown. */
@@ -17,8 +15,8 @@ const INLINE =
     /^(a|abbr|b|bd[io]|code|em|font|i|ins|label|mark|nobr|s|small|span|strong|su[bp]|time|u|wbr|.+-.+)$/;
 /** Nodes on each side that one number may be split over. */
 const REACH = 8;
-/** A node that is written more often than this within a second is fought over: it is left alone. */
-const PATIENCE = 20;
+/** So much is written within a second, and no more: else a page that writes its own text back, be it in new nodes, would hang. */
+const PATIENCE = 2000;
 
 const marks = new WeakMap<Node, Record<string, Mark>>();
 const attributes = ['href', ...words(said('callweave-attributes'))];
@@ -29,6 +27,9 @@ const options = { childList: true, characterData: true, subtree: true, attribute
 const done = new Set<Node>();
 let rules: Rule[] = [];
 let observer: MutationObserver | undefined;
+/** What was written since then. */
+let times = 0;
+let since = 0;
 
 const isText = (node: Node): node is Text => node.nodeType === 3;
 const isInline = (node: Node) => INLINE.test((node as Element).localName);
@@ -47,11 +48,10 @@ function original(node: Node, key = ''): string {
 function put(node: Node, base: string, parts: string[] | undefined, key = ''): void {
     const shown = parts ? parts.join('') : base;
     if (shown === now(node, key)) return;
-    const all = marks.get(node) || {};
-    let { times, since } = all[key] || { times: 0, since: 0 };
-    if (times++ > PATIENCE) return;
     if (Date.now() - since > 1000) [times, since] = [0, Date.now()];
-    all[key] = { original: base, shown, times, since };
+    if (times++ > PATIENCE) return;
+    const all = marks.get(node) || {};
+    all[key] = { original: base, shown };
     marks.set(node, all);
     if (isText(node)) node.data = shown;
     else (node as Element).setAttribute(key, shown);
