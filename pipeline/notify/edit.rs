@@ -53,11 +53,13 @@ pub async fn change(shared: &Shared, account: &str, change: impl Fn(&mut Setting
 }
 
 async fn tell(shared: &Shared, account: &str, change: impl Fn(&mut Settings)) -> Result<(), EditError> {
-    let mut turn = shared.turn.lock().await;
-    let told = turn.entry(account.to_owned()).or_default();
     let mut tries = 0;
     loop {
-        match once(shared, told, account, &change).await {
+        let done = {
+            let mut turn = shared.turn.lock().await;
+            once(shared, turn.entry(account.to_owned()).or_default(), account, &change).await
+        };
+        match done {
             Err(EditError::Told(TellError::Append(AppendError::Conflict { .. }))) if tries < TRIES => {
                 let most = (PAUSE_FIRST * (1 << tries)).min(PAUSE_MOST);
                 sleep(most.mul_f64((shared.tools.chance)())).await;
