@@ -17,7 +17,7 @@ pub enum Party {
 }
 
 /// The kinds of numbers that a telephone can have.
-const KINDS: [Type; 10] = [
+pub(crate) const KINDS: [Type; 10] = [
     Type::FixedLine,
     Type::Mobile,
     Type::TollFree,

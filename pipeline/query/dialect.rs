@@ -80,34 +80,9 @@ impl FunctionRewrite for Dialect {
                     None => Ok(Transformed::no(expr)),
                 }
             }
-            ("date_part", [Expr::Literal(part, _), of])
-                if text(part).is_some_and(|it| it.eq_ignore_ascii_case("epoch")) =>
-            {
-                let DataType::Duration(unit) = of.get_type(schema)? else { return Ok(Transformed::no(expr)) };
-                Ok(Transformed::yes(in_seconds(cast(of.clone(), DataType::Int64), unit)))
-            }
-            ("date_part", [Expr::Literal(part, _), of]) if text(part).is_some_and(|it| clock_of(it).is_some()) => {
-                let DataType::Duration(unit) = of.get_type(schema)? else { return Ok(Transformed::no(expr)) };
-                let Some((seconds, most)) = text(part).and_then(clock_of) else { return Ok(Transformed::no(expr)) };
-                let whole = cast(of.clone(), DataType::Int64) / lit(per_second(unit) as i64 * seconds);
-                Ok(Transformed::yes(cast(whole % lit(most), DataType::Float64)))
-            }
-            ("date_part", [Expr::Literal(part, _), of]) if text(part).is_some_and(|it| era_of(it).is_some()) => {
-                let Some((years, before)) = text(part).and_then(era_of) else { return Ok(Transformed::no(expr)) };
-                // In double precision, since whole parts of times are no whole numbers to `reckon`.
-                let year = cast(func.call(vec![lit("year"), of.clone()]), DataType::Float64);
-                Ok(Transformed::yes(cast(floor((year + lit(before)) / lit(years)), DataType::Int32)))
-            }
-            ("date_part", [Expr::Literal(part, _), of])
-                if text(part).is_some_and(|it| ["second", "seconds"].contains(&&*it.to_ascii_lowercase())) =>
-            {
-                Ok(Transformed::yes(match of.get_type(schema)? {
-                    DataType::Duration(unit) => {
-                        let minute = (per_second(unit) * 60.0) as i64;
-                        in_seconds(cast(of.clone(), DataType::Int64) % lit(minute), unit)
-                    }
-                    _ => in_seconds(func.call(vec![lit("microsecond"), of.clone()]), TimeUnit::Microsecond),
-                }))
+            ("date_part", [Expr::Literal(part, _), of]) => {
+                let told = text(part).map(|part| part_of_time(&part.to_ascii_lowercase(), func, of, schema));
+                Ok(told.transpose()?.flatten().map_or_else(|| Transformed::no(expr.clone()), Transformed::yes))
             }
             ("character_length", [of]) if is_binary(&of.get_type(schema)?) => {
                 Ok(Transformed::yes(octet_length().call(vec![of.clone()])))
@@ -117,23 +92,35 @@ impl FunctionRewrite for Dialect {
     }
 }
 
-/// Of a difference of times: the seconds of one, and how many make one of the next.
-fn clock_of(part: &str) -> Option<(i64, i64)> {
-    match &*part.to_ascii_lowercase() {
-        "minute" | "minutes" => Some((60, 60)),
-        "hour" | "hours" => Some((3600, 24)),
+/// A part of a time, or of a difference of times, where PostgreSQL means another number than the engine.
+fn part_of_time(part: &str, func: &Arc<ScalarUDF>, of: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let span = match of.get_type(schema)? {
+        DataType::Duration(unit) => Some((cast(of.clone(), DataType::Int64), unit)),
         _ => None,
-    }
-}
-
-/// Years that are told by the many: how many, and how many of the first were before the year 1.
-fn era_of(part: &str) -> Option<(f64, f64)> {
-    match &*part.to_ascii_lowercase() {
-        "decade" | "decades" => Some((10.0, 0.0)),
-        "century" | "centuries" => Some((100.0, 99.0)),
-        "millennium" | "millennia" => Some((1000.0, 999.0)),
+    };
+    // Of a clock: the seconds of one, and how many make one of the next.
+    let clock = |seconds: i64, most: i64| {
+        span.clone().map(|(of, unit)| cast(of / lit(per_second(unit) as i64 * seconds) % lit(most), DataType::Float64))
+    };
+    // Years that are told by the many: how many, and how many of the first were before the year 1. In double precision, since whole parts of
+    // times are no whole numbers to `reckon`.
+    let era = |years: f64, before: f64| {
+        let year = cast(func.call(vec![lit("year"), of.clone()]), DataType::Float64);
+        Some(cast(floor((year + lit(before)) / lit(years)), DataType::Int32))
+    };
+    Ok(match part {
+        "epoch" => span.map(|(of, unit)| in_seconds(of, unit)),
+        "second" | "seconds" => Some(match span {
+            Some((of, unit)) => in_seconds(of % lit((per_second(unit) * 60.0) as i64), unit),
+            None => in_seconds(func.call(vec![lit("microsecond"), of.clone()]), TimeUnit::Microsecond),
+        }),
+        "minute" | "minutes" => clock(60, 60),
+        "hour" | "hours" => clock(3600, 24),
+        "decade" | "decades" => era(10.0, 0.0),
+        "century" | "centuries" => era(100.0, 99.0),
+        "millennium" | "millennia" => era(1000.0, 999.0),
         _ => None,
-    }
+    })
 }
 
 fn is_binary(kind: &DataType) -> bool {

@@ -5,8 +5,8 @@
 //!   rest. In PostgreSQL a month is 30 days then, and a day 24 hours (`interval_cmp_value` in its `timestamp.c`);
 //! - `date + interval '9 hours'`: the hours are lost;
 //! - `2.7::int`: cut off, not rounded;
-//! - `extract(minute FROM t) / 60` (not where it is cast to a whole number), `row_number() OVER (…) / 10`: parts of times are whole numbers there, and numbers of rows have no sign, so
-//!   that one is divided as whole numbers and the other is not;
+//! - `extract(minute FROM t) / 60` (not where it is cast to a whole number), `row_number() OVER (…) / 10`: parts of times are whole numbers
+//!   there, and numbers of rows have no sign, so that one is divided as whole numbers and the other is not;
 //! - `-interval '1 day 5 hours'`: the days alone are negated.
 
 use std::sync::Arc;
@@ -232,8 +232,8 @@ fn has_part_of_time(of: &Expr) -> bool {
         Expr::Negative(inner) => has_part_of_time(inner),
         Expr::Alias(alias) => has_part_of_time(&alias.expr),
         Expr::Case(case) => {
-            let others = case.else_expr.iter().chain(case.when_then_expr.iter().map(|(_, then)| then));
-            others.into_iter().any(|then| has_part_of_time(then))
+            let mut told = case.else_expr.iter().chain(case.when_then_expr.iter().map(|(_, then)| then));
+            told.any(|told| has_part_of_time(told))
         }
         Expr::AggregateFunction(function) => function.params.args.iter().any(has_part_of_time),
         _ => false,

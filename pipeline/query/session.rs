@@ -318,15 +318,21 @@ fn base(memory_bytes: usize) -> Result<SessionState, DataFusionError> {
     truths::register(&context)?;
     reckon::register(&context)?;
     checked::register(&context);
-    lists::add_functions(&context);
-    bounded::register(&context)?;
-    sums::register(&context);
-    percentiles::register(&context);
-    modes::register(&context);
-    frames::register(&context);
-    lacking::register(&context);
+    add_functions(&context)?;
     distinct::register(&context);
     Ok(context.state())
+}
+
+/// Functions that are told by their names alone, here and to workers.
+pub(super) fn add_functions(context: &SessionContext) -> Result<(), DataFusionError> {
+    lists::add_functions(context);
+    bounded::register(context)?;
+    sums::register(context);
+    percentiles::register(context);
+    modes::register(context);
+    frames::register(context);
+    lacking::register(context);
+    Ok(())
 }
 
 /// `stores`: where files may be read; nothing: as the engine has it.

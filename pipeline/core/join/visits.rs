@@ -257,10 +257,9 @@ impl Account {
                 self.visits_moved(visitor, 0, &[]);
             }
             self.touch_calls_of(ix);
-            self.reshape_session(ix);
         }
         self.touch_calls_on_leases(ix, at);
-        self.touch_session(ix);
+        if reshaped { self.reshape_session(ix) } else { self.touch_session(ix) }
     }
 
     /// Rows of calls that name this session tell its number of pages: those that told another one are decided anew. Done once it is

@@ -55,16 +55,18 @@ fn put(draft: &mut Draft<'_>, body: &[u8], terms: &Terms<'_>) {
 fn unpacked(body: &[u8]) -> Result<Vec<u8>, String> {
     let body = body.trim_ascii();
     let Some(rest) = body.strip_prefix(b"cdr=") else { return Ok(body.to_vec()) };
-    // FreeSWITCH writes a space as %20 and a plus as %2B; what hands its records on may write a space as a plus, as forms do.
-    if rest.first() == Some(&b'%') {
-        let spaced: Vec<u8> = rest.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-        return Ok(percent_encoding::percent_decode(&spaced).collect());
+    match rest.first() {
+        // FreeSWITCH writes a space as %20 and a plus as %2B; what hands its records on may write a space as a plus, as forms do.
+        Some(b'%') => {
+            let spaced: Vec<u8> = rest.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+            Ok(percent_encoding::percent_decode(&spaced).collect())
+        }
+        Some(b'{') => Ok(percent_encoding::percent_decode(rest).collect()),
+        _ => {
+            let text = std::str::from_utf8(rest).ok();
+            text.and_then(sign::base64).ok_or_else(|| "is neither JSON nor base64 behind cdr=".to_owned())
+        }
     }
-    if rest.first() == Some(&b'{') {
-        return Ok(percent_encoding::percent_decode(rest).collect());
-    }
-    let text = std::str::from_utf8(rest).ok();
-    text.and_then(sign::base64).ok_or_else(|| "is neither JSON nor base64 behind cdr=".to_owned())
 }
 
 /// What is read of a record.

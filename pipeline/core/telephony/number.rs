@@ -1,11 +1,11 @@
 //! Numbers as telephone systems write them, and what follows from them: who called whom, and in which direction.
 
+use phonenumber::country;
 use phonenumber::metadata::DATABASE;
-use phonenumber::{Type, country};
 
 use crate::event::Direction;
 use crate::limits::{INTERNAL_DIGITS_MAX, REGION_NUMBERS_MAX};
-use crate::phone::{Party, Phone};
+use crate::phone::{KINDS, Party, Phone};
 use crate::settings::Rules;
 
 /// How a system writes numbers without a plus.
@@ -204,8 +204,7 @@ impl Side {
 /// Whether no number of the country has as many digits. The library tells no country of a number that it does not know.
 fn is_too_long(region: country::Id, number: &phonenumber::PhoneNumber) -> bool {
     let metadata = DATABASE.by_id(region.as_ref());
-    let kinds = [Type::FixedLine, Type::Mobile, Type::TollFree, Type::PremiumRate, Type::Voip, Type::Uan];
-    let kinds = metadata.into_iter().flat_map(|it| kinds.into_iter().filter_map(|kind| it.descriptors().get(kind)));
+    let kinds = metadata.into_iter().flat_map(|it| KINDS.into_iter().filter_map(|kind| it.descriptors().get(kind)));
     let most = kinds.flat_map(|kind| kind.possible_length()).max();
     most.is_some_and(|most| number.national().to_string().len() > usize::from(*most))
 }

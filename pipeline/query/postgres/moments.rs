@@ -98,7 +98,8 @@ fn zone(name: &str) -> Option<Tz> {
     name.parse().ok().or_else(of_another_case)
 }
 
-/// By the offset that the zone has then; nothing where no time is that far away. Of an hour that comes twice it is the second, by standard time, as in PostgreSQL.
+/// By the offset that the zone has then; nothing where no time is that far away. Of an hour that comes twice it is the second, by standard
+/// time, as in PostgreSQL.
 fn moved(nanos: i64, zone: &Tz, is_moment: bool) -> Option<i64> {
     let at: NaiveDateTime = chrono::DateTime::from_timestamp_nanos(nanos).naive_utc();
     let seconds = match is_moment {

@@ -25,18 +25,13 @@ use crate::config::{Config, FirstRunError, mask_key};
 use crate::lake::location;
 use crate::query::QueryError;
 use crate::query::access::MaskKey;
-use crate::query::bounded;
 use crate::query::checked;
 use crate::query::desk;
-use crate::query::lists;
-use crate::query::percentiles;
 use crate::query::reckon;
 use crate::query::removal;
 use crate::query::server::names_no_lake;
-use crate::query::session::bounded_runtime;
-use crate::query::sums;
+use crate::query::session::{add_functions, bounded_runtime};
 use crate::query::yields::yielding;
-use crate::query::{frames, lacking, modes};
 use crate::telemetry::metrics::Metrics;
 
 /// Bytes of one plan. Its values stand in it: a long list of them makes it long.
@@ -167,12 +162,6 @@ fn session(context: WorkerQueryContext, peers: &Peers, codec: &Codec, metrics: &
     removal::register(&context);
     reckon::add_functions(&context);
     checked::add_functions(&context);
-    lists::add_functions(&context);
-    bounded::register(&context)?;
-    sums::register(&context);
-    percentiles::register(&context);
-    modes::register(&context);
-    frames::register(&context);
-    lacking::register(&context);
+    add_functions(&context)?;
     Ok(context.state())
 }

@@ -129,8 +129,7 @@ impl<'h> Work<'h> {
     }
 
     pub fn tell_call(&mut self, name: &str, at: Time, call: Call<'static>) {
-        let id = self.id(name);
-        self.tell_as(id, at, Body::Call(call));
+        self.tell(name, at, Body::Call(call));
     }
 
     /// The beginning of the call, which several requests tell: the one that arrives first counts.
